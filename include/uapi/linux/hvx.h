@@ -1,0 +1,899 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * hvx: the ABI at /dev/hvx, the only header that a VMM needs.
+ *
+ * Map of the file
+ *   conventions and limits
+ *   /dev/hvx     system descriptor: version, capabilities, supported CPUID and MSRs, new VMs
+ *   VM           memory regions, MSR filter, new vCPUs
+ *   vCPU         the run page (registers and exits), events, CPUID, MSRs, XSAVE, debug, state
+ *
+ * Conventions
+ *   - Every struct that is passed by pointer begins with @size (what sizeof() says to the caller)
+ *     and @flags. A smaller @size of an older header works, a larger one works while the unknown
+ *     tail is zero (E2BIG otherwise). Unknown flags and non-zero reserved fields are EINVAL.
+ *   - Pointers travel as __u64, so 32-bit and 64-bit callers share every layout.
+ *   - Ask for capabilities (HVX_CHECK_CAP), never guess from versions. What the hardware or this
+ *     build cannot do is EOPNOTSUPP.
+ *   - A VM belongs to the address space that created it: other processes get EIO.
+ *   - Errors common to all: EFAULT (bad pointer), ENOTTY (unknown ioctl), EINTR (signal).
+ */
+#ifndef _UAPI_LINUX_HVX_H
+#define _UAPI_LINUX_HVX_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define HVX_API_VERSION		1
+
+#define HVX_MAX_VCPUS		254	/* vCPUs of one VM */
+#define HVX_MAX_REGIONS		512	/* memory regions of one VM */
+#define HVX_MAX_CPUID		256	/* entries of a CPUID table */
+#define HVX_MAX_MSRS		256	/* MSRs in one HVX_GET_MSRS or HVX_SET_MSRS */
+#define HVX_MAX_MSR_RANGES	64	/* ranges of an MSR filter */
+
+#define HVX_IOC			0xb5
+
+/* ------------------------------------------------------------------ /dev/hvx */
+
+/* Returns HVX_API_VERSION; the argument must be 0. */
+#define HVX_GET_API_VERSION	_IO(HVX_IOC, 0x00)
+/* Argument: enum hvx_cap. Returns its value, 0 for what is absent or unknown. */
+#define HVX_CHECK_CAP		_IO(HVX_IOC, 0x01)
+/* Argument: struct hvx_create_vm. Returns a VM descriptor (close-on-exec). */
+#define HVX_CREATE_VM		_IO(HVX_IOC, 0x02)
+/* Argument: struct hvx_cpuid. Fills in a table that HVX_SET_CPUID takes unchanged. */
+#define HVX_GET_SUPPORTED_CPUID	_IO(HVX_IOC, 0x03)
+/* Argument: struct hvx_msr_list. Fills in the MSRs that HVX_GET_MSRS can read. */
+#define HVX_GET_MSR_LIST	_IO(HVX_IOC, 0x04)
+/* Argument: struct hvx_host_info. */
+#define HVX_GET_HOST_INFO	_IO(HVX_IOC, 0x05)
+
+/**
+ * enum hvx_cap - capabilities, for HVX_CHECK_CAP on any descriptor
+ * @HVX_CAP_RUN_SIZE: bytes to mmap() from a vCPU descriptor
+ * @HVX_CAP_MAX_VCPUS: vCPUs that one VM can have
+ * @HVX_CAP_MAX_REGIONS: memory regions that one VM can have
+ * @HVX_CAP_READONLY_REGION: HVX_REGION_READONLY works
+ * @HVX_CAP_GPA_BITS: width of a guest-physical address
+ * @HVX_CAP_MSR_FILTER: HVX_SET_MSR_FILTER works
+ * @HVX_CAP_HYPERCALL_EXIT: HVX_VM_HYPERCALL_EXIT works
+ * @HVX_CAP_ENTRY_CHECKS: refused VM entries are explained (struct hvx_exit_entry)
+ * @HVX_CAP_DEBUG: bits of struct hvx_debug::control that work
+ * @HVX_CAP_XSAVE_SIZE: bytes of the XSAVE image
+ * @HVX_CAP_STATE_SIZE: bytes that always suffice for HVX_GET_STATE
+ * @HVX_CAP_TSC_KHZ: rate of the TSC in kHz, 0 when the host does not know it
+ * @HVX_CAP_VENDOR: enum hvx_vendor
+ */
+enum hvx_cap {
+	HVX_CAP_RUN_SIZE = 1,
+	HVX_CAP_MAX_VCPUS,
+	HVX_CAP_MAX_REGIONS,
+	HVX_CAP_READONLY_REGION,
+	HVX_CAP_GPA_BITS,
+	HVX_CAP_MSR_FILTER,
+	HVX_CAP_HYPERCALL_EXIT,
+	HVX_CAP_ENTRY_CHECKS,
+	HVX_CAP_DEBUG,
+	HVX_CAP_XSAVE_SIZE,
+	HVX_CAP_STATE_SIZE,
+	HVX_CAP_TSC_KHZ,
+	HVX_CAP_VENDOR,
+};
+
+enum hvx_vendor {
+	HVX_VENDOR_VMX = 1,	/* Intel VT-x */
+	HVX_VENDOR_SVM = 2,	/* AMD-V */
+};
+
+/* struct hvx_host_info::features: optional hardware features in use */
+#define HVX_HOST_NEXT_RIP	(1ULL << 0)	/* SVM: next-RIP save */
+#define HVX_HOST_DECODE_ASSIST	(1ULL << 1)	/* SVM: decode assists */
+#define HVX_HOST_FLUSH_ASID	(1ULL << 2)	/* SVM: flush by ASID */
+#define HVX_HOST_CLEAN_BITS	(1ULL << 3)	/* SVM: VMCB clean bits */
+#define HVX_HOST_VPID		(1ULL << 4)	/* VMX: VPID */
+#define HVX_HOST_PREEMPT_TIMER	(1ULL << 5)	/* VMX: preemption timer */
+#define HVX_HOST_AD_BITS	(1ULL << 6)	/* second-level accessed/dirty bits */
+#define HVX_HOST_SHARED		(1ULL << 7)	/* another hypervisor holds VMX root or SVME */
+
+/**
+ * struct hvx_host_info - what the host offers (HVX_GET_HOST_INFO)
+ * @size: sizeof(struct hvx_host_info)
+ * @flags: must be 0
+ * @vendor: enum hvx_vendor
+ * @reserved: 0
+ * @features: HVX_HOST_*
+ * @backend: name of the backend in use, "vmx" or "svm"
+ */
+struct hvx_host_info {
+	__u32 size;
+	__u32 flags;
+	__u32 vendor;
+	__u32 reserved;
+	__aligned_u64 features;
+	char backend[16];
+};
+
+/* struct hvx_create_vm::flags */
+#define HVX_VM_HYPERCALL_EXIT	(1u << 0)	/* hypercalls exit; else they return -ENOSYS */
+#define HVX_VM_MSR_EXIT		(1u << 1)	/* MSRs that hvx does not know exit; else #GP */
+
+/**
+ * struct hvx_create_vm - a new VM (HVX_CREATE_VM)
+ * @size: sizeof(struct hvx_create_vm)
+ * @flags: HVX_VM_*
+ * @reserved: 0
+ *
+ * Errors: EBUSY when another hypervisor holds the CPU's extensions in a way that cannot be
+ * shared, ENODEV when no CPU can run guests (both are explained in the kernel log), ENOMEM.
+ */
+struct hvx_create_vm {
+	__u32 size;
+	__u32 flags;
+	__u64 reserved[3];
+};
+
+/* struct hvx_cpuid_entry::flags */
+#define HVX_CPUID_INDEXED	(1u << 0)	/* @index matters */
+
+/**
+ * struct hvx_cpuid_entry - what CPUID answers for one leaf
+ * @function: EAX of the question
+ * @index: ECX of the question, for leaves with HVX_CPUID_INDEXED
+ * @flags: HVX_CPUID_*
+ * @eax: answer
+ * @ebx: answer
+ * @ecx: answer
+ * @edx: answer
+ * @reserved: 0
+ */
+struct hvx_cpuid_entry {
+	__u32 function;
+	__u32 index;
+	__u32 flags;
+	__u32 eax;
+	__u32 ebx;
+	__u32 ecx;
+	__u32 edx;
+	__u32 reserved;
+};
+
+/**
+ * struct hvx_cpuid - a CPUID table
+ * @size: sizeof(struct hvx_cpuid)
+ * @flags: must be 0
+ * @nr: in: room in @entries (or entries to set); out: entries that there are
+ * @reserved: 0
+ * @entries: pointer to struct hvx_cpuid_entry[@nr]
+ *
+ * Errors: E2BIG when @entries has too little room (@nr then says how much is needed) or when more
+ * than HVX_MAX_CPUID entries are set; EINVAL for a table with two entries for one question or
+ * features that hvx cannot give; EBUSY for HVX_SET_CPUID after the vCPU has run.
+ */
+struct hvx_cpuid {
+	__u32 size;
+	__u32 flags;
+	__u32 nr;
+	__u32 reserved;
+	__aligned_u64 entries;
+};
+
+/**
+ * struct hvx_msr_list - indices of the MSRs that belong to a vCPU's state
+ * @size: sizeof(struct hvx_msr_list)
+ * @flags: must be 0
+ * @nr: in: room in @indices; out: MSRs that there are (E2BIG when there is too little room)
+ * @reserved: 0
+ * @indices: pointer to __u32[@nr]
+ */
+struct hvx_msr_list {
+	__u32 size;
+	__u32 flags;
+	__u32 nr;
+	__u32 reserved;
+	__aligned_u64 indices;
+};
+
+/* ------------------------------------------------------------------------ VM */
+
+/* Argument: struct hvx_region. */
+#define HVX_SET_REGION		_IO(HVX_IOC, 0x20)
+/* Argument: struct hvx_create_vcpu. Returns a vCPU descriptor (close-on-exec). */
+#define HVX_CREATE_VCPU		_IO(HVX_IOC, 0x21)
+/* Argument: struct hvx_msr_filter. */
+#define HVX_SET_MSR_FILTER	_IO(HVX_IOC, 0x22)
+
+/* struct hvx_region::flags */
+#define HVX_REGION_READONLY	(1u << 0)	/* guest writes exit as MMIO */
+
+/**
+ * struct hvx_region - map guest-physical memory (HVX_SET_REGION)
+ * @size: sizeof(struct hvx_region)
+ * @flags: HVX_REGION_*
+ * @slot: which region, 0 .. HVX_MAX_REGIONS - 1
+ * @reserved: 0
+ * @gpa: first guest-physical address, page-aligned
+ * @len: bytes, page-aligned; 0 deletes the region
+ * @hva: first address in the VMM, page-aligned
+ *
+ * Setting a slot that is in use moves or changes it; running vCPUs see the old or the new layout,
+ * never a mixture within one access. Memory is not pinned; @hva may be unmapped or remapped at any
+ * time, and a guest access to a hole in it ends HVX_RUN with EFAULT (see HVX_EXIT_MEMORY_FAULT).
+ *
+ * Errors: EINVAL (alignment, wrap, slot, flags, beyond HVX_CAP_GPA_BITS), EEXIST (overlaps another
+ * slot), ENOENT (deleting an unused slot), ENOMEM.
+ */
+struct hvx_region {
+	__u32 size;
+	__u32 flags;
+	__u32 slot;
+	__u32 reserved;
+	__aligned_u64 gpa;
+	__aligned_u64 len;
+	__aligned_u64 hva;
+};
+
+/**
+ * struct hvx_create_vcpu - a new vCPU (HVX_CREATE_VCPU)
+ * @size: sizeof(struct hvx_create_vcpu)
+ * @flags: must be 0
+ * @id: 0 .. HVX_MAX_VCPUS - 1, its initial APIC ID
+ * @reserved: 0
+ *
+ * It starts in the state after RESET (real mode at 0xfffffff0).
+ * Errors: EEXIST (id in use), EINVAL, ENOMEM.
+ */
+struct hvx_create_vcpu {
+	__u32 size;
+	__u32 flags;
+	__u32 id;
+	__u32 reserved;
+};
+
+/* struct hvx_msr_range::flags */
+#define HVX_MSR_EXIT_READ	(1u << 0)
+#define HVX_MSR_EXIT_WRITE	(1u << 1)
+
+/**
+ * struct hvx_msr_range - MSRs whose accesses exit
+ * @first: first MSR
+ * @nr: how many, at least 1
+ * @flags: HVX_MSR_EXIT_*
+ * @reserved: 0
+ */
+struct hvx_msr_range {
+	__u32 first;
+	__u32 nr;
+	__u32 flags;
+	__u32 reserved;
+};
+
+/**
+ * struct hvx_msr_filter - which MSR accesses go to the VMM (HVX_SET_MSR_FILTER)
+ * @size: sizeof(struct hvx_msr_filter)
+ * @flags: must be 0
+ * @nr: ranges; 0 removes the filter
+ * @reserved: 0
+ * @ranges: pointer to struct hvx_msr_range[@nr]
+ *
+ * Replaces the filter for all vCPUs, running ones included.
+ * Errors: E2BIG (more than HVX_MAX_MSR_RANGES), EINVAL (empty or wrapping range), ENOMEM.
+ */
+struct hvx_msr_filter {
+	__u32 size;
+	__u32 flags;
+	__u32 nr;
+	__u32 reserved;
+	__aligned_u64 ranges;
+};
+
+/* ---------------------------------------------------------------------- vCPU */
+
+/*
+ * Runs the guest until something for the VMM happens. The argument must be 0. Returns 0 with the
+ * exit in the run page; EINTR (and HVX_EXIT_INTERRUPTED) for a signal or immediate_exit; EFAULT
+ * (and HVX_EXIT_MEMORY_FAULT) when guest memory cannot be had; EINVAL for registers in the run
+ * page that no processor could hold; EIO from another address space.
+ * One thread at a time; other threads wait.
+ */
+#define HVX_RUN			_IO(HVX_IOC, 0x40)
+/* Argument: HVX_REGS_* mask. Fills those groups of the run page in. */
+#define HVX_GET_REGS		_IO(HVX_IOC, 0x41)
+/* Argument: HVX_REGS_* mask. Takes those groups from the run page now. */
+#define HVX_SET_REGS		_IO(HVX_IOC, 0x42)
+/* Argument: struct hvx_event. Queues an event for the guest. */
+#define HVX_INJECT		_IO(HVX_IOC, 0x43)
+/* Argument: struct hvx_cpuid. */
+#define HVX_SET_CPUID		_IO(HVX_IOC, 0x44)
+#define HVX_GET_CPUID		_IO(HVX_IOC, 0x45)
+/* Argument: struct hvx_msrs. Returns how many were read or written before the first failure. */
+#define HVX_GET_MSRS		_IO(HVX_IOC, 0x46)
+#define HVX_SET_MSRS		_IO(HVX_IOC, 0x47)
+/* Argument: struct hvx_blob. XSAVE image in standard format. */
+#define HVX_GET_XSAVE		_IO(HVX_IOC, 0x48)
+#define HVX_SET_XSAVE		_IO(HVX_IOC, 0x49)
+/* Argument: struct hvx_debug. */
+#define HVX_SET_DEBUG		_IO(HVX_IOC, 0x4a)
+/* Argument: struct hvx_translate. */
+#define HVX_TRANSLATE		_IO(HVX_IOC, 0x4b)
+/* Argument: struct hvx_blob. All state of a vCPU, versioned. */
+#define HVX_GET_STATE		_IO(HVX_IOC, 0x4c)
+#define HVX_SET_STATE		_IO(HVX_IOC, 0x4d)
+
+/* Register groups of the run page */
+#define HVX_REGS_GPR		(1ULL << 0)	/* struct hvx_gprs */
+#define HVX_REGS_SEG		(1ULL << 1)	/* struct hvx_segs */
+#define HVX_REGS_CTRL		(1ULL << 2)	/* struct hvx_ctrl */
+#define HVX_REGS_DEBUG		(1ULL << 3)	/* struct hvx_dregs */
+#define HVX_REGS_EVENT		(1ULL << 4)	/* struct hvx_events */
+#define HVX_REGS_ALL		0x1fULL
+
+/* Index of struct hvx_gprs::gpr: the order of the instruction encoding */
+enum hvx_gpr {
+	HVX_RAX, HVX_RCX, HVX_RDX, HVX_RBX, HVX_RSP, HVX_RBP, HVX_RSI, HVX_RDI,
+	HVX_R8, HVX_R9, HVX_R10, HVX_R11, HVX_R12, HVX_R13, HVX_R14, HVX_R15,
+	HVX_NR_GPRS,
+};
+
+/**
+ * struct hvx_gprs - general registers
+ * @gpr: by enum hvx_gpr
+ * @rip: instruction pointer
+ * @rflags: flags
+ */
+struct hvx_gprs {
+	__u64 gpr[HVX_NR_GPRS];
+	__u64 rip;
+	__u64 rflags;
+};
+
+/**
+ * struct hvx_seg - a segment register with its hidden part
+ * @selector: visible part
+ * @attr: bits 0-3 type, 4 S, 5-6 DPL, 7 P, 8 AVL, 9 L, 10 D/B, 11 G, 12 unusable
+ * @limit: in bytes, granularity applied
+ * @base: linear base address
+ */
+struct hvx_seg {
+	__u16 selector;
+	__u16 attr;
+	__u32 limit;
+	__u64 base;
+};
+
+#define HVX_SEG_S		(1u << 4)
+#define HVX_SEG_DPL_SHIFT	5
+#define HVX_SEG_P		(1u << 7)
+#define HVX_SEG_L		(1u << 9)
+#define HVX_SEG_DB		(1u << 10)
+#define HVX_SEG_G		(1u << 11)
+#define HVX_SEG_UNUSABLE	(1u << 12)
+
+/* Index of struct hvx_segs::seg: the order of the instruction encoding, then TR and LDTR */
+enum hvx_seg_index {
+	HVX_ES, HVX_CS, HVX_SS, HVX_DS, HVX_FS, HVX_GS, HVX_TR, HVX_LDTR,
+	HVX_NR_SEGS,
+};
+
+/**
+ * struct hvx_table - GDTR or IDTR
+ * @base: linear address
+ * @limit: in bytes
+ * @reserved: 0
+ */
+struct hvx_table {
+	__u64 base;
+	__u16 limit;
+	__u16 reserved[3];
+};
+
+/**
+ * struct hvx_segs - segment registers and descriptor tables
+ * @seg: by enum hvx_seg_index
+ * @gdt: GDTR
+ * @idt: IDTR
+ */
+struct hvx_segs {
+	struct hvx_seg seg[HVX_NR_SEGS];
+	struct hvx_table gdt;
+	struct hvx_table idt;
+};
+
+/**
+ * struct hvx_ctrl - control registers
+ * @cr0: CR0
+ * @cr2: CR2
+ * @cr3: CR3
+ * @cr4: CR4
+ * @cr8: CR8, the task priority
+ * @efer: IA32_EFER
+ * @xcr0: XCR0
+ * @apic_base: IA32_APIC_BASE
+ */
+struct hvx_ctrl {
+	__u64 cr0;
+	__u64 cr2;
+	__u64 cr3;
+	__u64 cr4;
+	__u64 cr8;
+	__u64 efer;
+	__u64 xcr0;
+	__u64 apic_base;
+};
+
+/**
+ * struct hvx_dregs - debug registers
+ * @dr: DR0 .. DR3
+ * @dr6: DR6
+ * @dr7: DR7
+ */
+struct hvx_dregs {
+	__u64 dr[4];
+	__u64 dr6;
+	__u64 dr7;
+};
+
+enum hvx_event_type {
+	HVX_EVENT_NONE,
+	HVX_EVENT_INTERRUPT,	/* external interrupt; delivered when the guest can take it */
+	HVX_EVENT_NMI,		/* delivered when the guest can take it */
+	HVX_EVENT_EXCEPTION,	/* hardware exception; delivered at the next entry */
+	HVX_EVENT_SOFT_INT,	/* INT n, INT3, INTO caught half way (state transfer only) */
+};
+
+/* struct hvx_event::flags */
+#define HVX_EVENT_HAS_ERROR	(1u << 0)	/* @error_code is pushed */
+#define HVX_EVENT_HAS_PAYLOAD	(1u << 1)	/* @payload: CR2 for #PF, DR6 bits for #DB */
+
+/**
+ * struct hvx_event - an event for the guest (HVX_INJECT)
+ * @size: sizeof(struct hvx_event)
+ * @flags: HVX_EVENT_HAS_*
+ * @type: INTERRUPT, NMI or EXCEPTION of enum hvx_event_type
+ * @vector: 0 .. 255; 0 .. 31 for exceptions; ignored for NMI
+ * @error_code: pushed with HVX_EVENT_HAS_ERROR
+ * @reserved: 0
+ * @payload: with HVX_EVENT_HAS_PAYLOAD
+ *
+ * One event of each type can wait. Errors: EBUSY (one of that type waits already), EINVAL.
+ */
+struct hvx_event {
+	__u32 size;
+	__u32 flags;
+	__u8 type;
+	__u8 vector;
+	__u16 reserved;
+	__u32 error_code;
+	__aligned_u64 payload;
+};
+
+/**
+ * struct hvx_events - events on their way to the guest (HVX_REGS_EVENT)
+ * @type: enum hvx_event_type of the event that is half delivered, HVX_EVENT_NONE for none
+ * @vector: its vector
+ * @flags: HVX_EVENT_HAS_*
+ * @nmi_pending: an NMI waits
+ * @error_code: its error code
+ * @nmi_masked: NMIs are blocked until IRET
+ * @shadow: bit 0 blocking by STI, bit 1 blocking by MOV SS
+ * @irq_pending: an interrupt waits
+ * @irq_vector: its vector
+ * @payload: CR2 or DR6 of an exception
+ * @insn_len: length of the instruction that raised a HVX_EVENT_SOFT_INT
+ * @halted: the guest is in HLT
+ * @reserved: 0
+ */
+struct hvx_events {
+	__u8 type;
+	__u8 vector;
+	__u8 flags;
+	__u8 nmi_pending;
+	__u32 error_code;
+	__u8 nmi_masked;
+	__u8 shadow;
+	__u8 irq_pending;
+	__u8 irq_vector;
+	__u8 insn_len;
+	__u8 halted;
+	__u8 reserved[2];
+	__u64 payload;
+};
+
+#define HVX_SHADOW_STI		(1u << 0)
+#define HVX_SHADOW_MOV_SS	(1u << 1)
+
+enum hvx_exit_reason {
+	HVX_EXIT_NONE,
+	HVX_EXIT_IO,		/* struct hvx_exit_io */
+	HVX_EXIT_MMIO,		/* struct hvx_exit_mmio */
+	HVX_EXIT_HLT,		/* HLT with nothing to wake it; run again to continue after it */
+	HVX_EXIT_MSR_READ,	/* struct hvx_exit_msr */
+	HVX_EXIT_MSR_WRITE,	/* struct hvx_exit_msr */
+	HVX_EXIT_HYPERCALL,	/* struct hvx_exit_hypercall */
+	HVX_EXIT_DEBUG,		/* struct hvx_exit_debug */
+	HVX_EXIT_SHUTDOWN,	/* triple fault */
+	HVX_EXIT_ENTRY_FAILED,	/* struct hvx_exit_entry */
+	HVX_EXIT_EMULATION,	/* struct hvx_exit_emulation */
+	HVX_EXIT_INTERRUPTED,	/* signal or immediate_exit (HVX_RUN fails with EINTR) */
+	HVX_EXIT_SYSTEM_EVENT,	/* struct hvx_exit_system */
+	HVX_EXIT_IRQ_WINDOW,	/* an interrupt can be injected now */
+	HVX_EXIT_NMI_WINDOW,	/* an NMI can be injected now */
+	HVX_EXIT_MEMORY_FAULT,	/* struct hvx_exit_memory (HVX_RUN fails with EFAULT) */
+	HVX_EXIT_UNKNOWN,	/* struct hvx_exit_unknown */
+};
+
+/**
+ * struct hvx_exit_io - IN, OUT, INS, OUTS
+ * @port: I/O port
+ * @width: bytes of one access: 1, 2 or 4
+ * @write: 1 for OUT
+ * @count: accesses, more than 1 for REP
+ * @data_offset: where in the run page the data is (to read for OUT, to fill in for IN)
+ *
+ * RIP is past the instruction or, between two parts of a long REP, at it. Input is taken in by
+ * the next HVX_RUN.
+ */
+struct hvx_exit_io {
+	__u16 port;
+	__u8 width;
+	__u8 write;
+	__u32 count;
+	__u32 data_offset;
+	__u32 data;		/* the data of one access (where @data_offset then points) */
+};
+
+/**
+ * struct hvx_exit_mmio - memory access outside all regions, or write to a read-only one
+ * @gpa: guest-physical address
+ * @len: bytes: 1 .. 8, never across a page
+ * @write: 1 for a write
+ * @reserved: 0
+ * @data: written data, or where to put what was read; taken in by the next HVX_RUN
+ *
+ * One instruction can take several exits; the last HVX_RUN finishes it.
+ */
+struct hvx_exit_mmio {
+	__u64 gpa;
+	__u32 len;
+	__u8 write;
+	__u8 reserved[3];
+	__u8 data[8];
+};
+
+/**
+ * struct hvx_exit_msr - RDMSR or WRMSR
+ * @index: the MSR
+ * @error: in: 1 raises #GP in the guest
+ * @reserved: 0
+ * @data: written value, or where to put the value that is read
+ */
+struct hvx_exit_msr {
+	__u32 index;
+	__u8 error;
+	__u8 reserved[3];
+	__u64 data;
+};
+
+/**
+ * struct hvx_exit_hypercall - VMCALL or VMMCALL
+ * @nr: RAX (EAX outside 64-bit mode)
+ * @args: RBX, RCX, RDX, RSI, RDI, RBP
+ * @ret: in: what RAX gets
+ * @long_mode: 1 in 64-bit mode
+ * @cpl: privilege level of the caller
+ * @reserved: 0
+ */
+struct hvx_exit_hypercall {
+	__u64 nr;
+	__u64 args[6];
+	__u64 ret;
+	__u8 long_mode;
+	__u8 cpl;
+	__u8 reserved[6];
+};
+
+/* Hypercalls that hvx itself answers: RAX = number */
+#define HVX_HC_SYSTEM_EVENT	0x48560001U	/* RBX = enum hvx_system_event, RCX = data */
+
+/**
+ * struct hvx_exit_debug - a debug event that HVX_SET_DEBUG asked for
+ * @vector: 1 (#DB) or 3 (#BP)
+ * @dr6: which condition
+ * @dr7: the guest's DR7
+ * @pc: linear address of the instruction
+ */
+struct hvx_exit_debug {
+	__u32 vector;
+	__u32 reserved;
+	__u64 dr6;
+	__u64 dr7;
+	__u64 pc;
+};
+
+enum hvx_entry_stage {
+	HVX_ENTRY_CONTROLS = 1,	/* execution controls: a fault of hvx itself */
+	HVX_ENTRY_HOST,		/* host state: a fault of hvx itself */
+	HVX_ENTRY_GUEST,	/* guest state: what the VMM or guest set up */
+	HVX_ENTRY_MSR_LOAD,	/* MSR loading */
+};
+
+/**
+ * struct hvx_exit_entry - the processor refused to enter the guest
+ * @stage: enum hvx_entry_stage
+ * @check: number of the failed check (enum hvx_entry_check), 0 when none of the checks that hvx
+ *	knows failed
+ * @field: offset in struct hvx_run of the register that is wrong, 0 when there is none
+ * @reserved: 0
+ * @hw_reason: the processor's reason (VMX: exit reason or VM-instruction error; SVM: EXITCODE)
+ * @hw_detail: the processor's detail (VMX: exit qualification)
+ * @value: the field's value
+ * @text: one sentence for a person, with field and value
+ */
+struct hvx_exit_entry {
+	__u32 stage;
+	__u32 check;
+	__u32 field;
+	__u32 reserved;
+	__u64 hw_reason;
+	__u64 hw_detail;
+	__u64 value;
+	char text[176];
+};
+
+/**
+ * struct hvx_exit_emulation - an instruction that hvx does not emulate met MMIO
+ * @gpa: guest-physical address of the access
+ * @rip: its RIP
+ * @write: 1 for a write
+ * @insn_len: bytes in @insn that could be fetched
+ * @insn: the instruction and what follows
+ */
+struct hvx_exit_emulation {
+	__u64 gpa;
+	__u64 rip;
+	__u8 write;
+	__u8 insn_len;
+	__u8 insn[15];
+	__u8 reserved[7];
+};
+
+enum hvx_system_event {
+	HVX_SYSTEM_POWER_OFF = 1,
+	HVX_SYSTEM_RESET,
+	HVX_SYSTEM_CRASH,
+};
+
+/**
+ * struct hvx_exit_system - the guest asks for the end of the machine
+ * @type: enum hvx_system_event
+ * @reserved: 0
+ * @data: from the guest
+ */
+struct hvx_exit_system {
+	__u32 type;
+	__u32 reserved;
+	__u64 data;
+};
+
+/* struct hvx_exit_memory::access */
+#define HVX_ACCESS_READ		(1u << 0)
+#define HVX_ACCESS_WRITE	(1u << 1)
+#define HVX_ACCESS_EXEC		(1u << 2)
+
+/**
+ * struct hvx_exit_memory - memory of a region that cannot be had from the VMM
+ * @gpa: guest-physical address
+ * @hva: address in the VMM
+ * @access: HVX_ACCESS_*
+ * @error: errno, positive
+ */
+struct hvx_exit_memory {
+	__u64 gpa;
+	__u64 hva;
+	__u32 access;
+	__u32 error;
+};
+
+/**
+ * struct hvx_exit_unknown - an exit that hvx has no answer to
+ * @hw_reason: the processor's reason
+ * @hw_detail: exit qualification, or EXITINFO1
+ * @hw_detail2: guest-physical address, or EXITINFO2
+ */
+struct hvx_exit_unknown {
+	__u64 hw_reason;
+	__u64 hw_detail;
+	__u64 hw_detail2;
+};
+
+/**
+ * struct hvx_run - the run page, mmap()ed from a vCPU descriptor at offset 0
+ * @immediate_exit: in: HVX_RUN returns EINTR before it enters the guest
+ * @irq_window: in: exit as soon as the guest can take an interrupt
+ * @nmi_window: in: exit as soon as the guest can take an NMI
+ * @reserved0: 0
+ * @regs_wanted: in: HVX_REGS_* groups to fill in at every exit
+ * @regs_dirty: in: HVX_REGS_* groups that the VMM changed; HVX_RUN takes them in and clears this
+ * @regs_valid: out: HVX_REGS_* groups that hold the guest's state
+ * @exit_reason: out: enum hvx_exit_reason, which says which member of the union holds
+ * @reserved1: 0
+ * @irq_ready: out: an injected interrupt would be delivered at once
+ * @if_flag: out: RFLAGS.IF
+ * @nmi_ready: out: an injected NMI would be delivered at once
+ * @reserved2: 0
+ * @exits: out: exits of this vCPU so far, those that the kernel finished included
+ * @regs: general registers
+ * @seg: segment registers
+ * @ctrl: control registers
+ * @debug: debug registers
+ * @event: events on their way
+ *
+ * The VMM may write to the page at any time; what HVX_RUN has not yet read counts.
+ * HVX_CAP_RUN_SIZE bytes are mapped; data of string I/O lies behind this struct.
+ */
+struct hvx_run {
+	__u8 immediate_exit;
+	__u8 irq_window;
+	__u8 nmi_window;
+	__u8 reserved0[5];
+	__u64 regs_wanted;
+	__u64 regs_dirty;
+
+	__u64 regs_valid;
+	__u32 exit_reason;
+	__u32 reserved1;
+	__u8 irq_ready;
+	__u8 if_flag;
+	__u8 nmi_ready;
+	__u8 reserved2[5];
+	__u64 exits;
+
+	union {
+		struct hvx_exit_io io;
+		struct hvx_exit_mmio mmio;
+		struct hvx_exit_msr msr;
+		struct hvx_exit_hypercall hypercall;
+		struct hvx_exit_debug dbg;
+		struct hvx_exit_entry entry;
+		struct hvx_exit_emulation emulation;
+		struct hvx_exit_system system;
+		struct hvx_exit_memory memory;
+		struct hvx_exit_unknown unknown;
+		__u8 pad[256];
+	};
+
+	struct hvx_gprs regs;
+	struct hvx_segs seg;
+	struct hvx_ctrl ctrl;
+	struct hvx_dregs debug;
+	struct hvx_events event;
+};
+
+/**
+ * struct hvx_msr - one MSR
+ * @index: the MSR
+ * @reserved: 0
+ * @data: its value
+ */
+struct hvx_msr {
+	__u32 index;
+	__u32 reserved;
+	__u64 data;
+};
+
+/**
+ * struct hvx_msrs - several MSRs (HVX_GET_MSRS, HVX_SET_MSRS)
+ * @size: sizeof(struct hvx_msrs)
+ * @flags: must be 0
+ * @nr: how many
+ * @reserved: 0
+ * @msrs: pointer to struct hvx_msr[@nr]
+ *
+ * Errors: E2BIG (more than HVX_MAX_MSRS). An MSR that hvx does not know or a value that it cannot
+ * hold ends the call; the return value says how many came before it.
+ */
+struct hvx_msrs {
+	__u32 size;
+	__u32 flags;
+	__u32 nr;
+	__u32 reserved;
+	__aligned_u64 msrs;
+};
+
+/**
+ * struct hvx_blob - an image in the VMM's memory
+ * @size: sizeof(struct hvx_blob)
+ * @flags: must be 0
+ * @len: in: bytes at @data; out: bytes that there are
+ * @reserved: 0
+ * @data: pointer
+ *
+ * Errors: E2BIG when the image does not fit (@len then says how much is needed), EINVAL for an
+ * image that this processor or this version cannot take.
+ */
+struct hvx_blob {
+	__u32 size;
+	__u32 flags;
+	__u32 len;
+	__u32 reserved;
+	__aligned_u64 data;
+};
+
+/* Head of the image of HVX_GET_STATE; sections follow, each struct hvx_state_section + data */
+#define HVX_STATE_MAGIC		0x53585648U	/* "HVXS" */
+#define HVX_STATE_VERSION	1
+
+struct hvx_state_header {
+	__u32 magic;
+	__u32 version;
+	__u32 len;		/* of the whole image */
+	__u32 nr_sections;
+};
+
+enum hvx_state_id {
+	HVX_STATE_GPRS = 1,	/* struct hvx_gprs */
+	HVX_STATE_SEGS,		/* struct hvx_segs */
+	HVX_STATE_CTRL,		/* struct hvx_ctrl */
+	HVX_STATE_DREGS,	/* struct hvx_dregs */
+	HVX_STATE_EVENTS,	/* struct hvx_events */
+	HVX_STATE_MSRS,		/* struct hvx_msr[] */
+	HVX_STATE_XSAVE,	/* XSAVE image, standard format */
+};
+
+struct hvx_state_section {
+	__u32 id;		/* enum hvx_state_id */
+	__u32 len;		/* of the data that follows, a multiple of 8 */
+};
+
+/* struct hvx_debug::control */
+#define HVX_DEBUG_ENABLE	(1u << 0)	/* debug events go to the VMM */
+#define HVX_DEBUG_STEP		(1u << 1)	/* exit after every instruction */
+#define HVX_DEBUG_HW_BP		(1u << 2)	/* @dr and @dr7 are in force, not the guest's */
+#define HVX_DEBUG_SW_BP		(1u << 3)	/* INT3 exits */
+
+/**
+ * struct hvx_debug - debug a guest (HVX_SET_DEBUG)
+ * @size: sizeof(struct hvx_debug)
+ * @flags: must be 0
+ * @control: HVX_DEBUG_*; 0 ends debugging
+ * @reserved: 0
+ * @dr: breakpoint addresses
+ * @dr7: breakpoint control
+ *
+ * Errors: EINVAL (unknown bits, bits without ENABLE, DR7 with GD or I/O breakpoints).
+ */
+struct hvx_debug {
+	__u32 size;
+	__u32 flags;
+	__u32 control;
+	__u32 reserved;
+	__aligned_u64 dr[4];
+	__aligned_u64 dr7;
+};
+
+/**
+ * struct hvx_translate - walk the guest's page tables (HVX_TRANSLATE)
+ * @size: sizeof(struct hvx_translate)
+ * @flags: must be 0
+ * @access: in: HVX_ACCESS_* that must be allowed
+ * @user: in: 1 for an access from ring 3
+ * @gva: in: linear address
+ * @gpa: out: guest-physical address
+ * @page_size: out: bytes of the page, 0 when the walk failed
+ * @error_code: out: page-fault error code when the walk failed
+ *
+ * Errors: EFAULT when the page tables lie outside all regions.
+ */
+struct hvx_translate {
+	__u32 size;
+	__u32 flags;
+	__u32 access;
+	__u32 user;
+	__aligned_u64 gva;
+	__aligned_u64 gpa;
+	__aligned_u64 page_size;
+	__u32 error_code;
+	__u32 reserved;
+};
+
+#endif /* _UAPI_LINUX_HVX_H */

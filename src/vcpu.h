@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * struct hvx_vcpu: a virtual processor. Embedded first in the backend's own struct.
+ *
+ * Field legend: [I] immutable after creation, [v] vcpu->lock, [a] atomic or READ_ONCE/WRITE_ONCE.
+ * HVX_RUN holds vcpu->lock from its begin to its end; window code runs under it.
+ */
+#ifndef HVX_VCPU_H
+#define HVX_VCPU_H
+
+#include <linux/mutex.h>
+#include <linux/preempt.h>
+#include <uapi/linux/hvx.h>
+#include "emul/emul.h"
+#include "exit.h"
+#include "ops.h"
+#include "regs.h"
+#include "vm.h"
+
+struct hvx_cpuid_table;
+
+/* An event that goes into the guest with the next entry; type is enum hvx_event_type of the ABI */
+struct hvx_inject {
+	u8 type;		/* HVX_EVENT_NONE: nothing */
+	u8 vector;
+	bool has_error;
+	bool has_payload;
+	u8 insn_len;		/* HVX_EVENT_SOFT_INT; also INT3/INTO as exceptions: nonzero */
+	u32 error;
+	u64 payload;
+};
+
+/* Requests: bits of vcpu->requests, set by anyone, taken by the vCPU before it enters */
+enum hvx_request {
+	HVX_REQ_EVENT,		/* an event waits, or a window is wanted: hvx_event_prepare() */
+	HVX_REQ_CHECK_ENTRY,	/* the VMM set registers: run the entry checks */
+};
+
+/* What the next HVX_RUN has to finish first */
+enum hvx_pending {
+	HVX_PENDING_NONE,
+	HVX_PENDING_IO_IN,
+	HVX_PENDING_IO_STRING,
+	HVX_PENDING_MMIO,
+	HVX_PENDING_MSR_READ,
+	HVX_PENDING_MSR_WRITE,
+	HVX_PENDING_HYPERCALL,
+};
+
+/* Debugging by the VMM, from HVX_SET_DEBUG */
+struct hvx_debug_state {
+	u32 control;		/* HVX_DEBUG_* */
+	u64 dr[4];
+	u64 dr7;
+};
+
+struct hvx_vcpu {
+	struct hvx_regs regs;			/* [v] first: entry code has offsets */
+
+	struct hvx_vm *vm;			/* [I] holds a reference */
+	struct hvx_run *run;			/* [I] run page: shared with user space */
+	unsigned int id;			/* [I] */
+	struct mutex lock;
+
+	unsigned long requests;			/* [a] enum hvx_request */
+	int window_cpu;				/* [a] CPU of the open window, -1: none */
+	int last_cpu;				/* [v] CPU of the last window, -1: none yet */
+	u64 tlb_gen;				/* [v] vm->mmu.tlb_gen at the last flush */
+	u64 exits;				/* [v] */
+
+	struct hvx_inject inject;		/* [v] goes in with the next entry */
+	struct hvx_inject exception;		/* [v] from HVX_INJECT, not yet in .inject */
+	bool nmi_pending;			/* [v] */
+	bool irq_pending;			/* [v] */
+	u8 irq_vector;				/* [v] */
+	bool halted;				/* [v] */
+
+	enum hvx_pending pending;		/* [v] */
+	struct hvx_exit pending_exit;		/* [v] */
+	struct hvx_emul emul;			/* [v] instruction that waits for MMIO */
+
+	struct hvx_debug_state debug;		/* [v] */
+	struct hvx_cpuid_table *cpuid;		/* [v] */
+	bool has_run;				/* [v] */
+
+	void *fpu;				/* [v] XSAVE area, 64-byte aligned */
+	u64 guest_xcr0;				/* [v] features a guest may enable: 0 = no XSAVE */
+	bool host_dr_saved;			/* [v] window: DR0-3 hold the guest's */
+};
+
+static inline struct hvx_regs *regs_of(struct hvx_vcpu *vcpu)
+{
+	return &vcpu->regs;
+}
+
+/* Make the registers in @mask (RM()) available */
+static inline void hvx_need(struct hvx_vcpu *vcpu, u64 mask)
+{
+	if (unlikely(~vcpu->regs.avail & mask))
+		hvx_op(read_regs)(vcpu, mask & ~vcpu->regs.avail);
+}
+
+/* The registers in @mask were changed here: the hardware structure is stale */
+static inline void hvx_changed(struct hvx_vcpu *vcpu, u64 mask)
+{
+	vcpu->regs.avail |= mask;
+	vcpu->regs.dirty |= mask;
+}
+
+static inline u64 hvx_rip(struct hvx_vcpu *vcpu)
+{
+	hvx_need(vcpu, RM(RIP));
+	return vcpu->regs.rip;
+}
+
+static inline u64 hvx_rflags(struct hvx_vcpu *vcpu)
+{
+	hvx_need(vcpu, RM(RFLAGS));
+	return vcpu->regs.rflags;
+}
+
+static inline u64 hvx_cr0(struct hvx_vcpu *vcpu)
+{
+	hvx_need(vcpu, RM(CR0));
+	return vcpu->regs.cr0;
+}
+
+static inline u64 hvx_cr3(struct hvx_vcpu *vcpu)
+{
+	hvx_need(vcpu, RM(CR3));
+	return vcpu->regs.cr3;
+}
+
+static inline u64 hvx_cr4(struct hvx_vcpu *vcpu)
+{
+	hvx_need(vcpu, RM(CR4));
+	return vcpu->regs.cr4;
+}
+
+static inline u64 hvx_efer(struct hvx_vcpu *vcpu)
+{
+	hvx_need(vcpu, RM(EFER));
+	return vcpu->regs.efer;
+}
+
+static inline const struct hvx_segment *hvx_segment(struct hvx_vcpu *vcpu, enum hvx_seg_reg i)
+{
+	hvx_need(vcpu, RM_SEG(i));
+	return &vcpu->regs.seg[i];
+}
+
+/* RSP has its own bit: use these for a GPR by number */
+static inline u64 hvx_gpr(struct hvx_vcpu *vcpu, unsigned int i)
+{
+	if (i == REG_RSP)
+		hvx_need(vcpu, RM(RSP));
+	return vcpu->regs.gpr[i];
+}
+
+static inline void hvx_set_gpr(struct hvx_vcpu *vcpu, unsigned int i, u64 value)
+{
+	vcpu->regs.gpr[i] = value;
+	if (i == REG_RSP)
+		hvx_changed(vcpu, RM(RSP));
+}
+
+static inline void hvx_set_rip(struct hvx_vcpu *vcpu, u64 rip)
+{
+	vcpu->regs.rip = rip;
+	hvx_changed(vcpu, RM(RIP));
+}
+
+static inline unsigned int hvx_cpl(struct hvx_vcpu *vcpu)
+{
+	/* SS.DPL is CPL on both vendors, real mode and virtual-8086 mode included */
+	return (hvx_segment(vcpu, SEG_SS)->attr & SA_DPL) >> SA_DPL_SHIFT;
+}
+
+static inline bool hvx_long_mode(struct hvx_vcpu *vcpu)
+{
+	return (hvx_efer(vcpu) & BIT(10)) && (hvx_segment(vcpu, SEG_CS)->attr & SA_L);
+}
+
+static inline void hvx_request(struct hvx_vcpu *vcpu, enum hvx_request req)
+{
+	set_bit(req, &vcpu->requests);
+}
+
+int hvx_vcpu_create(struct hvx_vm *vm, const struct hvx_create_vcpu *args);
+void hvx_vcpu_free(struct hvx_vcpu *vcpu);
+
+#endif
