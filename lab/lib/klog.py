@@ -1,0 +1,55 @@
+"""The kernel log of an emulated host: what in it makes a run fail."""
+
+import re
+
+# '[    1.234567] ' and, with some kernels, '[   T12] ' after it.
+STAMP = re.compile(r"^(\[ *\d+\.\d+\] ?)?(\[ *[TC]\d+\] ?)?")
+
+START = re.compile("|".join([
+    r"WARNING: ", r"BUG: ", r"BUG ", r"kernel BUG at", r"Oops", r"general protection fault",
+    r"stack segment", r"double fault", r"divide error", r"invalid opcode", r"int3: ",
+    r"UBSAN: ", r"KASAN: ", r"KCSAN: ", r"INFO: rcu", r"INFO: task .* blocked for more",
+    r"INFO: trying to register non-static key", r"INFO: NMI handler .* took too long",
+    r"watchdog: BUG", r"rcu: .*(stall|INFO)", r"Kernel panic", r"unchecked MSR access error",
+    r"list_(add|del) corruption", r"refcount_t: ", r"DEBUG_LOCKS_WARN_ON",
+    r"Unable to handle kernel", r"kmemleak: .*new suspected memory leaks",
+    r"x86/fpu: .*[Bb]ad", r"Bad FPU state", r"lab: FAIL:", r"module .* has no exit",
+    r"hvx: .*(leaked|still in use)", r"Unknown NMI", r"Uhhuh. NMI received for unknown reason",
+    r"-+\[ cut here \]-+", r"page_type .* still", r"BUG: Bad page", r"Memory state around",
+    r"usercopy: Kernel memory", r"no IRQ handler for vector", r"Disabling IRQ #",
+]))
+ANYWHERE = re.compile("|".join([
+    r"possible (circular|recursive|irq lock inversion)", r"inconsistent lock state",
+    r"suspicious RCU usage", r"sleeping function called from invalid context",
+    r"scheduling while atomic", r"soft lockup", r"hard LOCKUP", r"self-detected stall",
+    r"lock held when returning to user space", r"bad unlock balance",
+]))
+
+DEATH = re.compile(r"Kernel panic - not syncing|---\[ end Kernel panic")
+
+
+def message(line):
+    """A console line without its time stamp."""
+    return STAMP.sub("", line.rstrip("\r\n"), count=1)
+
+
+def is_bad(line):
+    text = message(line)
+    return bool(START.match(text) or ANYWHERE.search(text))
+
+
+def is_death(line):
+    return bool(DEATH.search(line))
+
+
+def bad_lines(lines, context=25, limit=120):
+    """The offending lines, each with some that follow it; [] if the log is clean."""
+    keep, until = [], -1
+    for i, line in enumerate(lines):
+        if is_bad(line):
+            until = i + context
+        if i <= until and "lab: status" not in line:
+            keep.append(line.rstrip())
+    if len(keep) > limit:
+        keep[limit:] = [f"... and {len(keep) - limit} more lines"]
+    return keep
