@@ -44,6 +44,7 @@ enum hvx_reg_bit {
 	RB_SYSCALL,			/* STAR, LSTAR, CSTAR, SFMASK, KERNEL_GS_BASE */
 	RB_PAT,
 	RB_DEBUGCTL,
+	RB_TSC,				/* TSC offset */
 	NR_REG_BITS,
 };
 
@@ -99,7 +100,8 @@ struct hvx_regs {
 	u64 star, lstar, cstar, sfmask, kernel_gs_base;
 	u64 pat;
 	u64 debugctl;
-	u64 tsc_aux;
+	u64 tsc_aux;		/* switched by open() and close(), always available */
+	u64 tsc_offset;		/* guest TSC = host TSC + tsc_offset */
 	u64 apic_base;
 };
 

@@ -69,7 +69,6 @@ struct hvx_vcpu {
 	u64 exits;				/* [v] */
 
 	struct hvx_inject inject;		/* [v] goes in with the next entry */
-	struct hvx_inject exception;		/* [v] from HVX_INJECT, not yet in .inject */
 	bool nmi_pending;			/* [v] */
 	bool irq_pending;			/* [v] */
 	u8 irq_vector;				/* [v] */
@@ -82,6 +81,12 @@ struct hvx_vcpu {
 	struct hvx_debug_state debug;		/* [v] */
 	struct hvx_cpuid_table *cpuid;		/* [v] */
 	bool has_run;				/* [v] */
+	bool want_irq_window;			/* [v] from the run page, at HVX_RUN */
+	bool want_nmi_window;			/* [v] ditto */
+	u64 cr4_allowed;			/* [v] CR4 bits that this guest may set */
+	u64 efer_allowed;			/* [v] EFER bits that this guest may set */
+	u64 misc_enable;			/* [v] IA32_MISC_ENABLE */
+	u64 tsc_adjust;				/* [v] IA32_TSC_ADJUST */
 
 	void *fpu;				/* [v] XSAVE area, 64-byte aligned */
 	u64 guest_xcr0;				/* [v] features a guest may enable: 0 = no XSAVE */
