@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * abi_layout.h: sizes and offsets of the ABI's structs as every caller must see them. Built for
+ * 32-bit and 64-bit callers, so that a field whose place depends on the caller does not compile.
+ */
+#include <stddef.h>
+
+#define SIZE(type, n)		_Static_assert(sizeof(struct type) == (n), #type)
+#define PLACE(type, field, n)	_Static_assert(offsetof(struct type, field) == (n), #type "." #field)
+
+SIZE(hvx_host_info, 40);
+SIZE(hvx_create_vm, 32);
+SIZE(hvx_cpuid_entry, 32);
+SIZE(hvx_cpuid, 24);
+PLACE(hvx_cpuid, entries, 16);
+SIZE(hvx_msr_list, 24);
+SIZE(hvx_region, 40);
+PLACE(hvx_region, gpa, 16);
+SIZE(hvx_create_vcpu, 16);
+SIZE(hvx_msr_range, 16);
+SIZE(hvx_msr_filter, 24);
+SIZE(hvx_event, 24);
+PLACE(hvx_event, payload, 16);
+SIZE(hvx_msrs, 24);
+SIZE(hvx_msr, 16);
+SIZE(hvx_blob, 24);
+PLACE(hvx_blob, data, 16);
+SIZE(hvx_debug, 56);
+PLACE(hvx_debug, dr, 16);
+SIZE(hvx_translate, 48);
+PLACE(hvx_translate, gva, 16);
+SIZE(hvx_gprs, 144);
+SIZE(hvx_segs, 160);
+SIZE(hvx_ctrl, 64);
+SIZE(hvx_dregs, 48);
+PLACE(hvx_run, regs_wanted, 8);
+PLACE(hvx_run, exits, 48);
+PLACE(hvx_run, io, 56);
+PLACE(hvx_run, pad, 56);
+PLACE(hvx_run, regs, 312);
+PLACE(hvx_run, seg, 456);
+PLACE(hvx_run, ctrl, 616);
+PLACE(hvx_run, debug, 680);
+PLACE(hvx_run, event, 728);
