@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef SHIM_PRINTK_H
+#define SHIM_PRINTK_H
+
+#include <stdio.h>
+
+#define pr_err(...)		printf("# " __VA_ARGS__)
+#define pr_err_once(...)	printf("# " __VA_ARGS__)
+#define pr_warn(...)		printf("# " __VA_ARGS__)
+#define pr_info(...)		printf("# " __VA_ARGS__)
+#define pr_debug(...)		((void)0)
+#define pr_err_ratelimited(...)	printf("# " __VA_ARGS__)
+#define printk(...)		printf("# " __VA_ARGS__)
+
+#endif
