@@ -344,7 +344,7 @@ static GUEST_CODE void expect_pf(struct gcpu *g, int vector, uint64_t addr, unsi
 
 #define READ(g, p)	TRY(g, "movb %[m], %%al", (), ([m] "m"(*(p))), "rax")
 #define WRITE(g, p)	TRY(g, "movb $1, %[m]", (), ([m] "m"(*(p))))
-#define EXEC(g, p)	TRY(g, "jmp *%[p]", (), ([p] "r"(p)))
+#define EXEC(g, to)	TRY(g, "jmp *%[p]", (), ([p] "r"(to)))
 
 GUEST(page_fault_user)
 {
