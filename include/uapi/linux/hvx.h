@@ -618,6 +618,155 @@ enum hvx_entry_stage {
 };
 
 /**
+ * enum hvx_entry_check - the rules that a state has to keep for a guest to be entered
+ * @HVX_CHECK_NONE: none of the rules below is broken
+ * @HVX_CHECK_CR0_HIGH: CR0 bits 63:32 are 0
+ * @HVX_CHECK_CR0_NW: CR0.NW needs CD
+ * @HVX_CHECK_CR0_PG: CR0.PG needs PE
+ * @HVX_CHECK_CR0_FIXED: VT-x: CR0 keeps to IA32_VMX_CR0_FIXED0 and _FIXED1
+ * @HVX_CHECK_CR3_WIDTH: CR3 keeps to the physical-address width
+ * @HVX_CHECK_CR4_RESERVED: CR4 has only bits that this vCPU's CPUID announces
+ * @HVX_CHECK_CR4_FIXED: VT-x: CR4 keeps to IA32_VMX_CR4_FIXED0 and _FIXED1
+ * @HVX_CHECK_CR4_PAE: long mode needs CR4.PAE
+ * @HVX_CHECK_CR4_PCIDE: CR4.PCIDE needs long mode
+ * @HVX_CHECK_CR4_CET: CR4.CET needs CR0.WP
+ * @HVX_CHECK_EFER_RESERVED: EFER has only bits that this vCPU's CPUID announces
+ * @HVX_CHECK_EFER_LMA: EFER.LMA is EFER.LME and CR0.PG
+ * @HVX_CHECK_CR8: CR8 is 15 or less
+ * @HVX_CHECK_XCR0: XCR0 is a value that XSETBV would take
+ * @HVX_CHECK_APIC_BASE: IA32_APIC_BASE has no reserved bits
+ * @HVX_CHECK_DR6_HIGH: DR6 bits 63:32 are 0
+ * @HVX_CHECK_DR7_HIGH: DR7 bits 63:32 are 0
+ * @HVX_CHECK_RFLAGS_RESERVED: RFLAGS bit 1 is 1, the other reserved bits are 0
+ * @HVX_CHECK_RFLAGS_VM: RFLAGS.VM needs protected mode and no long mode
+ * @HVX_CHECK_RFLAGS_IF: an interrupt under delivery needs RFLAGS.IF
+ * @HVX_CHECK_RIP_HIGH: RIP bits 63:32 are 0 outside 64-bit mode
+ * @HVX_CHECK_RIP_CANONICAL: RIP is canonical in 64-bit mode
+ * @HVX_CHECK_SEG_ATTR: struct hvx_seg::attr has no bits above HVX_SEG_UNUSABLE
+ * @HVX_CHECK_SEG_USABLE: CS and TR are usable
+ * @HVX_CHECK_SEG_PRESENT: a usable segment is present
+ * @HVX_CHECK_SEG_SYSTEM: the S bit is 0 for TR and LDTR, else 1
+ * @HVX_CHECK_SEG_TYPE: the type is one that the register can hold
+ * @HVX_CHECK_SEG_DPL: the DPL fits the type, CS.DPL fits SS.DPL, which is 0 in real mode
+ * @HVX_CHECK_SEG_RPL: the RPL fits (processors without unrestricted guest)
+ * @HVX_CHECK_SEG_TI: TR and LDTR are in the GDT
+ * @HVX_CHECK_SEG_BASE: the base is canonical; below 4 GiB for CS, SS, DS, ES
+ * @HVX_CHECK_SEG_LIMIT: VT-x: the limit can be had with that G bit
+ * @HVX_CHECK_CS_L_DB: CS.L and CS.D/B are not both 1 in long mode
+ * @HVX_CHECK_V86_BASE: in virtual-8086 mode a base is the selector times 16
+ * @HVX_CHECK_V86_LIMIT: in virtual-8086 mode a limit is 0xffff
+ * @HVX_CHECK_V86_ATTR: in virtual-8086 mode attr is 0xf3
+ * @HVX_CHECK_TABLE_BASE: the bases of GDTR and IDTR are canonical
+ * @HVX_CHECK_MSR_CANONICAL: an MSR that holds an address holds a canonical one
+ * @HVX_CHECK_PAT: IA32_PAT has only memory types that there are
+ * @HVX_CHECK_DEBUGCTL: VT-x: IA32_DEBUGCTL has no reserved bits
+ * @HVX_CHECK_EVENT_TYPE: the event under delivery is of a type that there is
+ * @HVX_CHECK_EVENT_VECTOR: its vector fits the type
+ * @HVX_CHECK_EVENT_ERROR: it has an error code if the vector has one, of 16 bits
+ * @HVX_CHECK_EVENT_LENGTH: a software interrupt has an instruction of 1 to 15 bytes
+ * @HVX_CHECK_SHADOW: VT-x: not both shadows at once
+ * @HVX_CHECK_SHADOW_IF: VT-x: the shadow of STI needs RFLAGS.IF
+ * @HVX_CHECK_SHADOW_EVENT: VT-x: no interrupt or NMI is delivered in a shadow
+ * @HVX_CHECK_NMI_MASKED: VT-x: no NMI is delivered while NMIs are blocked
+ * @HVX_CHECK_ACTIVITY: VT-x: the activity state exists and fits SS.DPL and shadow
+ * @HVX_CHECK_PENDING_DEBUG: VT-x: pending debug exceptions fit RFLAGS.TF and the shadow
+ * @HVX_CHECK_PDPTE: VT-x: PDPTEs have no reserved bits
+ * @HVX_CHECK_LINK_POINTER: VT-x: the VMCS link pointer is all ones
+ * @HVX_CHECK_CTL_RESERVED: VT-x: a control word keeps to its capability MSR
+ * @HVX_CHECK_CTL_NMI: VT-x: virtual NMIs and NMI windows need what they build on
+ * @HVX_CHECK_CTL_ADDRESS: a bitmap or table lies in physical memory, aligned
+ * @HVX_CHECK_CTL_EPT: VT-x: the EPT pointer is valid and there if it is needed
+ * @HVX_CHECK_CTL_VPID: VT-x: the VPID is not 0
+ * @HVX_CHECK_CTL_TIMER: VT-x: the preemption timer is saved only if it is on
+ * @HVX_CHECK_CTL_VMRUN: AMD-V: VMRUN is intercepted
+ * @HVX_CHECK_CTL_ASID: AMD-V: the ASID exists and is not the host's
+ * @HVX_CHECK_CTL_SVME: AMD-V: EFER.SVME is 1
+ * @HVX_CHECK_HOST_CR0: VT-x: the host's CR0 keeps to the fixed bits
+ * @HVX_CHECK_HOST_CR3: VT-x: the host's CR3 keeps to the physical-address width
+ * @HVX_CHECK_HOST_CR4: VT-x: the host's CR4 keeps to the fixed bits
+ * @HVX_CHECK_HOST_EFER: VT-x: the host's EFER has LME and LMA as the exit controls say
+ * @HVX_CHECK_HOST_PAT: VT-x: the host's IA32_PAT has only memory types that there are
+ * @HVX_CHECK_HOST_SELECTOR: VT-x: the host's selectors have RPL 0, TI 0; CS and TR are not 0
+ * @HVX_CHECK_HOST_ADDRESS: VT-x: the host's bases and RIP are canonical
+ * @HVX_CHECK_MSR_LOAD: VT-x: an MSR of the MSR-load area cannot be loaded
+ *
+ * Rules without a vendor hold on both; so the answer to a state is the same on both, except where the
+ * documentation of the ABI says that AMD-V accepts what VT-x refuses.
+ */
+enum hvx_entry_check {
+	HVX_CHECK_NONE,
+	HVX_CHECK_CR0_HIGH,
+	HVX_CHECK_CR0_NW,
+	HVX_CHECK_CR0_PG,
+	HVX_CHECK_CR0_FIXED,
+	HVX_CHECK_CR3_WIDTH,
+	HVX_CHECK_CR4_RESERVED,
+	HVX_CHECK_CR4_FIXED,
+	HVX_CHECK_CR4_PAE,
+	HVX_CHECK_CR4_PCIDE,
+	HVX_CHECK_CR4_CET,
+	HVX_CHECK_EFER_RESERVED,
+	HVX_CHECK_EFER_LMA,
+	HVX_CHECK_CR8,
+	HVX_CHECK_XCR0,
+	HVX_CHECK_APIC_BASE,
+	HVX_CHECK_DR6_HIGH,
+	HVX_CHECK_DR7_HIGH,
+	HVX_CHECK_RFLAGS_RESERVED,
+	HVX_CHECK_RFLAGS_VM,
+	HVX_CHECK_RFLAGS_IF,
+	HVX_CHECK_RIP_HIGH,
+	HVX_CHECK_RIP_CANONICAL,
+	HVX_CHECK_SEG_ATTR,
+	HVX_CHECK_SEG_USABLE,
+	HVX_CHECK_SEG_PRESENT,
+	HVX_CHECK_SEG_SYSTEM,
+	HVX_CHECK_SEG_TYPE,
+	HVX_CHECK_SEG_DPL,
+	HVX_CHECK_SEG_RPL,
+	HVX_CHECK_SEG_TI,
+	HVX_CHECK_SEG_BASE,
+	HVX_CHECK_SEG_LIMIT,
+	HVX_CHECK_CS_L_DB,
+	HVX_CHECK_V86_BASE,
+	HVX_CHECK_V86_LIMIT,
+	HVX_CHECK_V86_ATTR,
+	HVX_CHECK_TABLE_BASE,
+	HVX_CHECK_MSR_CANONICAL,
+	HVX_CHECK_PAT,
+	HVX_CHECK_DEBUGCTL,
+	HVX_CHECK_EVENT_TYPE,
+	HVX_CHECK_EVENT_VECTOR,
+	HVX_CHECK_EVENT_ERROR,
+	HVX_CHECK_EVENT_LENGTH,
+	HVX_CHECK_SHADOW,
+	HVX_CHECK_SHADOW_IF,
+	HVX_CHECK_SHADOW_EVENT,
+	HVX_CHECK_NMI_MASKED,
+	HVX_CHECK_ACTIVITY,
+	HVX_CHECK_PENDING_DEBUG,
+	HVX_CHECK_PDPTE,
+	HVX_CHECK_LINK_POINTER,
+	HVX_CHECK_CTL_RESERVED,
+	HVX_CHECK_CTL_NMI,
+	HVX_CHECK_CTL_ADDRESS,
+	HVX_CHECK_CTL_EPT,
+	HVX_CHECK_CTL_VPID,
+	HVX_CHECK_CTL_TIMER,
+	HVX_CHECK_CTL_VMRUN,
+	HVX_CHECK_CTL_ASID,
+	HVX_CHECK_CTL_SVME,
+	HVX_CHECK_HOST_CR0,
+	HVX_CHECK_HOST_CR3,
+	HVX_CHECK_HOST_CR4,
+	HVX_CHECK_HOST_EFER,
+	HVX_CHECK_HOST_PAT,
+	HVX_CHECK_HOST_SELECTOR,
+	HVX_CHECK_HOST_ADDRESS,
+	HVX_CHECK_MSR_LOAD,
+};
+
+/**
  * struct hvx_exit_entry - the processor refused to enter the guest
  * @stage: enum hvx_entry_stage
  * @check: number of the failed check (enum hvx_entry_check), 0 when none of the checks that hvx
