@@ -73,6 +73,7 @@ struct hvx_vcpu {
 	bool irq_pending;			/* [v] */
 	u8 irq_vector;				/* [v] */
 	bool halted;				/* [v] */
+	bool shutdown;				/* [v] triple fault while emulating */
 
 	enum hvx_pending pending;		/* [v] */
 	struct hvx_exit pending_exit;		/* [v] */
@@ -81,6 +82,9 @@ struct hvx_vcpu {
 	struct hvx_debug_state debug;		/* [v] */
 	struct hvx_cpuid_table *cpuid;		/* [v] */
 	bool has_run;				/* [v] */
+	int run_error;				/* [v] errno of HVX_NEXT_ERROR */
+	u64 exit_mask;				/* [v] registers that an exit to user space needs */
+	bool want_pdptes;			/* [v] hvx_paging_prepare() before the next window */
 	bool want_irq_window;			/* [v] from the run page, at HVX_RUN */
 	bool want_nmi_window;			/* [v] ditto */
 	u64 cr4_allowed;			/* [v] CR4 bits that this guest may set */
@@ -90,7 +94,10 @@ struct hvx_vcpu {
 
 	void *fpu;				/* [v] XSAVE area, 64-byte aligned */
 	u64 guest_xcr0;				/* [v] features a guest may enable: 0 = no XSAVE */
-	bool host_dr_saved;			/* [v] window: DR0-3 hold the guest's */
+	bool dr_armed;				/* [v] DR7 in force enables a breakpoint */
+	bool stepped;				/* [v] the VMM's single step is over */
+	bool host_dr_loaded;			/* [v] window: DR0-3 are not the host's */
+	u64 host_dr[4];				/* [v] window: the host's meanwhile */
 };
 
 static inline struct hvx_regs *regs_of(struct hvx_vcpu *vcpu)

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The only file that knows kernel versions: what differs between 6.1, 6.12 and 7.x, under one name.
+ * Features are probed by header or symbol where that is possible, since stable kernels backport.
+ */
+#ifndef HVX_COMPAT_H
+#define HVX_COMPAT_H
+
+#include <asm/msr-index.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/types.h>
+#include <linux/version.h>
+
+#if __has_include(<linux/entry-virt.h>)
+#include <linux/entry-virt.h>
+#define hvx_task_work()		xfer_to_guest_mode_handle_work()
+#else
+#include <linux/entry-kvm.h>
+#define hvx_task_work()		xfer_to_guest_mode_handle_work(NULL)
+#endif
+/* Signal, reschedule or other work of this task; hvx_task_work() does it, non-zero for a signal */
+#define hvx_task_work_pending()	__xfer_to_guest_mode_work_pending()
+
+#if __has_include(<asm/cpuid/api.h>)
+#include <asm/cpuid/api.h>
+#else
+#include <asm/processor.h>
+#endif
+
+/* In windows: no tracepoint, no paravirt call, and one name on all kernels */
+static __always_inline u64 hvx_rdmsr(u32 msr)
+{
+	u32 lo, hi;
+
+	asm volatile("rdmsr" : "=a" (lo), "=d" (hi) : "c" (msr));
+	return lo | (u64)hi << 32;
+}
+
+static __always_inline void hvx_wrmsr(u32 msr, u64 value)
+{
+	asm volatile("wrmsr" :: "c" (msr), "a" ((u32)value), "d" ((u32)(value >> 32)) : "memory");
+}
+
+#endif

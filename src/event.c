@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Events on their way into the guest.
+ *
+ *   vcpu->inject		goes in with the next entry: an exception, or an event whose delivery an
+ *			exit cut short (the backend puts it back there)
+ *   vcpu->nmi_pending	an NMI waits for NMIs to be unblocked
+ *   vcpu->irq_vector	an interrupt waits for RFLAGS.IF and no shadow
+ *
+ * While something waits, or while the VMM asked for a window, HVX_REQ_EVENT stays set and
+ * hvx_event_prepare() runs before every entry. When nothing waits, entry costs one test.
+ */
+#include <linux/errno.h>
+#include <linux/kernel.h>
+#include "event.h"
+#include "vcpu.h"
+
+#define X86_RFLAGS_IF	BIT(9)
+
+/* Intel SDM vol. 3A, "Interrupt and Exception Handling", conditions for a double fault */
+static bool contributory(u8 vector)
+{
+	return vector == VEC_DE || (vector >= VEC_TS && vector <= VEC_GP) || vector == VEC_CP;
+}
+
+static bool makes_double_fault(const struct hvx_inject *first, u8 second)
+{
+	if (first->type != HVX_EVENT_EXCEPTION)
+		return false;
+	if (contributory(first->vector))
+		return contributory(second);
+	return first->vector == VEC_PF && (contributory(second) || second == VEC_PF);
+}
+
+static void deliver_payload(struct hvx_vcpu *vcpu, u8 vector, u64 payload)
+{
+	struct hvx_regs *regs = &vcpu->regs;
+
+	if (vector == VEC_PF) {
+		regs->cr2 = payload;
+	} else if (vector == VEC_DB) {
+		hvx_need(vcpu, RM(DR7));
+		/* Bits 0-3 say which breakpoint of this event, BLD is active low, the rest stick */
+		regs->dr6 &= ~0xfULL;
+		regs->dr6 |= payload & 0xe00fULL;
+		regs->dr7 &= ~BIT_ULL(13);
+		hvx_changed(vcpu, RM(DR7));
+	}
+}
+
+void hvx_queue_exception(struct hvx_vcpu *vcpu, u8 vector, bool has_error, u32 error,
+			 bool has_payload, u64 payload)
+{
+	struct hvx_inject *inject = &vcpu->inject;
+
+	if (inject->type == HVX_EVENT_EXCEPTION && inject->vector == VEC_DF &&
+	    (contributory(vector) || vector == VEC_PF)) {
+		vcpu->shutdown = true;
+		return;
+	}
+	if (makes_double_fault(inject, vector)) {
+		vector = VEC_DF;
+		has_error = true;
+		error = 0;
+		has_payload = false;
+	}
+	if (has_payload)
+		deliver_payload(vcpu, vector, payload);
+	*inject = (struct hvx_inject) {
+		.type = HVX_EVENT_EXCEPTION,
+		.vector = vector,
+		.has_error = has_error,
+		.error = error,
+		.has_payload = has_payload,
+		.payload = payload,
+	};
+}
+
+bool hvx_irq_open(struct hvx_vcpu *vcpu)
+{
+	if (vcpu->inject.type != HVX_EVENT_NONE || !(hvx_rflags(vcpu) & X86_RFLAGS_IF))
+		return false;
+	hvx_need(vcpu, RM(SHADOW));
+	return !(vcpu->regs.shadow & (SHADOW_STI | SHADOW_MOV_SS));
+}
+
+bool hvx_nmi_open(struct hvx_vcpu *vcpu)
+{
+	if (vcpu->inject.type != HVX_EVENT_NONE)
+		return false;
+	hvx_need(vcpu, RM(SHADOW));
+	return !vcpu->regs.shadow;
+}
+
+static void inject_nmi(struct hvx_vcpu *vcpu)
+{
+	vcpu->nmi_pending = false;
+	vcpu->inject = (struct hvx_inject) { .type = HVX_EVENT_NMI, .vector = VEC_NMI };
+}
+
+static void inject_irq(struct hvx_vcpu *vcpu)
+{
+	vcpu->irq_pending = false;
+	vcpu->inject = (struct hvx_inject) {
+		.type = HVX_EVENT_INTERRUPT,
+		.vector = vcpu->irq_vector,
+	};
+}
+
+void hvx_event_prepare(struct hvx_vcpu *vcpu)
+{
+	bool irq, nmi;
+
+	if (vcpu->nmi_pending && hvx_nmi_open(vcpu))
+		inject_nmi(vcpu);
+	else if (vcpu->irq_pending && hvx_irq_open(vcpu))
+		inject_irq(vcpu);
+
+	irq = vcpu->irq_pending || vcpu->want_irq_window;
+	nmi = vcpu->nmi_pending || vcpu->want_nmi_window;
+	if (!irq && !nmi)
+		clear_bit(HVX_REQ_EVENT, &vcpu->requests);
+	hvx_op(set_windows)(vcpu, irq, nmi);
+}
+
+static int inject_exception(struct hvx_vcpu *vcpu, const struct hvx_event *event)
+{
+	if (event->vector > 31 || event->vector == VEC_NMI)
+		return -EINVAL;
+	if (vcpu->inject.type != HVX_EVENT_NONE)
+		return -EBUSY;
+	hvx_queue_exception(vcpu, event->vector, event->flags & HVX_EVENT_HAS_ERROR,
+			    event->error_code, event->flags & HVX_EVENT_HAS_PAYLOAD,
+			    event->payload);
+	/* The guest cannot tell what it was doing: VMX checks vector and error code against CR0 */
+	hvx_request(vcpu, HVX_REQ_CHECK_ENTRY);
+	return 0;
+}
+
+int hvx_event_inject(struct hvx_vcpu *vcpu, const struct hvx_event *event)
+{
+	lockdep_assert_held(&vcpu->lock);
+	if (event->flags & ~(HVX_EVENT_HAS_ERROR | HVX_EVENT_HAS_PAYLOAD) || event->reserved)
+		return -EINVAL;
+	if (event->type != HVX_EVENT_EXCEPTION && event->flags)
+		return -EINVAL;
+
+	switch (event->type) {
+	case HVX_EVENT_EXCEPTION:
+		return inject_exception(vcpu, event);
+	case HVX_EVENT_NMI:
+		if (vcpu->nmi_pending)
+			return -EBUSY;
+		vcpu->nmi_pending = true;
+		break;
+	case HVX_EVENT_INTERRUPT:
+		if (vcpu->irq_pending)
+			return -EBUSY;
+		vcpu->irq_vector = event->vector;
+		vcpu->irq_pending = true;
+		break;
+	default:
+		return -EINVAL;
+	}
+	hvx_request(vcpu, HVX_REQ_EVENT);
+	return 0;
+}

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * FPU, SSE and AVX state of a vCPU.
+ *
+ * The FPU belongs to the window: kernel_fpu_begin_mask(0) puts the task's state away, then the
+ * guest's comes from the vCPU's own XSAVE area, and goes back there before kernel_fpu_end(). Both
+ * run with interrupts off, so that nothing else uses the FPU in between. The kernel gives the task
+ * its own state back on the way to user space.
+ *
+ * XRSTOR and XSAVE run with the host's XCR0; the guest's is on the CPU only while it runs. PKRU and
+ * AMX state are not given to guests: the kernel keeps PKRU out of its own XSAVE areas, and AMX needs
+ * services that modules do not have.
+ */
+#include <asm/fpu/api.h>
+#include <asm/cpufeature.h>
+#include <asm/fpu/xcr.h>
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/string.h>
+#include "compat.h"
+#include "fpu.h"
+#include "run.h"
+
+#define XSAVE_LEGACY	512
+#define XSAVE_HEADER	64
+#define FCW_DEFAULT	0x37f
+#define MXCSR_DEFAULT	0x1f80
+#define MXCSR_OFFSET	24
+#define MXCSR_MASK_OFF	28
+
+struct hvx_fpu_info hvx_fpu_info;
+
+static u64 host_xcr0;
+static u64 host_xss;
+
+static __always_inline void xrstor(const void *area, u64 mask)
+{
+	asm volatile("xrstor64 %0" :: "m" (*(const char *)area), "a" ((u32)mask),
+		     "d" ((u32)(mask >> 32)) : "memory");
+}
+
+static __always_inline void xsave(void *area, u64 mask)
+{
+	u32 lo = mask, hi = mask >> 32;
+
+	if (likely(hvx_fpu_info.xsaveopt))
+		asm volatile("xsaveopt64 %0" : "+m" (*(char *)area) : "a" (lo), "d" (hi) : "memory");
+	else
+		asm volatile("xsave64 %0" : "+m" (*(char *)area) : "a" (lo), "d" (hi) : "memory");
+}
+
+u32 hvx_xsave_size(u64 xcr0)
+{
+	u32 size = XSAVE_LEGACY + XSAVE_HEADER;
+	int i;
+
+	for (i = 2; i < 64; i++)
+		if (xcr0 & BIT_ULL(i))
+			size = max(size, hvx_fpu_info.offset[i] + hvx_fpu_info.len[i]);
+	return size;
+}
+
+static void read_layout(void)
+{
+	u32 eax, ebx, ecx, edx;
+	int i;
+
+	for (i = 2; i < 63; i++) {
+		if (!(host_xcr0 & BIT_ULL(i)))
+			continue;
+		cpuid_count(0xd, i, &eax, &ebx, &ecx, &edx);
+		hvx_fpu_info.len[i] = eax;
+		hvx_fpu_info.offset[i] = ebx;
+	}
+	cpuid_count(0xd, 1, &eax, &ebx, &ecx, &edx);
+	hvx_fpu_info.xsaveopt = eax & BIT(0);
+}
+
+static u32 read_mxcsr_mask(void)
+{
+	char *area = (char *)__get_free_page(GFP_KERNEL | __GFP_ZERO);
+	u32 mask = 0;
+
+	if (!area)
+		return 0;
+	kernel_fpu_begin_mask(0);
+	asm volatile("fxsave64 %0" : "+m" (*area) :: "memory");
+	kernel_fpu_end();
+	memcpy(&mask, area + MXCSR_MASK_OFF, sizeof(mask));
+	free_page((unsigned long)area);
+	return mask ?: 0xffbf;
+}
+
+int hvx_fpu_start(void)
+{
+	if (!boot_cpu_has(X86_FEATURE_XSAVE)) {
+		pr_err("this CPU or kernel has no XSAVE (is \"noxsave\" on the kernel command line?)\n");
+		return -EOPNOTSUPP;
+	}
+	host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+	if (boot_cpu_has(X86_FEATURE_XSAVES))
+		host_xss = hvx_rdmsr(MSR_IA32_XSS);
+	read_layout();
+	hvx_fpu_info.features = host_xcr0 & (XF_X87 | XF_SSE | XF_AVX | XF_AVX512);
+	hvx_fpu_info.size = hvx_xsave_size(hvx_fpu_info.features);
+	hvx_fpu_info.mxcsr_mask = read_mxcsr_mask();
+	return hvx_fpu_info.mxcsr_mask ? 0 : -ENOMEM;
+}
+
+static void init_image(char *area)
+{
+	u16 fcw = FCW_DEFAULT;
+	u32 mxcsr = MXCSR_DEFAULT;
+
+	memset(area, 0, hvx_fpu_info.size);
+	memcpy(area, &fcw, sizeof(fcw));
+	memcpy(area + MXCSR_OFFSET, &mxcsr, sizeof(mxcsr));
+}
+
+int hvx_fpu_init(struct hvx_vcpu *vcpu)
+{
+	/* Whole pages: XSAVE needs 64-byte alignment */
+	vcpu->fpu = alloc_pages_exact(hvx_fpu_info.size, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	if (!vcpu->fpu)
+		return -ENOMEM;
+	init_image(vcpu->fpu);
+	vcpu->guest_xcr0 = hvx_fpu_info.features;
+	vcpu->regs.xcr0 = XF_X87;
+	return 0;
+}
+
+void hvx_fpu_fini(struct hvx_vcpu *vcpu)
+{
+	if (vcpu->fpu)
+		free_pages_exact(vcpu->fpu, hvx_fpu_info.size);
+}
+
+void hvx_fpu_enter(struct hvx_vcpu *vcpu)
+{
+	kernel_fpu_begin_mask(0);
+	xrstor(vcpu->fpu, hvx_fpu_info.features);
+	if (unlikely(host_xss))
+		hvx_wrmsr(MSR_IA32_XSS, 0);
+	if (vcpu->regs.xcr0 != host_xcr0)
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->regs.xcr0);
+}
+
+void hvx_fpu_leave(struct hvx_vcpu *vcpu)
+{
+	/* Where XSETBV is not intercepted the guest's value is on the CPU alone */
+	if (unlikely(hvx_ops->traits & HVX_TRAIT_XCR0))
+		vcpu->regs.xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+	if (vcpu->regs.xcr0 != host_xcr0)
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, host_xcr0);
+	if (unlikely(host_xss))
+		hvx_wrmsr(MSR_IA32_XSS, host_xss);
+	xsave(vcpu->fpu, hvx_fpu_info.features);
+	kernel_fpu_end();
+}
+
+void hvx_set_xcr0(struct hvx_vcpu *vcpu, u64 xcr0)
+{
+	vcpu->regs.xcr0 = xcr0;
+	if (hvx_in_window(vcpu))
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, xcr0);
+}
+
+/* Intel SDM vol. 1, "Enabling the XSAVE Feature Set and XSAVE-Enabled Features" */
+bool hvx_xcr0_valid(const struct hvx_vcpu *vcpu, u64 xcr0)
+{
+	u64 avx512 = xcr0 & XF_AVX512;
+
+	if (!(xcr0 & XF_X87) || xcr0 & ~vcpu->guest_xcr0)
+		return false;
+	if (xcr0 & XF_AVX && !(xcr0 & XF_SSE))
+		return false;
+	return !avx512 || (avx512 == XF_AVX512 && xcr0 & XF_AVX);
+}
+
+/* Intel SDM vol. 1, "XRSTOR": what raises #GP must not get into the area */
+static bool image_valid(const char *image)
+{
+	const u64 *header = (const u64 *)(image + XSAVE_LEGACY);
+	u32 mxcsr;
+	int i;
+
+	memcpy(&mxcsr, image + MXCSR_OFFSET, sizeof(mxcsr));
+	if (mxcsr & ~hvx_fpu_info.mxcsr_mask || header[0] & ~hvx_fpu_info.features)
+		return false;
+	for (i = 1; i < XSAVE_HEADER / 8; i++)
+		if (header[i])
+			return false;
+	return true;
+}
+
+int hvx_fpu_set(struct hvx_vcpu *vcpu, const void *image, u32 len)
+{
+	lockdep_assert_held(&vcpu->lock);
+	if (len != hvx_fpu_info.size || !image_valid(image))
+		return -EINVAL;
+	memcpy(vcpu->fpu, image, len);
+	return 0;
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The run loop, for both vendors.
+ *
+ *   hvx_run()		one HVX_RUN: take registers from the run page, finish what the last exit left
+ *			open, then windows until something for the VMM happens
+ *   run_window()	one window: interrupts off, hardware extension on, the guest's FPU state in
+ *			place; enters as often as exits can be finished inside
+ *   enter_once()	one entry and the decision about its exit
+ *
+ * A window closes for: an interrupt or NMI of the host, work of this task (signal, reschedule), an
+ * exit that needs to sleep or goes to the VMM, and nothing else.
+ *
+ * TLB rule. Whoever removes a second-level entry moves vm->mmu.tlb_gen and then kicks. The vCPU
+ * publishes window_cpu, then (full barrier) reads tlb_gen before each entry. So either the vCPU
+ * sees the new generation and flushes, or the kicker sees the window and interrupts it: the
+ * interrupt ends the window, and the next one compares again.
+ */
+#include <linux/errno.h>
+#include <linux/irqflags.h>
+#include <linux/lockdep.h>
+#include <linux/sched/signal.h>
+#include "compat.h"
+#include "cr.h"
+#include "debug.h"
+#include "entry_check.h"
+#include "event.h"
+#include "fpu.h"
+#include "run.h"
+#include "sync.h"
+
+enum hvx_next hvx_exit_user(struct hvx_vcpu *vcpu, u32 reason)
+{
+	vcpu->run->exit_reason = reason;
+	return HVX_NEXT_USER;
+}
+
+enum hvx_next hvx_exit_error(struct hvx_vcpu *vcpu, u32 reason, int error)
+{
+	vcpu->run_error = error;
+	vcpu->run->exit_reason = reason;
+	return HVX_NEXT_ERROR;
+}
+
+static __always_inline void sync_tlb(struct hvx_vcpu *vcpu)
+{
+	u64 gen = atomic64_read(&vcpu->vm->mmu.tlb_gen);
+
+	if (unlikely(gen != vcpu->tlb_gen)) {
+		hvx_op(tlb_flush)(vcpu);
+		vcpu->tlb_gen = gen;
+	}
+}
+
+static __always_inline enum hvx_next enter_once(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	if (unlikely(vcpu->requests)) {
+		if (test_bit(HVX_REQ_CHECK_ENTRY, &vcpu->requests))
+			return HVX_NEXT_LEAVE;
+		hvx_event_prepare(vcpu);
+	}
+	if (unlikely(hvx_task_work_pending()))
+		return HVX_NEXT_LEAVE;
+	sync_tlb(vcpu);
+	hvx_op(enter)(vcpu, x);
+	vcpu->exits++;
+	return hvx_handle_exit(vcpu, x);
+}
+
+/*
+ * Interrupts stay off from here to the end of the window: the FPU section, the hardware extension
+ * and the CPU belong to this vCPU.
+ */
+static enum hvx_next run_window(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	enum hvx_next next;
+	int cpu, err;
+
+	local_irq_disable();
+	cpu = raw_smp_processor_id();
+	WRITE_ONCE(vcpu->window_cpu, cpu);
+	/* Pairs with the barrier in hvx_vm_kick_all(): see "TLB rule" above */
+	smp_mb();
+	err = hvx_op(open)(vcpu);
+	if (unlikely(err)) {
+		WRITE_ONCE(vcpu->window_cpu, -1);
+		local_irq_enable();
+		return hvx_exit_error(vcpu, HVX_EXIT_NONE, err);
+	}
+	if (unlikely(cpu != vcpu->last_cpu)) {
+		vcpu->last_cpu = cpu;
+		vcpu->tlb_gen = 0;
+	}
+	hvx_fpu_enter(vcpu);
+	hvx_debug_enter(vcpu);
+	do {
+		next = enter_once(vcpu, x);
+	} while (next == HVX_NEXT_ENTER);
+	/* Outside of the window every register that is still missing costs another window */
+	if (next == HVX_NEXT_USER)
+		hvx_need(vcpu, vcpu->exit_mask);
+	hvx_debug_leave(vcpu);
+	hvx_fpu_leave(vcpu);
+	hvx_op(close)(vcpu);
+	WRITE_ONCE(vcpu->window_cpu, -1);
+	local_irq_enable();
+	return next;
+}
+
+static enum hvx_next handle_in_process(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	int idx = srcu_read_lock(&vcpu->vm->srcu);
+	enum hvx_next next = hvx_handle_exit(vcpu, x);
+
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	WARN_ON_ONCE(next == HVX_NEXT_PROCESS);
+	return next;
+}
+
+/* The VMM set registers: say what is wrong before the processor has to */
+static enum hvx_next check_entry(struct hvx_vcpu *vcpu)
+{
+	struct hvx_entry_failure failure = { };
+
+	clear_bit(HVX_REQ_CHECK_ENTRY, &vcpu->requests);
+	if (!hvx_entry_precheck || !hvx_ops->check_entry(vcpu, &failure))
+		return HVX_NEXT_ENTER;
+	/* Until the VMM mends it, every HVX_RUN gets the same answer */
+	hvx_request(vcpu, HVX_REQ_CHECK_ENTRY);
+	hvx_entry_explain(vcpu, &failure, 0, 0);
+	return hvx_exit_user(vcpu, HVX_EXIT_ENTRY_FAILED);
+}
+
+/* What has to be done with interrupts on before the next window */
+static enum hvx_next prepare(struct hvx_vcpu *vcpu)
+{
+	if (unlikely(vcpu->stepped))
+		return hvx_debug_stepped(vcpu);
+	if (unlikely(vcpu->shutdown)) {
+		vcpu->shutdown = false;
+		return hvx_exit_user(vcpu, HVX_EXIT_SHUTDOWN);
+	}
+	if (unlikely(vcpu->want_pdptes)) {
+		/* What the VMM set up is as if the guest had: no PDPTEs, then nothing is mapped */
+		if (hvx_paging_prepare(vcpu))
+			memset(vcpu->regs.pdpte, 0, sizeof(vcpu->regs.pdpte));
+		hvx_changed(vcpu, RM(PDPTE));
+	}
+	if (unlikely(test_bit(HVX_REQ_CHECK_ENTRY, &vcpu->requests))) {
+		enum hvx_next next = check_entry(vcpu);
+
+		if (next != HVX_NEXT_ENTER)
+			return next;
+	}
+	if (unlikely(hvx_task_work_pending()) && hvx_task_work())
+		return hvx_exit_error(vcpu, HVX_EXIT_INTERRUPTED, -EINTR);
+	return HVX_NEXT_ENTER;
+}
+
+static enum hvx_next run_until_exit(struct hvx_vcpu *vcpu)
+{
+	enum hvx_next next;
+	struct hvx_exit x;
+
+	for (;;) {
+		next = prepare(vcpu);
+		if (next != HVX_NEXT_ENTER)
+			return next;
+		next = run_window(vcpu, &x);
+		if (next == HVX_NEXT_PROCESS)
+			next = handle_in_process(vcpu, &x);
+		if (next == HVX_NEXT_USER || next == HVX_NEXT_ERROR)
+			return next;
+	}
+}
+
+static void take_windows(struct hvx_vcpu *vcpu)
+{
+	bool irq = READ_ONCE(vcpu->run->irq_window);
+	bool nmi = READ_ONCE(vcpu->run->nmi_window);
+
+	if (likely(irq == vcpu->want_irq_window && nmi == vcpu->want_nmi_window))
+		return;
+	vcpu->want_irq_window = irq;
+	vcpu->want_nmi_window = nmi;
+	hvx_request(vcpu, HVX_REQ_EVENT);
+}
+
+/* What the VMM wrote to the run page, then what its answer to the last exit finishes */
+static enum hvx_next take_input(struct hvx_vcpu *vcpu)
+{
+	struct hvx_run *run = vcpu->run;
+	u64 dirty = READ_ONCE(run->regs_dirty);
+
+	if (unlikely(dirty)) {
+		int err = hvx_sync_from_user(vcpu, dirty);
+
+		if (err)
+			return hvx_exit_error(vcpu, HVX_EXIT_NONE, err);
+		run->regs_dirty = 0;
+	}
+	take_windows(vcpu);
+	vcpu->halted = false;
+	vcpu->has_run = true;
+	if (unlikely(vcpu->pending != HVX_PENDING_NONE))
+		return hvx_complete(vcpu);
+	return HVX_NEXT_ENTER;
+}
+
+int hvx_run(struct hvx_vcpu *vcpu)
+{
+	enum hvx_next next;
+
+	u64 wanted = READ_ONCE(vcpu->run->regs_wanted);
+	enum hvx_next next;
+
+	lockdep_assert_held(&vcpu->lock);
+	vcpu->exit_mask = hvx_sync_mask(wanted);
+	next = take_input(vcpu);
+	if (next == HVX_NEXT_ENTER) {
+		if (unlikely(READ_ONCE(vcpu->run->immediate_exit)))
+			next = hvx_exit_error(vcpu, HVX_EXIT_INTERRUPTED, -EINTR);
+		else
+			next = run_until_exit(vcpu);
+	}
+	hvx_sync_to_user(vcpu, wanted);
+	return next == HVX_NEXT_ERROR ? vcpu->run_error : 0;
+}
