@@ -189,7 +189,7 @@ def overlay(path, lab, top, opts, module):
     cpio = Cpio()
     cpio.file("init", read(os.path.join(lab, "guest/init")), 0o755)
     settings = {"load": "1" if opts.load and module else "", "params": " ".join(opts.param),
-                "leaks": "1" if opts.leaks else "", "interactive": "" if opts.command else "1"}
+                "leaks": "1" if opts.leaks else "", "scale": str(opts.scale), "interactive": "" if opts.command else "1"}
     cpio.file("lab/settings", "".join(f"{k}={shlex.quote(v)}\n" for k, v in settings.items()).encode())
     cpio.file("lab/command", ("exec " + shlex.join(opts.command) + "\n").encode(), 0o755)
     elfs = []

@@ -77,7 +77,6 @@ def parse(argv):
     p.add_argument("--no-build", dest="build", action="store_false", help="use what is built")
     p.add_argument("--leaks", action="store_true", help="look for leaked memory (--kernel debug)")
     p.add_argument("--timeout", type=float, metavar="SEC", help="for the whole run")
-    p.add_argument("--ips", type=int, help="Bochs: instructions that make a guest second")
     p.add_argument("--log", metavar="FILE", help="keep the host's kernel log")
     p.add_argument("-v", "--verbose", action="store_true", help="kernel log to stderr as it comes")
     p.add_argument("command", nargs="*", metavar="COMMAND", help="none: an interactive shell")
@@ -97,8 +96,8 @@ def check(p, opts):
     bochs = opts.cpu in host.BOCHS_CPU
     if bochs and (opts.iommu or opts.device or opts.qemu):
         p.error(f"--iommu, --device and --qemu need QEMU, that is --cpu svm; {opts.cpu} runs in Bochs")
-    if bochs and opts.icount and opts.smp != 1:
-        p.error("--icount needs --smp 1 in Bochs: with more CPUs it does not count evenly")
+    if opts.icount and opts.smp != 1:
+        p.error("--icount needs --smp 1: with more CPUs no emulator counts evenly")
     if not 1 <= opts.smp <= 8:
         p.error("--smp must be 1 to 8")
     if opts.leaks and opts.kernel != "debug":
