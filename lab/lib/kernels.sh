@@ -91,6 +91,8 @@ sid_chroot() {
 	rm -rf --one-file-system "$SID" "$SID.new"
 	quietly debootstrap debootstrap --variant=minbase --include=make,kmod sid "$SID.new" "$site" ||
 		die "debootstrap failed"
+	# Downloads go the way that this system's do (proxy, checks of dates).
+	apt-config dump | grep -E '^Acquire::(Check-|Retries|https?::|Force)' >"$SID.new/etc/apt/apt.conf.d/00lab" || true
 	mv "$SID.new" "$SID"
 }
 
