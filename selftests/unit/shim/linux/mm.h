@@ -2,7 +2,9 @@
 #ifndef SHIM_MM_H
 #define SHIM_MM_H
 
+#include <linux/atomic.h>
 #include <linux/gfp.h>
+#include <linux/sched.h>
 
 /* "Physical" addresses are addresses of the program */
 #define __pa(p)		((u64)(unsigned long)(p))

@@ -1,0 +1,515 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The second-level page table: by hand, then by random operations against a plain list of pages
+ * that says what the table has to say, in every format, then by several threads at a time.
+ */
+#include <linux/kernel.h>
+#include <linux/slab.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include "mmu/pt.h"
+#include "tap.h"
+
+#define PAGE	4096ULL
+#define ALL	~0U
+
+static const struct hvx_pt_format *const formats[] = {
+	&hvx_pt_ept, &hvx_pt_ept_no_ad, &hvx_pt_npt,
+};
+
+static u64 rnd_state = 88172645463325252ULL;
+
+static u64 rnd(void)
+{
+	rnd_state ^= rnd_state << 13;
+	rnd_state ^= rnd_state >> 7;
+	rnd_state ^= rnd_state << 17;
+	return rnd_state >> 8;
+}
+
+static enum hvx_pt_result map_leaf(struct hvx_pt *pt, u64 gpa, u64 pa, int level,
+				   unsigned int prot)
+{
+	struct hvx_pt_leaf leaf = { .pa = pa, .level = level, .prot = prot };
+	struct hvx_pt_cache cache = {};
+	enum hvx_pt_result result;
+
+	REQUIRE(!hvx_pt_cache_fill(&cache));
+	result = hvx_pt_map(pt, &cache, gpa, &leaf);
+	hvx_pt_cache_free(&cache);
+	return result;
+}
+
+/* Do a range operation in steps of @step entries */
+static bool in_steps(u64 (*op)(struct hvx_pt *, u64, u64, unsigned int *, bool *),
+		     struct hvx_pt *pt, u64 gpa, u64 end, unsigned int step)
+{
+	bool changed = false;
+
+	while (gpa < end) {
+		unsigned int budget = step;
+		u64 next = op(pt, gpa, end, &budget, &changed);
+
+		REQUIRE(next > gpa);
+		gpa = next;
+	}
+	return changed;
+}
+
+static void prune(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int step)
+{
+	struct hvx_pt_unhooked unhooked = {};
+
+	for (int level = 1; level < pt->levels; level++) {
+		u64 at = gpa;
+
+		while (at < end) {
+			unsigned int budget = step;
+
+			at = hvx_pt_prune(pt, level, at, end, &budget, &unhooked);
+		}
+	}
+	hvx_pt_free_unhooked(pt, &unhooked);
+}
+
+/* The entry for @gpa, found without the code under test */
+static u64 *raw_entry(struct hvx_pt *pt, u64 gpa, int level)
+{
+	u64 *table = pt->root;
+
+	for (int l = pt->levels; l > level; l--)
+		table = (u64 *)(table[gpa >> (3 + 9 * l) & 511] & 0x000ffffffffff000ULL &
+				~pt->encrypt);
+	return &table[gpa >> (3 + 9 * level) & 511];
+}
+
+TEST(ept_bits)
+{
+	struct hvx_pt pt;
+
+	REQUIRE(!hvx_pt_init(&pt, &hvx_pt_ept, 0));
+	map_leaf(&pt, 0x1000, 0x123456789000, 1, HVX_READ | HVX_WRITE | HVX_EXEC);
+	map_leaf(&pt, 0x2000, 0x5000, 1, HVX_READ | HVX_EXEC);
+	map_leaf(&pt, 0x3000, 0xfee00000, 1, HVX_READ | HVX_WRITE | HVX_PT_DEVICE);
+	map_leaf(&pt, 0x200000, 0x40000000, 2, HVX_READ);
+	/* RWX, WB, ignore PAT, accessed, dirty */
+	EXPECT_EQ(*raw_entry(&pt, 0x1000, 1), 0x123456789000 | 0x377);
+	EXPECT_EQ(*raw_entry(&pt, 0x2000, 1), 0x5000 | 0x175);
+	EXPECT_EQ(*raw_entry(&pt, 0x3000, 1), 0xfee00000 | 0x343 | BIT_ULL(52));
+	EXPECT_EQ(*raw_entry(&pt, 0x200000, 2), 0x40000000 | 0x1f1);
+	EXPECT_EQ(*raw_entry(&pt, 0, 4) & 0xfff, 0x107);
+	hvx_pt_fini(&pt);
+	REQUIRE(!hvx_pt_init(&pt, &hvx_pt_ept_no_ad, 0));
+	map_leaf(&pt, 0x1000, 0x5000, 1, HVX_READ | HVX_WRITE | HVX_EXEC);
+	EXPECT_EQ(*raw_entry(&pt, 0x1000, 1), 0x5000 | 0x77);
+	EXPECT_EQ(*raw_entry(&pt, 0, 4) & 0xfff, 0x007);
+	hvx_pt_fini(&pt);
+	EXPECT_EQ(shim_allocated, 0);
+}
+
+TEST(npt_bits)
+{
+	struct hvx_pt pt;
+
+	REQUIRE(!hvx_pt_init(&pt, &hvx_pt_npt, BIT_ULL(47)));
+	map_leaf(&pt, 0x1000, 0x123456789000, 1, HVX_READ | HVX_WRITE | HVX_EXEC);
+	map_leaf(&pt, 0x2000, 0x5000, 1, HVX_READ);
+	map_leaf(&pt, 0x3000, 0xfee00000, 1, HVX_READ | HVX_WRITE | HVX_PT_DEVICE);
+	map_leaf(&pt, 0x200000, 0x40000000, 2, HVX_READ | HVX_EXEC);
+	/* P, RW, US, A, D; memory is encrypted, devices are not */
+	EXPECT_EQ(*raw_entry(&pt, 0x1000, 1), 0x923456789000 | 0x67);
+	EXPECT_EQ(*raw_entry(&pt, 0x2000, 1), 0x800000005000 | 0x25 | BIT_ULL(63));
+	EXPECT_EQ(*raw_entry(&pt, 0x3000, 1), 0xfee00000 | 0x7f | BIT_ULL(52) | BIT_ULL(63));
+	EXPECT_EQ(*raw_entry(&pt, 0x200000, 2), 0x800040000000 | 0xa5);
+	EXPECT_EQ(*raw_entry(&pt, 0, 4) & 0xfff, 0x27);
+	EXPECT(hvx_pt_root_pa(&pt) & BIT_ULL(47));
+	hvx_pt_fini(&pt);
+	EXPECT_EQ(shim_allocated, 0);
+}
+
+static void one_results(const struct hvx_pt_format *f)
+{
+	struct hvx_pt_leaf leaf;
+	struct hvx_pt pt;
+
+	REQUIRE(!hvx_pt_init(&pt, f, 0));
+	EXPECT(!hvx_pt_lookup(&pt, 0x1000, &leaf));
+	EXPECT_EQ(map_leaf(&pt, 0x1000, 0x5000, 1, HVX_READ), HVX_PT_ADDED);
+	EXPECT_EQ(map_leaf(&pt, 0x1000, 0x5000, 1, HVX_READ), HVX_PT_SAME);
+	EXPECT_EQ(map_leaf(&pt, 0x1000, 0x5000, 1, HVX_READ | HVX_EXEC), HVX_PT_WIDENED);
+	EXPECT_EQ(map_leaf(&pt, 0x1000, 0x5000, 1, HVX_READ), HVX_PT_SAME);
+	EXPECT_EQ(map_leaf(&pt, 0x1000, 0x5000, 1, HVX_READ | HVX_WRITE), HVX_PT_WIDENED);
+	REQUIRE(hvx_pt_lookup(&pt, 0x1fff, &leaf));
+	EXPECT_EQ(leaf.prot, HVX_READ | HVX_WRITE | HVX_EXEC);
+	EXPECT_EQ(map_leaf(&pt, 0x1000, 0x6000, 1, HVX_READ), HVX_PT_REPLACED);
+	REQUIRE(hvx_pt_lookup(&pt, 0x1000, &leaf));
+	EXPECT_EQ(leaf.prot, HVX_READ);
+	EXPECT_EQ(leaf.pa, 0x6000);
+	/* Sizes that meet */
+	EXPECT_EQ(map_leaf(&pt, 0x1000, 0x200000, 2, HVX_READ), HVX_PT_IN_WAY);
+	EXPECT_EQ(map_leaf(&pt, 0x200000, 0x200000, 2, HVX_READ), HVX_PT_ADDED);
+	EXPECT_EQ(map_leaf(&pt, 0x201000, 0x201000, 1, HVX_READ), HVX_PT_IN_WAY);
+	/* A part of a large leaf takes it as a whole */
+	EXPECT(in_steps(hvx_pt_unmap, &pt, 0x300000, 0x301000, ALL));
+	EXPECT(!hvx_pt_lookup(&pt, 0x200000, &leaf));
+	EXPECT_EQ(map_leaf(&pt, 0x201000, 0x201000, 1, HVX_READ), HVX_PT_ADDED);
+	hvx_pt_fini(&pt);
+	EXPECT_EQ(shim_allocated, 0);
+}
+
+TEST(results)
+{
+	for (int i = 0; i < ARRAY_SIZE(formats); i++)
+		one_results(formats[i]);
+}
+
+TEST(no_table)
+{
+	struct hvx_pt_leaf leaf = { .pa = 0x5000, .level = 1, .prot = HVX_READ };
+	struct hvx_pt_cache cache = {};
+	struct hvx_pt pt;
+
+	REQUIRE(!hvx_pt_init(&pt, &hvx_pt_ept, 0));
+	EXPECT_EQ(hvx_pt_map(&pt, &cache, 0x1000, &leaf), HVX_PT_NO_TABLE);
+	/* Fails at the third table: what was there until then is used and kept */
+	shim_alloc_fail = 3;
+	EXPECT(hvx_pt_cache_fill(&cache));
+	EXPECT_EQ(cache.nr, 2);
+	EXPECT_EQ(hvx_pt_map(&pt, &cache, 0x1000, &leaf), HVX_PT_NO_TABLE);
+	EXPECT_EQ(cache.nr, 0);
+	EXPECT(!hvx_pt_cache_fill(&cache));
+	EXPECT_EQ(hvx_pt_map(&pt, &cache, 0x1000, &leaf), HVX_PT_ADDED);
+	EXPECT_EQ(cache.nr, 2);
+	EXPECT_EQ(atomic64_read(&pt.nr_tables), 4);
+	hvx_pt_cache_free(&cache);
+	hvx_pt_fini(&pt);
+	hvx_pt_fini(&pt);
+	EXPECT_EQ(shim_allocated, 0);
+	shim_alloc_fail = 1;
+	EXPECT_EQ(hvx_pt_init(&pt, &hvx_pt_ept, 0), -ENOMEM);
+}
+
+TEST(ends_of_the_address_space)
+{
+	struct hvx_pt_leaf leaf;
+	struct hvx_pt pt;
+	u64 last;
+
+	REQUIRE(!hvx_pt_init(&pt, &hvx_pt_npt, 0));
+	last = hvx_pt_limit(&pt) - PAGE;
+	EXPECT_EQ(last, 0xfffffffff000ULL);
+	EXPECT_EQ(map_leaf(&pt, 0, 0x5000, 1, HVX_READ), HVX_PT_ADDED);
+	EXPECT_EQ(map_leaf(&pt, last, 0x6000, 1, HVX_READ), HVX_PT_ADDED);
+	EXPECT(!hvx_pt_lookup(&pt, hvx_pt_limit(&pt), &leaf));
+	EXPECT(!hvx_pt_lookup(&pt, ~0ULL, &leaf));
+	EXPECT(hvx_pt_lookup(&pt, last, &leaf));
+	EXPECT(in_steps(hvx_pt_unmap, &pt, last, ~0ULL, ALL));
+	EXPECT(!hvx_pt_lookup(&pt, last, &leaf));
+	EXPECT(hvx_pt_lookup(&pt, 0, &leaf));
+	prune(&pt, 0, ~0ULL, ALL);
+	EXPECT_EQ(atomic64_read(&pt.nr_tables), 4);
+	EXPECT(in_steps(hvx_pt_unmap, &pt, 0, ~0ULL, 1));
+	prune(&pt, 0, ~0ULL, 1);
+	EXPECT_EQ(atomic64_read(&pt.nr_tables), 1);
+	hvx_pt_fini(&pt);
+}
+
+/* ------------------------------------------------------------------ against a model */
+
+/*
+ * The pages that the random run uses: a few clusters of neighbours, on both sides of where tables
+ * begin, some of them large. .prot of 0 is absent.
+ */
+struct page {
+	u64 gpa;
+	int level;
+	unsigned int prot;
+	u64 pa;
+	bool accessed;
+};
+
+#define NR_PAGES	(24 * 64)
+
+static struct page pages[NR_PAGES];
+
+static int by_gpa(const void *a, const void *b)
+{
+	const struct page *p = a, *q = b;
+
+	return p->gpa < q->gpa ? -1 : p->gpa > q->gpa;
+}
+
+static void make_pages(void)
+{
+	for (int i = 0; i < NR_PAGES; i++) {
+		int cluster = i / 64, n = i % 64;
+		int level = cluster % 8 == 7 ? HVX_PT_1G : cluster % 8 == 6 ? HVX_PT_2M : HVX_PT_4K;
+		u64 size = hvx_pt_level_size(level);
+		u64 middle = (u64)cluster * 0xa8000000000ULL + ((u64)(cluster % 3) << 39);
+
+		pages[i] = (struct page){ .level = level };
+		middle = ALIGN_DOWN(middle, 1ULL << (9 * level + 12));
+		pages[i].gpa = cluster ? middle + n * size - 32 * size : n * size;
+	}
+	qsort(pages, NR_PAGES, sizeof(pages[0]), by_gpa);
+}
+
+static u64 size_of(const struct page *p)
+{
+	return hvx_pt_level_size(p->level);
+}
+
+static bool overlaps(const struct page *p, u64 gpa, u64 end)
+{
+	return p->gpa < end && gpa < p->gpa + size_of(p);
+}
+
+static void check_page(struct hvx_pt *pt, const struct page *p)
+{
+	u64 inside = p->gpa + rnd() % size_of(p);
+	struct hvx_pt_leaf leaf;
+
+	if (!EXPECT_EQ(hvx_pt_lookup(pt, inside, &leaf), !!p->prot) || !p->prot)
+		return;
+	EXPECT_EQ(leaf.pa, p->pa);
+	EXPECT_EQ(leaf.level, p->level);
+	EXPECT_EQ(leaf.prot, p->prot);
+}
+
+static void random_map(struct hvx_pt *pt)
+{
+	struct page *p = &pages[rnd() % NR_PAGES];
+	unsigned int prot = HVX_READ | (rnd() & (HVX_WRITE | HVX_EXEC));
+	enum hvx_pt_result want, got;
+	u64 pa = p->pa;
+
+	if (!p->prot || rnd() % 4 == 0)
+		pa = ALIGN_DOWN(rnd() & 0x00003ffffffff000ULL, size_of(p));
+	if (!p->prot)
+		want = HVX_PT_ADDED;
+	else if (pa != p->pa)
+		want = HVX_PT_REPLACED;
+	else if (!(prot & ~p->prot))
+		want = HVX_PT_SAME;
+	else
+		want = HVX_PT_WIDENED;
+	got = map_leaf(pt, p->gpa + rnd() % size_of(p), pa, p->level, prot);
+	EXPECT_EQ(got, want);
+	p->prot = want == HVX_PT_WIDENED || want == HVX_PT_SAME ? p->prot | prot : prot;
+	p->pa = pa;
+	if (want != HVX_PT_SAME)
+		p->accessed = true;
+}
+
+static void random_range(u64 *gpa, u64 *end)
+{
+	u64 a = pages[rnd() % NR_PAGES].gpa, b = pages[rnd() % NR_PAGES].gpa;
+
+	/* Mostly near each other, now and then nearly everything */
+	if (rnd() % 8)
+		b = a + (rnd() % 64) * PAGE * (rnd() % 4 ? 1 : 512);
+	*gpa = min(a, b);
+	*end = max(a, b) + PAGE;
+}
+
+static void random_unmap(struct hvx_pt *pt)
+{
+	bool want = false;
+	u64 gpa, end;
+
+	random_range(&gpa, &end);
+	for (int i = 0; i < NR_PAGES; i++) {
+		if (!pages[i].prot || !overlaps(&pages[i], gpa, end))
+			continue;
+		want = true;
+		pages[i].prot = 0;
+	}
+	EXPECT_EQ(in_steps(hvx_pt_unmap, pt, gpa, end, 1 + rnd() % 40), want);
+	if (rnd() % 2)
+		prune(pt, gpa, end, 1 + rnd() % 40);
+}
+
+static void random_protect(struct hvx_pt *pt)
+{
+	bool want = false;
+	u64 gpa, end;
+
+	random_range(&gpa, &end);
+	for (int i = 0; i < NR_PAGES; i++) {
+		if (!(pages[i].prot & HVX_WRITE) || !overlaps(&pages[i], gpa, end))
+			continue;
+		want = true;
+		pages[i].prot &= ~HVX_WRITE;
+	}
+	EXPECT_EQ(in_steps(hvx_pt_write_protect, pt, gpa, end, 1 + rnd() % 40), want);
+}
+
+static void random_age(struct hvx_pt *pt)
+{
+	bool young = false;
+	u64 gpa, end;
+
+	random_range(&gpa, &end);
+	for (int i = 0; i < NR_PAGES; i++) {
+		if (!pages[i].prot || !overlaps(&pages[i], gpa, end))
+			continue;
+		young |= pages[i].accessed || !pt->format->accessed;
+		if (pt->format->accessed)
+			pages[i].accessed = false;
+	}
+	EXPECT_EQ(hvx_pt_test_accessed(pt, gpa, end), young);
+	EXPECT_EQ(in_steps(hvx_pt_clear_accessed, pt, gpa, end, 1 + rnd() % 40),
+		  young && pt->format->accessed);
+}
+
+/* What the processor does meanwhile */
+static void random_access(struct hvx_pt *pt)
+{
+	struct page *p = &pages[rnd() % NR_PAGES];
+
+	if (!p->prot)
+		return;
+	*raw_entry(pt, p->gpa, p->level) |= pt->format->accessed |
+		(p->prot & HVX_WRITE ? pt->format->dirty : 0);
+	p->accessed = true;
+}
+
+static void random_run(const struct hvx_pt_format *format)
+{
+	struct hvx_pt pt;
+
+	make_pages();
+	REQUIRE(!hvx_pt_init(&pt, format, 0));
+	for (int i = 0; i < 60000 && !tap_failures(); i++) {
+		u64 what = rnd() % 64;
+
+		if (what < 44)
+			random_map(&pt);
+		else if (what < 48)
+			random_unmap(&pt);
+		else if (what < 50)
+			random_protect(&pt);
+		else if (what < 52)
+			random_age(&pt);
+		else
+			random_access(&pt);
+		check_page(&pt, &pages[rnd() % NR_PAGES]);
+		if (i % 4096 == 0) {
+			for (int j = 0; j < NR_PAGES; j++)
+				check_page(&pt, &pages[j]);
+		}
+	}
+	EXPECT_EQ(shim_allocated, atomic64_read(&pt.nr_tables));
+	in_steps(hvx_pt_unmap, &pt, 0, ~0ULL, ALL);
+	prune(&pt, 0, ~0ULL, ALL);
+	EXPECT_EQ(atomic64_read(&pt.nr_tables), 1);
+	hvx_pt_fini(&pt);
+	EXPECT_EQ(shim_allocated, 0);
+}
+
+TEST_TIME(random_ept, 60)
+{
+	random_run(&hvx_pt_ept);
+}
+
+TEST_TIME(random_ept_no_ad, 60)
+{
+	random_run(&hvx_pt_ept_no_ad);
+}
+
+TEST_TIME(random_npt, 60)
+{
+	random_run(&hvx_pt_npt);
+}
+
+/* ------------------------------------------------------------------ threads */
+
+/*
+ * Three threads map under the read side, one takes away under the write side. The address of each
+ * page is a function of its gpa, so that any leaf can be judged at any time.
+ */
+static struct {
+	struct hvx_pt pt;
+	pthread_rwlock_t lock;
+	bool stop;
+} shared;
+
+#define SPAN	(1ULL << 32)
+
+static u64 pa_of(u64 gpa)
+{
+	return (gpa ^ 0x5a5a5000ULL) & ~(PAGE - 1);
+}
+
+static void *mapper(void *arg)
+{
+	u64 state = (u64)(unsigned long)arg;
+
+	for (int i = 0; i < 60000; i++) {
+		struct hvx_pt_cache cache = {};
+		struct hvx_pt_leaf leaf;
+		u64 gpa;
+
+		state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+		gpa = (state >> 20) % SPAN & ~0x3ff000ULL & ~(PAGE - 1);
+		leaf = (struct hvx_pt_leaf){ .pa = pa_of(gpa), .level = 1, .prot = HVX_READ };
+		if (state >> 63)
+			leaf.prot |= HVX_WRITE;
+		if (hvx_pt_cache_fill(&cache))
+			abort();
+		pthread_rwlock_rdlock(&shared.lock);
+		EXPECT(hvx_pt_map(&shared.pt, &cache, gpa, &leaf) <= HVX_PT_SAME);
+		EXPECT(hvx_pt_lookup(&shared.pt, gpa, &leaf));
+		EXPECT_EQ(leaf.pa, pa_of(gpa));
+		pthread_rwlock_unlock(&shared.lock);
+		hvx_pt_cache_free(&cache);
+	}
+	return NULL;
+}
+
+static void *remover(void *arg)
+{
+	while (!__atomic_load_n(&shared.stop, __ATOMIC_RELAXED)) {
+		u64 gpa = rnd() % SPAN, end = gpa + rnd() % (SPAN / 8);
+		struct hvx_pt_unhooked unhooked = {};
+		unsigned int budget = ALL;
+		bool changed = false;
+
+		pthread_rwlock_wrlock(&shared.lock);
+		hvx_pt_unmap(&shared.pt, gpa, end, &budget, &changed);
+		for (int level = 1; level < HVX_PT_LEVELS; level++)
+			hvx_pt_prune(&shared.pt, level, gpa, end, &budget, &unhooked);
+		pthread_rwlock_unlock(&shared.lock);
+		hvx_pt_free_unhooked(&shared.pt, &unhooked);
+	}
+	return NULL;
+}
+
+static void threads(const struct hvx_pt_format *format)
+{
+	pthread_t map[3], remove;
+
+	REQUIRE(!hvx_pt_init(&shared.pt, format, 0));
+	pthread_rwlock_init(&shared.lock, NULL);
+	shared.stop = false;
+	for (unsigned long i = 0; i < 3; i++)
+		pthread_create(&map[i], NULL, mapper, (void *)(i + 1));
+	pthread_create(&remove, NULL, remover, NULL);
+	for (int i = 0; i < 3; i++)
+		pthread_join(map[i], NULL);
+	__atomic_store_n(&shared.stop, true, __ATOMIC_RELAXED);
+	pthread_join(remove, NULL);
+	EXPECT_EQ(shim_allocated, atomic64_read(&shared.pt.nr_tables));
+	hvx_pt_fini(&shared.pt);
+	EXPECT_EQ(shim_allocated, 0);
+}
+
+TEST_TIME(threads_ept, 60)
+{
+	threads(&hvx_pt_ept);
+}
+
+TEST_TIME(threads_npt, 60)
+{
+	threads(&hvx_pt_npt);
+}

@@ -1,0 +1,561 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The radix table that the processor walks from guest-physical to host-physical addresses, in the
+ * two formats that there are: EPT (SDM vol. 3, "The Extended Page Table Mechanism (EPT)") and nested
+ * paging (APM vol. 2, "Nested Paging", which reuses the format of long-mode page tables).
+ *
+ * Invariants
+ *   - Who changes what is told by a reader/writer lock of the caller, named "the lock" here.
+ *     Read side: hvx_pt_map(), hvx_pt_clear_accessed(), in parallel with each other and themselves.
+ *     Write side, alone: hvx_pt_unmap(), hvx_pt_write_protect(), hvx_pt_prune().
+ *     Either side, or a window (see mmu.h): hvx_pt_lookup(), hvx_pt_test_accessed().
+ *   - Under the read side an entry only goes from absent to present, or gains rights, or loses its
+ *     accessed flag, and always by cmpxchg: the processor sets accessed and dirty flags meanwhile.
+ *     (Other memory under a present leaf is an exception that hvx_pt_map() reports.)
+ *   - Whatever takes rights away runs under the write side; what it took away still stands in TLBs
+ *     until the caller has flushed them.
+ *   - A table that became reachable stays so, and allocated, as long as it has a present entry.
+ *     hvx_pt_unmap() leaves empty tables where they are, for it runs where nothing may be freed.
+ *     hvx_pt_prune() takes them out of the tree; processors may walk them until the flush that
+ *     follows, and only then hvx_pt_free_unhooked() gives them back.
+ *   - A table is all zeroes, hence all absent, before the cmpxchg that makes it reachable.
+ *   - Entries that lead to tables allow everything; rights are in leaves alone.
+ */
+#include <linux/kernel.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include "pt.h"
+
+/* EPT entries: SDM vol. 3, "Format of an EPT Page-Table Entry that Maps a 4-KByte Page" */
+#define EPT_READ		BIT_ULL(0)
+#define EPT_WRITE		BIT_ULL(1)
+#define EPT_EXEC		BIT_ULL(2)
+#define EPT_MT_UC		(0ULL << 3)
+#define EPT_MT_WB		(6ULL << 3)
+#define EPT_IPAT		BIT_ULL(6)	/* ignore the guest's PAT */
+#define EPT_LARGE		BIT_ULL(7)
+#define EPT_ACCESSED		BIT_ULL(8)
+#define EPT_DIRTY		BIT_ULL(9)
+
+/* Nested page-table entries: APM vol. 2, "Page-Translation-Table Entry Fields" */
+#define NPT_PRESENT		BIT_ULL(0)
+#define NPT_WRITE		BIT_ULL(1)
+#define NPT_USER		BIT_ULL(2)	/* nested walks are user accesses: needed everywhere */
+#define NPT_PWT			BIT_ULL(3)
+#define NPT_PCD			BIT_ULL(4)
+#define NPT_ACCESSED		BIT_ULL(5)
+#define NPT_DIRTY		BIT_ULL(6)
+#define NPT_LARGE		BIT_ULL(7)
+#define NPT_NX			BIT_ULL(63)
+
+/* Both formats leave this bit to software: the leaf maps device memory */
+#define PT_SW_DEVICE		BIT_ULL(52)
+
+#define PT_ADDR_MASK		GENMASK_ULL(51, 12)
+
+#define EPT_FORMAT							\
+	.present = EPT_READ | EPT_WRITE | EPT_EXEC,			\
+	.read = EPT_READ,						\
+	.write = EPT_WRITE,						\
+	.exec = EPT_EXEC,						\
+	.leaf = EPT_MT_WB | EPT_IPAT,					\
+	.device = EPT_MT_UC | EPT_IPAT | PT_SW_DEVICE,			\
+	.large = EPT_LARGE,						\
+	.addr_mask = PT_ADDR_MASK
+
+const struct hvx_pt_format hvx_pt_ept = {
+	EPT_FORMAT,
+	.name = "EPT",
+	.accessed = EPT_ACCESSED,
+	.dirty = EPT_DIRTY,
+	.table = EPT_READ | EPT_WRITE | EPT_EXEC | EPT_ACCESSED,
+};
+
+const struct hvx_pt_format hvx_pt_ept_no_ad = {
+	EPT_FORMAT,
+	.name = "EPT",
+	.table = EPT_READ | EPT_WRITE | EPT_EXEC,
+};
+
+const struct hvx_pt_format hvx_pt_npt = {
+	.name = "NPT",
+	.present = NPT_PRESENT,
+	.read = NPT_PRESENT | NPT_USER,
+	.write = NPT_WRITE,
+	.no_exec = NPT_NX,
+	.accessed = NPT_ACCESSED,
+	.dirty = NPT_DIRTY,
+	.table = NPT_PRESENT | NPT_WRITE | NPT_USER | NPT_ACCESSED,
+	.leaf = 0,
+	/* Entry 3 of the PAT, which Linux leaves at UC: the guest's own type cannot weaken it */
+	.device = NPT_PWT | NPT_PCD | PT_SW_DEVICE,
+	.large = NPT_LARGE,
+	.addr_mask = PT_ADDR_MASK,
+};
+
+/* ------------------------------------------------------------------------- entries */
+
+static bool is_present(const struct hvx_pt *pt, u64 entry)
+{
+	return entry & pt->format->present;
+}
+
+static bool is_table(const struct hvx_pt *pt, u64 entry, int level)
+{
+	return level > 1 && is_present(pt, entry) && !(entry & pt->format->large);
+}
+
+static u64 entry_pa(const struct hvx_pt *pt, u64 entry)
+{
+	return entry & pt->format->addr_mask & ~pt->encrypt;
+}
+
+static u64 *entry_table(const struct hvx_pt *pt, u64 entry)
+{
+	return phys_to_virt(entry_pa(pt, entry));
+}
+
+static u64 make_table(const struct hvx_pt *pt, u64 *table)
+{
+	return virt_to_phys(table) | pt->format->table | pt->encrypt;
+}
+
+/*
+ * The processor is about to make the access that the leaf is for, so the leaf starts accessed,
+ * and dirty when it can be written: flags that stand already cost it no locked update.
+ */
+static u64 make_leaf(const struct hvx_pt *pt, const struct hvx_pt_leaf *leaf)
+{
+	const struct hvx_pt_format *f = pt->format;
+	u64 entry = leaf->pa | f->read | f->accessed;
+
+	if (leaf->prot & HVX_PT_DEVICE)
+		entry |= f->device;
+	else
+		entry |= f->leaf | pt->encrypt;
+	if (leaf->prot & HVX_WRITE)
+		entry |= f->write | f->dirty;
+	if (leaf->prot & HVX_EXEC)
+		entry |= f->exec;
+	else
+		entry |= f->no_exec;
+	if (leaf->level > 1)
+		entry |= f->large;
+	return entry;
+}
+
+static unsigned int leaf_prot(const struct hvx_pt *pt, u64 entry)
+{
+	const struct hvx_pt_format *f = pt->format;
+	unsigned int prot = 0;
+
+	if ((entry & f->read) == f->read)
+		prot |= HVX_READ;
+	if (entry & f->write)
+		prot |= HVX_WRITE;
+	if (f->no_exec ? !(entry & f->no_exec) : entry & f->exec)
+		prot |= HVX_EXEC;
+	if (entry & PT_SW_DEVICE)
+		prot |= HVX_PT_DEVICE;
+	return prot;
+}
+
+static unsigned int entry_index(u64 gpa, int level)
+{
+	return (gpa >> (12 + HVX_PT_SHIFT * (level - 1))) & (HVX_PT_ENTRIES - 1);
+}
+
+/* ------------------------------------------------------------------------- tables */
+
+static u64 *alloc_table(void)
+{
+	return (u64 *)__get_free_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+}
+
+static void free_table(u64 *table)
+{
+	free_page((unsigned long)table);
+}
+
+/**
+ * hvx_pt_init() - make an empty table
+ * @pt: the table
+ * @format: entry format
+ * @encrypt: address bits to set in every entry that points to memory, 0 for none
+ *
+ * Context: process. Return: 0 or -ENOMEM.
+ */
+int hvx_pt_init(struct hvx_pt *pt, const struct hvx_pt_format *format, u64 encrypt)
+{
+	pt->root = alloc_table();
+	if (!pt->root)
+		return -ENOMEM;
+	pt->format = format;
+	pt->levels = HVX_PT_LEVELS;
+	pt->encrypt = encrypt;
+	atomic64_set(&pt->nr_tables, 1);
+	return 0;
+}
+
+u64 hvx_pt_root_pa(const struct hvx_pt *pt)
+{
+	return virt_to_phys(pt->root) | pt->encrypt;
+}
+
+/**
+ * hvx_pt_cache_fill() - have all the tables that one hvx_pt_map() can need
+ * @cache: where they go
+ *
+ * Context: process. Return: 0 or -ENOMEM; what was allocated stays in @cache.
+ */
+int hvx_pt_cache_fill(struct hvx_pt_cache *cache)
+{
+	while (cache->nr < ARRAY_SIZE(cache->table)) {
+		u64 *table = alloc_table();
+
+		if (!table)
+			return -ENOMEM;
+		cache->table[cache->nr++] = table;
+	}
+	return 0;
+}
+
+void hvx_pt_cache_free(struct hvx_pt_cache *cache)
+{
+	while (cache->nr)
+		free_table(cache->table[--cache->nr]);
+}
+
+/* ------------------------------------------------------------------------- iterator */
+
+/*
+ * Goes through the entries that map [gpa, end): leaves, and absent entries as high up as they are.
+ * Absent entries cost one step however much they stand for.
+ */
+struct pt_iter {
+	u64 gpa;
+	u64 end;
+	int level;			/* of the entry where it is */
+	int bottom;			/* does not go down below */
+	u64 *table[HVX_PT_LEVELS + 1];	/* by level, from .level to the root's */
+};
+
+static u64 *iter_entry(const struct pt_iter *it)
+{
+	return &it->table[it->level][entry_index(it->gpa, it->level)];
+}
+
+static void iter_down(struct pt_iter *it, const struct hvx_pt *pt)
+{
+	while (it->level > it->bottom) {
+		u64 entry = READ_ONCE(*iter_entry(it));
+
+		if (!is_table(pt, entry, it->level))
+			break;
+		it->table[--it->level] = entry_table(pt, entry);
+	}
+}
+
+static bool iter_first(struct pt_iter *it, const struct hvx_pt *pt, u64 gpa, u64 end, int bottom)
+{
+	it->gpa = gpa;
+	it->end = min(end, hvx_pt_limit(pt));
+	it->level = pt->levels;
+	it->bottom = bottom;
+	it->table[it->level] = pt->root;
+	if (it->gpa >= it->end)
+		return false;
+	iter_down(it, pt);
+	return true;
+}
+
+static bool iter_next(struct pt_iter *it, const struct hvx_pt *pt)
+{
+	u64 size = hvx_pt_level_size(it->level);
+
+	it->gpa = ALIGN_DOWN(it->gpa, size) + size;
+	if (it->gpa >= it->end)
+		return false;
+	/* Index 0 is the first entry of another table */
+	while (it->level < pt->levels && !entry_index(it->gpa, it->level))
+		it->level++;
+	iter_down(it, pt);
+	return true;
+}
+
+#define for_each_entry_above(it, pt, gpa, end, bottom)			\
+	for (bool more_ = iter_first(it, pt, gpa, end, bottom); more_;	\
+	     more_ = iter_next(it, pt))
+
+#define for_each_entry(it, pt, gpa, end)	for_each_entry_above(it, pt, gpa, end, 1)
+
+/* ------------------------------------------------------------------------- mapping */
+
+/* Make an absent entry lead to a table; the entry afterwards, 0 when the cache is empty */
+static u64 install_table(struct hvx_pt *pt, struct hvx_pt_cache *cache, u64 *entry)
+{
+	u64 old = 0, new;
+
+	if (!cache->nr)
+		return 0;
+	new = make_table(pt, cache->table[cache->nr - 1]);
+	if (!try_cmpxchg64(entry, &old, new))
+		return old;
+	cache->nr--;
+	atomic64_inc(&pt->nr_tables);
+	return new;
+}
+
+static enum hvx_pt_result install_leaf(struct hvx_pt *pt, u64 *entry,
+				       const struct hvx_pt_leaf *leaf)
+{
+	const struct hvx_pt_format *f = pt->format;
+	u64 add = make_leaf(pt, leaf);
+	/* What makes two leaves map the same memory in the same way */
+	u64 same = f->addr_mask | f->leaf | f->device | f->large;
+	u64 old = READ_ONCE(*entry);
+	enum hvx_pt_result result;
+	u64 new;
+
+	do {
+		if (!is_present(pt, old)) {
+			result = HVX_PT_ADDED;
+			new = add;
+		} else if (is_table(pt, old, leaf->level)) {
+			return HVX_PT_IN_WAY;
+		} else if ((old ^ add) & same) {
+			result = HVX_PT_REPLACED;
+			new = add;
+		} else if (!(leaf->prot & ~leaf_prot(pt, old))) {
+			return HVX_PT_SAME;
+		} else {
+			result = HVX_PT_WIDENED;
+			new = (old | add) & ~f->no_exec;
+			new |= old & add & f->no_exec;
+		}
+	} while (!try_cmpxchg64(entry, &old, new));
+	return result;
+}
+
+/**
+ * hvx_pt_map() - map one leaf
+ * @pt: the table
+ * @cache: tables to use where the tree lacks them
+ * @gpa: any guest-physical address that the leaf maps
+ * @leaf: what to map; .pa is aligned to the size of .level
+ *
+ * Rights that stand already stay: they are added to, never taken away.
+ *
+ * Context: read side of the lock.
+ */
+enum hvx_pt_result hvx_pt_map(struct hvx_pt *pt, struct hvx_pt_cache *cache, u64 gpa,
+			      const struct hvx_pt_leaf *leaf)
+{
+	u64 *table = pt->root;
+	int level;
+
+	if (WARN_ON_ONCE(gpa >= hvx_pt_limit(pt) || leaf->pa & ~pt->format->addr_mask))
+		return HVX_PT_IN_WAY;
+
+	for (level = pt->levels; level > leaf->level; level--) {
+		u64 *entry = &table[entry_index(gpa, level)];
+		u64 value = READ_ONCE(*entry);
+
+		if (!is_present(pt, value))
+			value = install_table(pt, cache, entry);
+		if (!value)
+			return HVX_PT_NO_TABLE;
+		if (!is_table(pt, value, level))
+			return HVX_PT_IN_WAY;
+		table = entry_table(pt, value);
+	}
+	return install_leaf(pt, &table[entry_index(gpa, level)], leaf);
+}
+
+/**
+ * hvx_pt_lookup() - what the processor would find
+ * @pt: the table
+ * @gpa: guest-physical address
+ * @leaf: result
+ *
+ * Context: either side of the lock, or a window. Return: true when a leaf maps @gpa.
+ */
+bool hvx_pt_lookup(const struct hvx_pt *pt, u64 gpa, struct hvx_pt_leaf *leaf)
+{
+	struct pt_iter it;
+	u64 entry;
+
+	if (!iter_first(&it, pt, gpa, gpa + 1, 1))
+		return false;
+	entry = READ_ONCE(*iter_entry(&it));
+	if (!is_present(pt, entry))
+		return false;
+	leaf->pa = entry_pa(pt, entry);
+	leaf->level = it.level;
+	leaf->prot = leaf_prot(pt, entry);
+	return true;
+}
+
+/* ------------------------------------------------------------------------- ranges */
+
+/*
+ * Clear @bits in every leaf that has one of @any of them, everything in it with @bits of ~0.
+ * A cmpxchg, because the processor sets flags meanwhile and other faults add rights.
+ */
+static u64 clear_range(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *budget, u64 any,
+		       u64 bits, bool *changed)
+{
+	struct pt_iter it;
+
+	for_each_entry(&it, pt, gpa, end) {
+		u64 *entry = iter_entry(&it);
+		u64 old = READ_ONCE(*entry);
+
+		if (!*budget)
+			return it.gpa;
+		--*budget;
+		if (!is_present(pt, old))
+			continue;
+		while (old & any) {
+			if (try_cmpxchg64(entry, &old, old & ~bits)) {
+				*changed = true;
+				break;
+			}
+		}
+	}
+	return end;
+}
+
+/* Context: write side of the lock. The caller flushes when *@changed. */
+u64 hvx_pt_unmap(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *budget, bool *changed)
+{
+	return clear_range(pt, gpa, end, budget, pt->format->present, ~0ULL, changed);
+}
+
+/* Context: write side of the lock. The caller flushes when *@changed. */
+u64 hvx_pt_write_protect(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *budget, bool *changed)
+{
+	return clear_range(pt, gpa, end, budget, pt->format->write, pt->format->write, changed);
+}
+
+/*
+ * Context: either side of the lock. A TLB may go on without setting the flag again for as long as
+ * it holds the translation: that makes memory look a little older than it is, which is allowed.
+ */
+u64 hvx_pt_clear_accessed(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *budget, bool *changed)
+{
+	u64 accessed = pt->format->accessed;
+
+	return clear_range(pt, gpa, end, budget, accessed, accessed, changed);
+}
+
+bool hvx_pt_test_accessed(const struct hvx_pt *pt, u64 gpa, u64 end)
+{
+	u64 accessed = pt->format->accessed ?: pt->format->present;
+	struct pt_iter it;
+
+	for_each_entry(&it, pt, gpa, end) {
+		u64 entry = READ_ONCE(*iter_entry(&it));
+
+		if (is_present(pt, entry) && entry & accessed)
+			return true;
+	}
+	return false;
+}
+
+/* ------------------------------------------------------------------------- giving tables back */
+
+static bool is_empty(const struct hvx_pt *pt, const u64 *table)
+{
+	unsigned int i;
+
+	for (i = 0; i < HVX_PT_ENTRIES; i++) {
+		if (is_present(pt, READ_ONCE(table[i])))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The chain goes through the first entry of each table. Processors may still walk the table: the
+ * address of a page has neither a present bit of EPT nor that of NPT, the entry stays absent.
+ */
+static void unhook(struct hvx_pt *pt, u64 *entry, struct hvx_pt_unhooked *unhooked)
+{
+	u64 *table = entry_table(pt, READ_ONCE(*entry));
+
+	WRITE_ONCE(*entry, 0);
+	WRITE_ONCE(table[0], (u64)(unsigned long)unhooked->first);
+	unhooked->first = table;
+	atomic64_dec(&pt->nr_tables);
+}
+
+/**
+ * hvx_pt_prune() - take empty tables out of the tree
+ * @pt: the table
+ * @level: of the tables; from 1 upwards, so that those above become empty in turn
+ * @gpa: first address
+ * @end: behind the last address
+ * @budget: tables to look at; see hvx_pt_unmap()
+ * @unhooked: where they go, for hvx_pt_free_unhooked() after the flush
+ *
+ * Context: write side of the lock. Return: where it stopped, @end when all is done.
+ */
+u64 hvx_pt_prune(struct hvx_pt *pt, int level, u64 gpa, u64 end, unsigned int *budget,
+		 struct hvx_pt_unhooked *unhooked)
+{
+	struct pt_iter it;
+
+	for_each_entry_above(&it, pt, gpa, end, level + 1) {
+		u64 *entry = iter_entry(&it);
+		u64 value = READ_ONCE(*entry);
+
+		if (!*budget)
+			return it.gpa;
+		--*budget;
+		if (it.level == level + 1 && is_table(pt, value, it.level) &&
+		    is_empty(pt, entry_table(pt, value)))
+			unhook(pt, entry, unhooked);
+	}
+	return end;
+}
+
+/* Context: any; no processor can walk the tables any more. */
+void hvx_pt_free_unhooked(struct hvx_pt *pt, struct hvx_pt_unhooked *unhooked)
+{
+	while (unhooked->first) {
+		u64 *table = unhooked->first;
+
+		unhooked->first = (u64 *)(unsigned long)table[0];
+		free_table(table);
+	}
+}
+
+/**
+ * hvx_pt_fini() - give everything back
+ * @pt: the table; one that hvx_pt_init() failed for or that is gone already is fine
+ *
+ * Context: process; nobody uses the table any more.
+ */
+void hvx_pt_fini(struct hvx_pt *pt)
+{
+	struct hvx_pt_unhooked unhooked = {};
+	struct pt_iter it;
+	int level;
+
+	if (!pt->root)
+		return;
+	for (level = 1; level < pt->levels; level++) {
+		for_each_entry_above(&it, pt, 0, hvx_pt_limit(pt), level + 1) {
+			u64 *entry = iter_entry(&it);
+
+			if (it.level == level + 1 && is_table(pt, READ_ONCE(*entry), it.level))
+				unhook(pt, entry, &unhooked);
+			cond_resched();
+		}
+	}
+	hvx_pt_free_unhooked(pt, &unhooked);
+	free_table(pt->root);
+	pt->root = NULL;
+	atomic64_set(&pt->nr_tables, 0);
+}
