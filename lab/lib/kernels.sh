@@ -124,11 +124,12 @@ DEBUG_PACKAGES="build-essential flex bison bc libelf-dev libssl-dev kmod xz-util
 source_61() {
 	local dir=$CACHE/linux-source
 	apt_lists stable
-	rm -rf "$dir" "$dir.new"
-	extract stable "$dir.new" linux-source-6.1
+	rm -rf "$dir" "$dir.new" "$dir.deb"
+	extract stable "$dir.deb" linux-source-6.1
 	say "unpacking the kernel source"
-	tar -C "$dir.new" --strip-components=1 -xf "$dir.new/usr/src/linux-source-6.1.tar.xz"
-	rm -rf "$dir.new/usr"
+	mkdir "$dir.new"
+	tar -C "$dir.new" --strip-components=1 -xf "$dir.deb/usr/src/linux-source-6.1.tar.xz"
+	rm -rf "$dir.deb"
 	mv "$dir.new" "$dir"
 }
 

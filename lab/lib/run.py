@@ -139,7 +139,7 @@ def build(opts):
     if not os.path.exists(os.path.join(TOP, "src/main.c")):
         return None
     os.makedirs(os.path.join(TOP, "build"), exist_ok=True)
-    with open(os.path.join(TOP, f"build/{opts.kernel_name}.lock"), "w", encoding="ascii") as lock:
+    with open(os.path.join(TOP, "build/.lock"), "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for argv in ([f"{LAB}/module", opts.kernel_name], ["make", "-s", "--no-print-directory", "-C", TOP, "programs"]):
             if subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False).returncode:
@@ -179,6 +179,9 @@ def report(opts, watch):
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     opts = parse(sys.argv[1:])
+    # The makes below are not part of one that may have called us.
+    for name in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL"):
+        os.environ.pop(name, None)
     set_up(opts)
     module = build(opts)
     with open(os.path.join(opts.kernel_dir, "release"), encoding="ascii") as f:

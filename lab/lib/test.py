@@ -1,0 +1,198 @@
+"""lab/test: run the tests, in this process and in emulated hosts, and count."""
+
+import argparse
+import os
+import queue
+import re
+import shlex
+import subprocess
+import sys
+import threading
+import time
+
+LAB = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+TOP = os.path.dirname(LAB)
+LOGS = os.path.join(TOP, "build/test")
+
+CPUS = ["svm", "svm-nrip", "vmx", "vmx-old"]
+KERNELS = ["6.1", "6.12", "sid", "debug"]
+
+# What runs by default: CPU, kernel, programs, more arguments of lab/run.
+# The long ones come first, so that the two lanes end at about the same time.
+DEFAULT = [
+    ("vmx", "6.1", "*", ["--smp", "2"]),
+    ("svm", "6.1", "*", ["--smp", "2"]),
+    ("vmx-old", "6.1", "smoke", []),
+    ("svm-nrip", "6.1", "smoke", []),
+    ("vmx", "6.12", "smoke", []),
+    ("vmx", "sid", "smoke", []),
+    ("svm", "6.12", "smoke", []),
+    ("svm", "sid", "smoke", []),
+    ("svm", "debug", "smoke", ["--leaks"]),
+]
+# Seconds for one boot with all its programs; hangs of single programs end earlier.
+LIMIT = {"*": 1500, "smoke": 240}
+
+RESULT = re.compile(r"^(ok|not ok)\b(?:\s+\d+)?\s*(?:-\s*)?(.*)$")
+PROGRAM = re.compile(r"^# (?:selftest|unit test): (\S+)")
+COLOUR = sys.stdout.isatty()
+
+
+class Run:
+    """One command that prints TAP."""
+
+    def __init__(self, name, argv, needs=()):
+        self.name, self.argv, self.needs = name, argv, needs
+        self.passed = self.skipped = 0
+        self.failures = []
+        self.log = os.path.join(LOGS, name.replace(" ", "-") + ".log")
+
+    def fail(self, what):
+        self.failures.append(f"{self.name}: {what}")
+        say(f"{self.name}: FAILED {what}")
+
+    def line(self, text):
+        """Count a line; those of sub-tests are indented, and do not match."""
+        found = PROGRAM.match(text)
+        if found:
+            self.close()
+            self.program, self.before = found[1], (self.passed, self.skipped, len(self.failures))
+            return
+        found = RESULT.match(text)
+        if not found:
+            self.bailed = self.bailed or text.startswith("Bail out!")
+        elif found[1] == "not ok":
+            self.fail(f"{self.program}: {found[2]}".strip(": "))
+        elif re.search(r"# SKIP\b", found[2], re.I):
+            self.skipped += 1
+        else:
+            self.passed += 1
+
+    def close(self):
+        """The line about a program that has ended."""
+        if self.program:
+            passed, skipped, failed = self.before
+            say(f"{self.name}: {self.program}: {self.passed - passed} passed, "
+                f"{len(self.failures) - failed} failed, {self.skipped - skipped} skipped")
+        self.program = ""
+
+    def run(self):
+        self.program, self.bailed = "", False
+        start = time.monotonic()
+        with open(self.log, "w", encoding="utf-8") as log:
+            print("+ " + shlex.join(self.argv), file=log, flush=True)
+            with subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, errors="replace", cwd=TOP) as proc:
+                for text in proc.stdout:
+                    log.write(text)
+                    log.flush()
+                    self.line(text.rstrip("\r\n"))
+        self.close()
+        if self.bailed:
+            self.fail("bailed out")
+        # 1 is how the programs say what their 'not ok' lines have said already.
+        if proc.returncode and not (proc.returncode in (1, 2) and self.failures):
+            self.fail(f"ended with status {proc.returncode}, see below")
+            self.show_end()
+        elif not self.passed and not self.failures and not self.skipped:
+            self.fail("ran no test")
+            self.show_end()
+        say(f"{self.name}: {time.monotonic() - start:.0f} s")
+
+    def show_end(self, lines=60):
+        with open(self.log, encoding="utf-8") as log:
+            end = log.readlines()[-lines:]
+        with PRINT:
+            print(f"--- the end of {os.path.relpath(self.log, TOP)}")
+            sys.stdout.writelines("    " + x for x in end)
+            print("---", flush=True)
+
+
+PRINT = threading.Lock()
+
+
+def say(text):
+    with PRINT:
+        print(text, flush=True)
+
+
+def host_run(cpu, kernel, glob, extra):
+    emulator = "qemu" if cpu == "svm" else "bochs-smp" if "--smp" in extra else "bochs"
+    limit = LIMIT.get(glob, LIMIT["*"]) * (3 if kernel == "debug" else 1)
+    argv = [f"{LAB}/run", "--cpu", cpu, "--kernel", kernel, "--timeout", str(limit), *extra,
+            "--", "run", glob]
+    return Run(f"{cpu} {kernel}", argv, [emulator, f"kernel-{kernel}"])
+
+
+def unit_run():
+    return Run("unit", ["make", "-s", "--no-print-directory", "-C", "selftests/unit", "check"])
+
+
+def plan(opts):
+    """The runs that the options ask for."""
+    if opts.unit:
+        return [unit_run()]
+    if not (opts.cpu or opts.kernel or opts.test):
+        runs = [host_run(*x) for x in DEFAULT]
+        # Two lanes: these go next to the longest one.
+        runs[1:1] = [unit_run(), Run("selfcheck", [f"{LAB}/selfcheck"], ["qemu", "kernel-6.1"])]
+        return runs
+    runs = []
+    for kernel in [opts.kernel] if opts.kernel else ["6.1"]:
+        extra = ["--smp", "2"] + (["--leaks"] if kernel == "debug" else [])
+        for cpu in [opts.cpu] if opts.cpu else ["vmx", "svm"]:
+            runs.append(host_run(cpu, kernel, opts.test or "*", extra))
+    return runs
+
+
+def prefetch(runs):
+    """Get what later runs need while the first ones are at work."""
+    pieces = ["base"]
+    for run in runs:
+        pieces += [p for p in run.needs if p not in pieces]
+    # Slow to build and needed last, but everything waits for it in the end.
+    pieces.sort(key=lambda p: p == "kernel-debug")
+    subprocess.run([f"{LAB}/setup", *pieces], stdin=subprocess.DEVNULL, check=False)
+
+
+def lane(todo):
+    while True:
+        try:
+            todo.get_nowait().run()
+        except queue.Empty:
+            return
+
+
+def main():
+    p = argparse.ArgumentParser(prog="lab/test", description="Run the tests.", allow_abbrev=False)
+    p.add_argument("--cpu", choices=CPUS)
+    p.add_argument("--kernel", choices=KERNELS)
+    p.add_argument("--test", metavar="GLOB", help="programs of selftests/ whose name matches")
+    p.add_argument("--unit", action="store_true", help="only the tests that need no emulated host")
+    opts = p.parse_args()
+    # Variables of 'make test' are not for the makes that run below it.
+    for name in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL"):
+        os.environ.pop(name, None)
+    os.makedirs(LOGS, exist_ok=True)
+    runs = plan(opts)
+    if subprocess.run([f"{LAB}/setup", "base"], stdin=subprocess.DEVNULL, check=False).returncode:
+        sys.exit(1)
+    threading.Thread(target=prefetch, args=(runs,), daemon=True).start()
+    todo = queue.Queue()
+    for run in runs:
+        todo.put(run)
+    lanes = [threading.Thread(target=lane, args=(todo,)) for _ in range(2)]
+    for t in lanes:
+        t.start()
+    for t in lanes:
+        t.join()
+    failures = [f for run in runs for f in run.failures]
+    passed = sum(run.passed for run in runs)
+    print("\n".join([f"FAILED {f}" for f in failures]))
+    print(f"Logs are in {os.path.relpath(LOGS, TOP)}/")
+    print(f"{passed} passed, {len(failures)} failed, {sum(run.skipped for run in runs)} skipped")
+    sys.exit(bool(failures) or not passed)
+
+
+if __name__ == "__main__":
+    main()
