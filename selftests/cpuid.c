@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * cpuid: the guest sees the table that the VMM set and nothing else, apart from the few bits that
+ * follow its own registers. Without it a guest finds features that hvx cannot give it.
+ */
+#include <errno.h>
+
+#include "vm.h"
+
+static struct hvx_cpuid_entry table[HVX_MAX_CPUID];
+static unsigned int nr;
+static uint32_t seen[HVX_MAX_CPUID][4];
+static bool upper_halves;
+
+static struct hvx_cpuid_entry *find(uint32_t leaf)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		if (table[i].function == leaf)
+			return &table[i];
+	}
+	return NULL;
+}
+
+GUEST(ask_all)
+{
+	uint64_t a, b, c, d;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		a = 0xffffffff00000000 | table[i].function;
+		c = 0xffffffff00000000 | table[i].index;
+		b = d = ~0UL;
+		asm volatile("cpuid" : "+a"(a), "+b"(b), "+c"(c), "+d"(d));
+		upper_halves |= (a | b | c | d) >> 32;
+		seen[i][0] = a;
+		seen[i][1] = b;
+		seen[i][2] = c;
+		seen[i][3] = d;
+	}
+}
+
+/* Bits that follow the guest's registers or its ID, not the table. */
+static uint32_t dynamic(const struct hvx_cpuid_entry *e, unsigned int reg)
+{
+	if (e->function == 1 && reg == 1)
+		return 0xff000000;	/* APIC ID */
+	if (e->function == 1 && reg == 2)
+		return 1u << 27;	/* OSXSAVE */
+	if (e->function == 1 && reg == 3)
+		return 1u << 9;		/* APIC, by its enable bit */
+	if (e->function == 7 && reg == 2)
+		return 1u << 4;		/* OSPKE */
+	if (e->function == 0xd && e->index < 2 && reg == 1)
+		return ~0u;		/* size for what XCR0 enables */
+	if ((e->function == 0xb || e->function == 0x1f) && reg == 3)
+		return ~0u;		/* x2APIC ID */
+	if (e->function == 0x8000001e)
+		return reg == 0 ? ~0u : reg == 1 ? 0xff : 0;
+	if (e->function == 0x80000001 && reg == 3)
+		return 1u << 9 | 1u << 11;	/* APIC; SYSCALL outside long mode */
+	return 0;
+}
+
+TEST(guest_sees_table)
+{
+	struct vcpu *v = vcpu_create(vm_create(0), 0);
+	unsigned int i, k;
+
+	nr = supported_cpuid(table);
+	EXPECT(nr > 4);
+	vcpu_setup_long_mode(v, ask_all);
+	vcpu_finish(v);
+	EXPECT(!upper_halves);
+	for (i = 0; i < nr; i++) {
+		const uint32_t want[] = { table[i].eax, table[i].ebx, table[i].ecx, table[i].edx };
+
+		for (k = 0; k < 4; k++)
+			EXPECT(!((want[k] ^ seen[i][k]) & ~dynamic(&table[i], k)),
+			       "leaf %#x.%u, e%cx: %#x, not %#x", table[i].function,
+			       table[i].index, "abcd"[k], seen[i][k], want[k]);
+	}
+}
+
+TEST(supported_is_sane)
+{
+	unsigned int i, k;
+
+	nr = supported_cpuid(table);
+	EXPECT(find(0) && find(1) && find(0x80000000) && find(0x80000001));
+	/* No nested virtualization, hence no such feature. */
+	EXPECT_EQ(find(1)->ecx & 1u << 5, 0);
+	EXPECT_EQ(find(0x80000001)->ecx & 1u << 2, 0);
+	EXPECT(find(0x80000001)->edx & 1u << 29, "no long mode");
+	EXPECT(find(1)->edx & 1u << 6, "no PAE");
+	for (i = 0; i < nr; i++) {
+		EXPECT_EQ(table[i].reserved, 0);
+		EXPECT_EQ(table[i].flags & ~HVX_CPUID_INDEXED, 0);
+		for (k = 0; k < i; k++)
+			EXPECT(table[k].function != table[i].function ||
+			       table[k].index != table[i].index, "twice: leaf %#x.%u",
+			       table[i].function, table[i].index);
+	}
+}
+
+static uint32_t leaf[4];
+
+GUEST(ask_one)
+{
+	g_cpuid(g->arg, 0, leaf);
+}
+
+TEST(custom_leaf)
+{
+	struct vcpu *v = vcpu_create(vm_create(0), 0);
+	struct hvx_cpuid_entry e;
+
+	nr = supported_cpuid(table);
+	if (!find(0x40000100))
+		table[nr++].function = 0x40000100;
+	*find(0x40000100) = (struct hvx_cpuid_entry){
+		.function = 0x40000100, .eax = 1, .ebx = 0x61626364, .ecx = 3, .edx = ~0u,
+	};
+	REQUIRE(!vcpu_set_cpuid(v, table, nr));
+	EXPECT(vcpu_cpuid(v, 0x40000100, 0, &e) && e.ebx == 0x61626364);
+	v->g->arg = 0x40000100;
+	vcpu_setup_long_mode(v, ask_one);
+	vcpu_finish(v);
+	EXPECT(leaf[0] == 1 && leaf[1] == 0x61626364 && leaf[2] == 3 && leaf[3] == ~0u,
+	       "%#x %#x %#x %#x", leaf[0], leaf[1], leaf[2], leaf[3]);
+}
+
+GUEST(ask_twice)
+{
+	uint32_t r[4];
+
+	g_cpuid(1, 0, r);
+	GUEST_EQ(r[2] & 1u << 27, 0);
+	GUEST_EQ(r[1] >> 24, 3);
+	G_WRITE_REG(cr4, G_READ_REG(cr4) | CR4_OSXSAVE);
+	g_cpuid(1, 0, r);
+	GUEST_EQ(r[2] & 1u << 27, 1u << 27);
+	G_WRITE_REG(cr4, G_READ_REG(cr4) & ~CR4_OSXSAVE);
+	g_cpuid(1, 0, r);
+	GUEST_EQ(r[2] & 1u << 27, 0);
+}
+
+/* OSXSAVE follows CR4 and the APIC ID follows the vCPU, whatever the table says. */
+TEST(own_bits)
+{
+	struct vcpu *v = vcpu_create(vm_create(0), 3);
+
+	nr = supported_cpuid(table);
+	if (!(find(1)->ecx & 1u << 26))
+		SKIP("no XSAVE");
+	vcpu_setup_long_mode(v, ask_twice);
+	vcpu_finish(v);
+}
+
+TEST(feature_removed)
+{
+	struct vcpu *v = vcpu_create(vm_create(0), 0);
+
+	nr = supported_cpuid(table);
+	find(1)->ecx &= ~(1u << 26 | 1u << 28 | 1u << 12 | 1u << 29);	/* XSAVE and what needs it */
+	REQUIRE(!vcpu_set_cpuid(v, table, nr));
+	v->g->arg = 1;
+	vcpu_setup_long_mode(v, ask_one);
+	vcpu_finish(v);
+	EXPECT_EQ(leaf[2] & (1u << 26 | 1u << 28), 0);
+}
+
+TEST(errors)
+{
+	struct vcpu *v = vcpu_create(vm_create(0), 0);
+	struct hvx_cpuid c = { .size = sizeof(c), .entries = (uintptr_t)table };
+
+	EXPECT_EQ(xioctl(hvx_open(), HVX_GET_SUPPORTED_CPUID, &c), -E2BIG);
+	nr = supported_cpuid(table);
+	EXPECT_EQ(c.nr, nr);
+	/* two answers for one question */
+	table[nr] = table[0];
+	EXPECT_EQ(vcpu_set_cpuid(v, table, nr + 1), -EINVAL);
+	/* what hvx cannot give */
+	find(1)->ecx ^= 1u << 5;
+	EXPECT_EQ(vcpu_set_cpuid(v, table, nr), -EINVAL);
+	find(1)->ecx ^= 1u << 5;
+	find(0x80000001)->ecx ^= 1u << 2;
+	EXPECT_EQ(vcpu_set_cpuid(v, table, nr), -EINVAL);
+	find(0x80000001)->ecx ^= 1u << 2;
+	EXPECT_EQ(vcpu_set_cpuid(v, table, HVX_MAX_CPUID + 1), -E2BIG);
+	EXPECT_EQ(vcpu_set_cpuid(v, (void *)8, nr), -EFAULT);
+	table[0].reserved = 1;
+	EXPECT_EQ(vcpu_set_cpuid(v, table, nr), -EINVAL);
+	table[0].reserved = 0;
+	table[0].flags |= 1u << 31;
+	EXPECT_EQ(vcpu_set_cpuid(v, table, nr), -EINVAL);
+	table[0].flags &= ~(1u << 31);
+	EXPECT_EQ(vcpu_set_cpuid(v, table, nr), 0);
+	v->g->arg = 0;
+	vcpu_setup_long_mode(v, ask_one);
+	vcpu_finish(v);
+	EXPECT_EQ(vcpu_set_cpuid(v, table, nr), -EBUSY);
+}

@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * msr: RDMSR and WRMSR in the guest, the MSR filter, and MSRs as state for the VMM. Without it a guest
+ * reads or changes the host's MSRs, or dies of an MSR that it may use.
+ */
+#include <errno.h>
+
+#include "vm.h"
+
+#define MSR_TSC			0x10
+#define MSR_APIC_BASE		0x1b
+#define MSR_SYSENTER_CS		0x174
+#define MSR_SYSENTER_ESP	0x175
+#define MSR_SYSENTER_EIP	0x176
+#define MSR_PAT			0x277
+#define MSR_EFER		0xc0000080
+#define MSR_STAR		0xc0000081
+#define MSR_LSTAR		0xc0000082
+#define MSR_CSTAR		0xc0000083
+#define MSR_FMASK		0xc0000084
+#define MSR_FS_BASE		0xc0000100
+#define MSR_GS_BASE		0xc0000101
+#define MSR_KERNEL_GS_BASE	0xc0000102
+#define MSR_NONE		0x12345		/* no processor has it */
+
+static struct vcpu *start(uint32_t flags, guest_fn fn)
+{
+	struct vcpu *v = vcpu_create(vm_create(flags), 0);
+
+	vcpu_setup_long_mode(v, fn);
+	return v;
+}
+
+static int try_rdmsr(struct gcpu *g, uint32_t msr, uint64_t *val)
+{
+	uint32_t lo = 0, hi = 0;
+	int ret = TRY(g, "rdmsr", ("=a"(lo), "=d"(hi)), ("c"(msr)));
+
+	*val = lo | (uint64_t)hi << 32;
+	return ret;
+}
+
+static int try_wrmsr(struct gcpu *g, uint32_t msr, uint64_t val)
+{
+	return TRY(g, "wrmsr", (), ("c"(msr), "a"((uint32_t)val), "d"((uint32_t)(val >> 32))));
+}
+
+/* MSRs that every x86-64 guest uses, with a value that is no CPU's default. */
+static const struct {
+	uint32_t msr;
+	uint64_t val;
+} own[] = {
+	{ MSR_SYSENTER_CS, 0x18 },
+	{ MSR_SYSENTER_ESP, 0xffff800000001000 },
+	{ MSR_SYSENTER_EIP, 0xffff800000002000 },
+	{ MSR_PAT, 0x0007010600070104 },
+	{ MSR_STAR, 0x001b001000000000 },
+	{ MSR_LSTAR, 0xffff800000003000 },
+	{ MSR_CSTAR, 0xffff800000004000 },
+	{ MSR_FMASK, 0x47700 },
+	{ MSR_FS_BASE, 0xffff800000005000 },
+	{ MSR_GS_BASE, 0x00007fff00006000 },
+	{ MSR_KERNEL_GS_BASE, 0xffff800000007000 },
+};
+#define NR_OWN (sizeof(own) / sizeof(*own))
+
+/* Another value for the second of two guests; PAT has few that are valid. */
+static uint64_t own_val(unsigned int i, unsigned int guest)
+{
+	return own[i].val + (own[i].msr == MSR_PAT ? guest : guest * 0x10000);
+}
+
+GUEST(write_own)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_OWN; i++)
+		g_wrmsr(own[i].msr, own_val(i, g->arg));
+	guest_sync(1);
+	for (i = 0; i < NR_OWN; i++)
+		GUEST_EQ(g_rdmsr(own[i].msr), own_val(i, g->arg));
+}
+
+/* Two guests and the host take turns: everybody keeps their own. */
+TEST(kept_apart)
+{
+	struct vcpu *v[2] = { start(0, write_own), start(0, write_own) };
+	unsigned int i, k;
+	uint64_t val;
+
+	v[1]->g->arg = 1;
+	for (k = 0; k < 2; k++)
+		vcpu_expect_sync(v[k], 1);
+	for (k = 0; k < 2; k++) {
+		for (i = 0; i < NR_OWN; i++) {
+			EXPECT_EQ(vcpu_get_msr(v[k], own[i].msr, &val), 1);
+			EXPECT(val == own_val(i, k), "guest %u, MSR %#x: %#lx", k,
+			       own[i].msr, val);
+		}
+	}
+	for (k = 0; k < 2; k++)
+		vcpu_finish(v[k]);
+}
+
+static uint64_t read_back[NR_OWN];
+
+GUEST(read_own)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_OWN; i++)
+		read_back[i] = g_rdmsr(own[i].msr);
+}
+
+TEST(set_by_vmm)
+{
+	struct vcpu *v = start(0, read_own);
+	unsigned int i;
+
+	/* The registers first: they hold the bases of FS and GS, too. */
+	vcpu_set(v, HVX_REGS_SEG | HVX_REGS_GPR | HVX_REGS_CTRL);
+	v->run->regs_dirty = 0;
+	for (i = 0; i < NR_OWN; i++)
+		EXPECT(vcpu_set_msr(v, own[i].msr, own[i].val) == 1, "MSR %#x", own[i].msr);
+	vcpu_finish(v);
+	for (i = 0; i < NR_OWN; i++)
+		EXPECT(read_back[i] == own[i].val, "MSR %#x: %#lx", own[i].msr, read_back[i]);
+}
+
+static uint32_t list[HVX_MAX_MSRS];
+static struct hvx_msr msrs[HVX_MAX_MSRS + 1];
+
+TEST(list_round_trip)
+{
+	struct hvx_msr_list l = { .size = sizeof(l), .nr = 0, .indices = (uintptr_t)list };
+	struct hvx_msrs m = { .size = sizeof(m), .msrs = (uintptr_t)msrs };
+	struct vcpu *v = vcpu_create(vm_create(0), 0);
+	unsigned int i, k;
+
+	EXPECT_EQ(xioctl(hvx_open(), HVX_GET_MSR_LIST, &l), -E2BIG);
+	REQUIRE(l.nr && l.nr <= HVX_MAX_MSRS, "%u MSRs", l.nr);
+	EXPECT_EQ(xioctl(hvx_open(), HVX_GET_MSR_LIST, &l), 0);
+	for (i = 0; i < l.nr; i++)
+		msrs[i].index = list[i];
+	for (i = 0; i < NR_OWN; i++) {
+		for (k = 0; k < l.nr && list[k] != own[i].msr; k++)
+			;
+		EXPECT(k < l.nr, "MSR %#x is not listed", own[i].msr);
+	}
+	m.nr = l.nr;
+	EXPECT_EQ(xioctl(v->fd, HVX_GET_MSRS, &m), l.nr);
+	EXPECT_EQ(xioctl(v->fd, HVX_SET_MSRS, &m), l.nr);
+	/* An unknown one in the middle ends the call. */
+	msrs[2].index = MSR_NONE;
+	EXPECT_EQ(xioctl(v->fd, HVX_GET_MSRS, &m), 2);
+	EXPECT_EQ(xioctl(v->fd, HVX_SET_MSRS, &m), 2);
+	/* A value that no processor takes, too. */
+	msrs[2].index = MSR_PAT;
+	msrs[2].data = 0x02;
+	EXPECT_EQ(xioctl(v->fd, HVX_SET_MSRS, &m), 2);
+	msrs[2].index = MSR_LSTAR;
+	msrs[2].data = 1UL << 63;
+	EXPECT_EQ(xioctl(v->fd, HVX_SET_MSRS, &m), 2);
+	m.nr = HVX_MAX_MSRS + 1;
+	EXPECT_EQ(xioctl(v->fd, HVX_GET_MSRS, &m), -E2BIG);
+	EXPECT_EQ(xioctl(v->fd, HVX_SET_MSRS, &m), -E2BIG);
+}
+
+GUEST(bad_accesses)
+{
+	uint64_t val;
+
+	GUEST_EQ(try_rdmsr(g, MSR_NONE, &val), 13);
+	GUEST_EQ(g->trap.error, 0);
+	GUEST_EQ(try_wrmsr(g, MSR_NONE, 1), 13);
+	GUEST_EQ(try_rdmsr(g, 0xc0012345, &val), 13);
+	GUEST_EQ(try_rdmsr(g, 0x40000f00, &val), 13);
+	GUEST_EQ(try_rdmsr(g, 0xffffffff, &val), 13);
+	GUEST_EQ(try_wrmsr(g, MSR_PAT, 0x02), 13);
+	GUEST_EQ(try_wrmsr(g, MSR_EFER, g_rdmsr(MSR_EFER) | 1UL << 63), 13);
+	/* LME cannot change while paging is on. */
+	GUEST_EQ(try_wrmsr(g, MSR_EFER, g_rdmsr(MSR_EFER) & ~EFER_LME), 13);
+	GUEST_EQ(g_rdmsr(MSR_EFER) & (EFER_LME | EFER_LMA), EFER_LME | EFER_LMA);
+	/* Neither VMX nor SVM can be switched on. */
+	GUEST_EQ(try_wrmsr(g, MSR_EFER, g_rdmsr(MSR_EFER) | 1 << 12), 13);
+	GUEST_EQ(try_wrmsr(g, 0xc0010117, 0x1000), 13);
+	GUEST_EQ(try_rdmsr(g, 0x480, &val), 13);
+}
+
+TEST(unknown_is_gp)
+{
+	vcpu_finish(start(0, bad_accesses));
+}
+
+GUEST(bad_from_ring3)
+{
+	uint64_t val;
+
+	GUEST_EQ(try_rdmsr(g, MSR_PAT, &val), 13);
+	GUEST_EQ(try_wrmsr(g, MSR_PAT, 0), 13);
+	GUEST_EQ(try_rdmsr(g, MSR_NONE, &val), 13);
+}
+
+GUEST(start_ring3)
+{
+	guest_ring3(g, bad_from_ring3);
+}
+
+/* The privilege check comes before all else: no exit. */
+TEST(ring3_is_gp)
+{
+	struct vcpu *v = start(HVX_VM_MSR_EXIT, start_ring3);
+
+	EXPECT_EQ(vm_msr_filter(v->vm, MSR_PAT, 1, HVX_MSR_EXIT_READ | HVX_MSR_EXIT_WRITE), 0);
+	vcpu_finish(v);
+}
+
+static uint64_t got;
+
+GUEST(exit_accesses)
+{
+	GUEST_EQ(try_rdmsr(g, MSR_NONE, &got), -1);
+	GUEST_EQ(got, 0x1122334455667788);
+	GUEST_EQ(try_wrmsr(g, MSR_NONE, 0x8877665544332211), -1);
+	GUEST_EQ(try_rdmsr(g, MSR_NONE + 1, &got), 13);
+	GUEST_EQ(g->trap.error, 0);
+	GUEST_EQ(try_wrmsr(g, MSR_NONE + 1, 1), 13);
+	/* RDMSR clears the upper halves. */
+	asm volatile("mov $-1, %%rax; mov $-1, %%rdx; rdmsr; shr $32, %%rax; shr $32, %%rdx;"
+		     "or %%rdx, %%rax" : "=a"(got) : "c"(MSR_NONE) : "rdx");
+	GUEST_EQ(got, 0);
+}
+
+static void expect_msr(struct vcpu *v, bool write, uint32_t msr)
+{
+	vcpu_expect(v, write ? HVX_EXIT_MSR_WRITE : HVX_EXIT_MSR_READ);
+	EXPECT_EQ(v->run->msr.index, msr);
+	EXPECT_EQ(v->run->msr.error, 0);
+}
+
+TEST(unknown_exits)
+{
+	struct vcpu *v = start(HVX_VM_MSR_EXIT, exit_accesses);
+
+	expect_msr(v, false, MSR_NONE);
+	v->run->msr.data = 0x1122334455667788;
+	expect_msr(v, true, MSR_NONE);
+	EXPECT_EQ(v->run->msr.data, 0x8877665544332211);
+	expect_msr(v, false, MSR_NONE + 1);
+	v->run->msr.error = 1;
+	expect_msr(v, true, MSR_NONE + 1);
+	v->run->msr.error = 1;
+	expect_msr(v, false, MSR_NONE);
+	v->run->msr.data = 5;
+	vcpu_finish(v);
+}
+
+GUEST(filtered)
+{
+	g_wrmsr(MSR_LSTAR, 0x1000);			/* exits, does nothing */
+	GUEST_EQ(g_rdmsr(MSR_LSTAR), 0x2000);		/* exits */
+	g_wrmsr(MSR_CSTAR, 0x3000);			/* does not exit */
+	GUEST_EQ(g_rdmsr(MSR_STAR), 0);			/* exits: read only */
+	g_wrmsr(MSR_STAR, 0x4000);			/* does not */
+	guest_sync(1);
+	g_wrmsr(MSR_LSTAR, 0x5000);
+	GUEST_EQ(g_rdmsr(MSR_LSTAR), 0x5000);
+	GUEST_EQ(g_rdmsr(MSR_CSTAR), 0x3000);
+	GUEST_EQ(g_rdmsr(MSR_STAR), 0x4000);
+}
+
+TEST(filter)
+{
+	struct vcpu *v = start(0, filtered);
+	struct hvx_msr_range ranges[] = {
+		{ .first = MSR_LSTAR, .nr = 1, .flags = HVX_MSR_EXIT_READ | HVX_MSR_EXIT_WRITE },
+		{ .first = MSR_STAR, .nr = 1, .flags = HVX_MSR_EXIT_READ },
+		/* Unknown ones: the filter comes first. */
+		{ .first = 0, .nr = 2, .flags = HVX_MSR_EXIT_WRITE },
+	};
+	struct hvx_msr_filter f = {
+		.size = sizeof(f), .nr = 3, .ranges = (uintptr_t)ranges,
+	};
+	uint64_t val;
+
+	if (!hvx_cap(HVX_CAP_MSR_FILTER))
+		SKIP("no MSR filter");
+	REQUIRE(!xioctl(v->vm->fd, HVX_SET_MSR_FILTER, &f));
+	expect_msr(v, true, MSR_LSTAR);
+	EXPECT_EQ(v->run->msr.data, 0x1000);
+	EXPECT_EQ(vcpu_get_msr(v, MSR_LSTAR, &val), 1);
+	EXPECT_EQ(val, 0);
+	expect_msr(v, false, MSR_LSTAR);
+	v->run->msr.data = 0x2000;
+	expect_msr(v, false, MSR_STAR);
+	v->run->msr.data = 0;
+	vcpu_expect_sync(v, 1);
+	EXPECT_EQ(vm_msr_filter(v->vm, 0, 0, 0), 0);
+	vcpu_finish(v);
+}
+
+TEST(filter_errors)
+{
+	struct vm *vm = vm_create_bare(0);
+	struct hvx_msr_range r[HVX_MAX_MSR_RANGES + 1];
+	struct hvx_msr_filter f = { .size = sizeof(f), .ranges = (uintptr_t)r };
+	unsigned int i;
+
+	for (i = 0; i <= HVX_MAX_MSR_RANGES; i++)
+		r[i] = (struct hvx_msr_range){ .first = i * 4, .nr = 2, .flags = 3 };
+	f.nr = HVX_MAX_MSR_RANGES + 1;
+	EXPECT_EQ(xioctl(vm->fd, HVX_SET_MSR_FILTER, &f), -E2BIG);
+	f.nr = HVX_MAX_MSR_RANGES;
+	EXPECT_EQ(xioctl(vm->fd, HVX_SET_MSR_FILTER, &f), 0);
+	EXPECT_EQ(vm_msr_filter(vm, 0xffffffff, 2, 1), -EINVAL);
+	EXPECT_EQ(vm_msr_filter(vm, 0xffffffff, 1, 1), 0);
+	EXPECT_EQ(vm_msr_filter(vm, 5, 1, 4), -EINVAL);
+	r[0].nr = 0;
+	EXPECT_EQ(xioctl(vm->fd, HVX_SET_MSR_FILTER, &f), -EINVAL);
+	r[0].nr = 1;
+	r[0].reserved = 1;
+	EXPECT_EQ(xioctl(vm->fd, HVX_SET_MSR_FILTER, &f), -EINVAL);
+	f.ranges = 8;
+	EXPECT_EQ(xioctl(vm->fd, HVX_SET_MSR_FILTER, &f), -EFAULT);
+}
+
+/* ------------------------------------------------------------------ what they do */
+
+extern char msr_syscall_entry[];	/* guest/msr.S */
+uint64_t msr_syscall_rcx, msr_syscall_r11;
+
+GUEST(user_syscall)
+{
+	extern char after_syscall[];
+	uint64_t a = 41;
+
+	asm volatile("syscall\nafter_syscall:" : "+a"(a) : : "rcx", "r11", "memory");
+	GUEST_EQ(a, 42);
+	GUEST_EQ(guest_cpl(), 3);
+	GUEST_EQ(msr_syscall_rcx, (uintptr_t)after_syscall);
+	GUEST_EQ(msr_syscall_r11 & 2, 2);
+}
+
+GUEST(use_syscall)
+{
+	g_wrmsr(MSR_EFER, g_rdmsr(MSR_EFER) | EFER_SCE);
+	g_wrmsr(MSR_STAR, (uint64_t)SEL_KCODE64 << 32 | (uint64_t)(SEL_UCODE32 | 3) << 48);
+	g_wrmsr(MSR_LSTAR, (uintptr_t)msr_syscall_entry);
+	g_wrmsr(MSR_FMASK, FL_TF | FL_IF | FL_DF | FL_AC);
+	guest_ring3(g, user_syscall);
+	g_wrmsr(MSR_EFER, g_rdmsr(MSR_EFER) & ~EFER_SCE);
+	GUEST_EQ(TRY(g, "syscall", (), (), "rcx", "r11"), 6);
+}
+
+TEST(syscall)
+{
+	vcpu_finish(start(0, use_syscall));
+}
+
+GUEST(use_swapgs)
+{
+	static uint64_t a = 0xa, b = 0xb;
+	uint64_t x, y, z;
+
+	g_wrmsr(MSR_GS_BASE, (uintptr_t)&a);
+	g_wrmsr(MSR_KERNEL_GS_BASE, (uintptr_t)&b);
+	asm volatile("mov %%gs:0, %0; swapgs; mov %%gs:0, %1; swapgs; mov %%gs:0, %2"
+		     : "=&r"(x), "=&r"(y), "=&r"(z));
+	GUEST_EQ(x, 0xa);
+	GUEST_EQ(y, 0xb);
+	GUEST_EQ(z, 0xa);
+	asm volatile("swapgs");
+	GUEST_EQ(g_rdmsr(MSR_GS_BASE), (uintptr_t)&b);
+	GUEST_EQ(g_rdmsr(MSR_KERNEL_GS_BASE), (uintptr_t)&a);
+}
+
+TEST(swapgs)
+{
+	vcpu_finish(start(0, use_swapgs));
+}
+
+static inline uint64_t rdtsc(void)
+{
+	uint32_t lo, hi;
+
+	asm volatile("lfence; rdtsc" : "=a"(lo), "=d"(hi) : : "memory");
+	return lo | (uint64_t)hi << 32;
+}
+
+GUEST(use_tsc)
+{
+	uint64_t t, m;
+
+	t = rdtsc();
+	GUEST_ASSERT(t >= 1UL << 40 && t < 1UL << 41);
+	m = g_rdmsr(MSR_TSC);
+	GUEST_ASSERT(m >= t && m < 1UL << 41);
+	guest_sync(1);
+	t = rdtsc();
+	GUEST_ASSERT(t > m);
+	g_wrmsr(MSR_TSC, 1UL << 50);
+	t = rdtsc();
+	GUEST_ASSERT(t >= 1UL << 50 && t < 1UL << 51);
+}
+
+TEST(tsc)
+{
+	struct vcpu *v = start(0, use_tsc);
+	uint64_t val;
+
+	EXPECT_EQ(vcpu_set_msr(v, MSR_TSC, 1UL << 40), 1);
+	vcpu_expect_sync(v, 1);
+	EXPECT_EQ(vcpu_get_msr(v, MSR_TSC, &val), 1);
+	EXPECT(val > 1UL << 40 && val < 1UL << 41, "%#lx", val);
+	vcpu_finish(v);
+}
+
+GUEST(use_apic_base)
+{
+	/* vCPU 0 is the bootstrap processor; the APIC is enabled at its usual place. */
+	GUEST_EQ(g_rdmsr(MSR_APIC_BASE) & ~0x800UL, 0xfee00100);
+}
+
+TEST(apic_base)
+{
+	vcpu_finish(start(0, use_apic_base));
+}
