@@ -267,10 +267,10 @@ void hvx_sync_fill(struct hvx_vcpu *vcpu, struct hvx_run *to, u64 groups)
 
 u64 hvx_sync_mask(u64 groups)
 {
-	u64 mask = RM(RFLAGS) | RM(SHADOW);
+	u64 mask = RM(RIP) | RM(RFLAGS) | RM(SHADOW);
 
 	if (groups & HVX_REGS_GPR)
-		mask |= RM(RIP) | RM(RSP);
+		mask |= RM(RSP);
 	if (groups & HVX_REGS_SEG)
 		mask |= RM_SEGS | RM(TABLES);
 	if (groups & HVX_REGS_CTRL)

@@ -77,6 +77,8 @@ struct hvx_vcpu {
 
 	enum hvx_pending pending;		/* [v] */
 	struct hvx_exit pending_exit;		/* [v] */
+	u32 pending_count;			/* [v] elements of a string */
+	u64 pending_linear;			/* [v] where they go */
 	struct hvx_emul emul;			/* [v] instruction that waits for MMIO */
 
 	struct hvx_debug_state debug;		/* [v] */

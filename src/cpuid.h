@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* CPUID: what the guest sees of its processor, and what follows from that. */
+#ifndef HVX_CPUID_H
+#define HVX_CPUID_H
+
+#include "vcpu.h"
+
+/* Leaves below 64 of the basic, hypervisor and extended ranges are found without a search */
+#define CPUID_DIRECT	64
+
+struct hvx_cpuid_table {
+	u32 nr;
+	u16 first[3][CPUID_DIRECT];	/* index + 1 of the first entry of a leaf, 0: none */
+	struct hvx_cpuid_entry entry[];	/* sorted by function and index */
+};
+
+/* Answer CPUID in the guest's registers. Context: vcpu->lock, any. */
+void hvx_cpuid(struct hvx_vcpu *vcpu);
+
+/* The table that HVX_GET_SUPPORTED_CPUID gives; ERR_PTR(-ENOMEM) */
+struct hvx_cpuid_table *hvx_cpuid_supported(void);
+
+/* Give a vCPU its first table: the supported one */
+int hvx_cpuid_init(struct hvx_vcpu *vcpu);
+
+/* Ioctls. Context: process, vcpu->lock. */
+long hvx_cpuid_set(struct hvx_vcpu *vcpu, const struct hvx_cpuid *args);
+long hvx_cpuid_copy(const struct hvx_cpuid_table *table, struct hvx_cpuid *args);
+
+#endif

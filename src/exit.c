@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What each kind of exit means, once for both vendors.
+ *
+ *   hvx_handle_exit()	dispatch; runs in the window, and again in process context for what the
+ *			window cannot do
+ *   hvx_complete()	the other half of exits that the VMM answered
+ *
+ * A handler either finishes and returns HVX_NEXT_ENTER, or changes nothing and asks for process
+ * context, or fills the run page in.
+ */
+#include <linux/errno.h>
+#include <linux/string.h>
+#include "cpuid.h"
+#include "cr.h"
+#include "debug.h"
+#include "entry_check.h"
+#include "event.h"
+#include "insn.h"
+#include "io.h"
+#include "linear.h"
+#include "mmio.h"
+#include "msr.h"
+#include "run.h"
+
+#define RFLAGS_TF	BIT(8)
+#define HC_ENOSYS	1000	/* as other hypervisors say it: -KVM_ENOSYS */
+
+enum hvx_next hvx_skip(struct hvx_vcpu *vcpu, const struct hvx_exit *x)
+{
+	u64 rip = hvx_rip(vcpu), next = rip + x->insn_len;
+
+	/* Only in 64-bit mode is there an address above 4 GiB to go on at */
+	if (unlikely((next ^ rip) >> 32) && !hvx_long_mode(vcpu))
+		next = (u32)next;
+	hvx_set_rip(vcpu, next);
+	hvx_need(vcpu, RM(SHADOW) | RM(RFLAGS));
+	if (unlikely(vcpu->regs.shadow & (SHADOW_STI | SHADOW_MOV_SS))) {
+		vcpu->regs.shadow &= ~(SHADOW_STI | SHADOW_MOV_SS);
+		hvx_changed(vcpu, RM(SHADOW));
+	}
+	if (unlikely(vcpu->debug.control & HVX_DEBUG_STEP)) {
+		vcpu->stepped = true;
+		return HVX_NEXT_LEAVE;
+	}
+	if (unlikely(vcpu->regs.rflags & RFLAGS_TF))
+		hvx_queue_exception(vcpu, VEC_DB, false, 0, true, DR6_BS);
+	return HVX_NEXT_ENTER;
+}
+
+/* ----------------------------------------------- what the processor did not say */
+
+/* Kinds that end with hvx_skip() */
+#define NEEDS_LENGTH							\
+	(BIT(XK_CPUID) | BIT(XK_HLT) | BIT(XK_PAUSE) | BIT(XK_RDMSR) |	\
+	 BIT(XK_WRMSR) | BIT(XK_HYPERCALL) | BIT(XK_IO) | BIT(XK_CR) |	\
+	 BIT(XK_DR) | BIT(XK_XSETBV) | BIT(XK_RDPMC) | BIT(XK_INVD))
+
+static bool fill_cr(struct hvx_exit *x, const struct hvx_insn *insn)
+{
+	switch (insn->op) {
+	case INSN_CLTS:
+		x->cr.op = CR_OP_CLTS;
+		return true;
+	case INSN_LMSW:
+		x->cr.op = CR_OP_LMSW;
+		return insn->dst.kind == OPD_GPR || insn->src.kind == OPD_GPR;
+	case INSN_MOV_CR:
+		break;
+	default:
+		return false;
+	}
+	if (insn->dst.kind == OPD_CR) {
+		x->cr.op = CR_OP_WRITE;
+		x->cr.cr = insn->dst.reg;
+		x->cr.gpr = insn->src.reg;
+	} else {
+		x->cr.op = CR_OP_READ;
+		x->cr.cr = insn->src.reg;
+		x->cr.gpr = insn->dst.reg;
+	}
+	return true;
+}
+
+static bool fill_dr(struct hvx_exit *x, const struct hvx_insn *insn)
+{
+	if (insn->op != INSN_MOV_DR)
+		return false;
+	x->dr.write = insn->dst.kind == OPD_DR;
+	x->dr.dr = x->dr.write ? insn->dst.reg : insn->src.reg;
+	x->dr.gpr = x->dr.write ? insn->src.reg : insn->dst.reg;
+	return true;
+}
+
+/* LMSW takes its operand from memory or a register */
+static int fill_lmsw(struct hvx_vcpu *vcpu, struct hvx_exit *x, const struct hvx_insn *insn)
+{
+	const struct hvx_operand *opd = insn->src.kind != OPD_NONE ? &insn->src : &insn->dst;
+	struct hvx_walk walk;
+	u64 linear, fault;
+
+	if (opd->kind == OPD_GPR) {
+		x->cr.msw = hvx_gpr(vcpu, opd->reg);
+		return 0;
+	}
+	if (hvx_in_window(vcpu))
+		return -EAGAIN;
+	if (!hvx_linear(vcpu, insn->mem.seg, hvx_insn_offset(vcpu, insn), 2, false, &linear))
+		return 1;
+	if (hvx_read_gva(vcpu, linear, &x->cr.msw, 2, HVX_READ, &walk, &fault)) {
+		hvx_queue_pf(vcpu, fault, walk.error_code);
+		return 1;
+	}
+	return 0;
+}
+
+static int fill_operands(struct hvx_vcpu *vcpu, struct hvx_exit *x, const struct hvx_insn *insn)
+{
+	if (x->decode & XD_IO)
+		x->io.seg = insn->seg == HVX_NO_REG ? SEG_DS : insn->seg;
+	if (!(x->decode & XD_OPERANDS))
+		return 0;
+	if (x->kind == XK_CR && insn->op == INSN_LMSW) {
+		x->cr.op = CR_OP_LMSW;
+		return fill_lmsw(vcpu, x, insn);
+	}
+	if (x->kind == XK_CR ? fill_cr(x, insn) : fill_dr(x, insn))
+		return 0;
+	/* The bytes are no longer what the processor saw: let it look again */
+	return 1;
+}
+
+/* 0: known now; -EAGAIN: process context; 1: the guest got an exception, or has to try again */
+static int learn_insn(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	struct hvx_insn insn;
+	int err;
+
+	err = hvx_insn_fetch(vcpu, &insn);
+	if (err == -EAGAIN)
+		return err;
+	if (err)
+		return 1;
+	err = fill_operands(vcpu, x, &insn);
+	if (err)
+		return err;
+	if (!x->insn_len)
+		x->insn_len = insn.len;
+	x->decode = 0;
+	return 0;
+}
+
+/* ----------------------------------------------------------------- handlers */
+
+static enum hvx_next handle_hlt(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	enum hvx_next next = hvx_skip(vcpu, x);
+
+	/* What waits ends HLT at once: no need to leave */
+	if (vcpu->inject.type != HVX_EVENT_NONE ||
+	    (vcpu->nmi_pending && hvx_nmi_open(vcpu)) || (vcpu->irq_pending && hvx_irq_open(vcpu)))
+		return next;
+	vcpu->halted = true;
+	return hvx_exit_user(vcpu, HVX_EXIT_HLT);
+}
+
+static enum hvx_next system_event(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	u32 type = vcpu->regs.gpr[REG_RBX];
+
+	if (type < HVX_SYSTEM_POWER_OFF || type > HVX_SYSTEM_CRASH) {
+		vcpu->regs.gpr[REG_RAX] = -EINVAL;
+		return hvx_skip(vcpu, x);
+	}
+	vcpu->run->system = (struct hvx_exit_system) {
+		.type = type,
+		.data = vcpu->regs.gpr[REG_RCX],
+	};
+	vcpu->regs.gpr[REG_RAX] = 0;
+	hvx_skip(vcpu, x);
+	return hvx_exit_user(vcpu, HVX_EXIT_SYSTEM_EVENT);
+}
+
+static enum hvx_next handle_hypercall(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	struct hvx_exit_hypercall *hc = &vcpu->run->hypercall;
+	u64 *gpr = vcpu->regs.gpr;
+	bool wide;
+
+	if ((u32)gpr[REG_RAX] == HVX_HC_SYSTEM_EVENT && !hvx_cpl(vcpu))
+		return system_event(vcpu, x);
+	if (!(vcpu->vm->flags & HVX_VM_HYPERCALL_EXIT)) {
+		gpr[REG_RAX] = -HC_ENOSYS;
+		return hvx_skip(vcpu, x);
+	}
+	wide = hvx_long_mode(vcpu);
+#define ARG(r)	(wide ? gpr[r] : (u32)gpr[r])
+	*hc = (struct hvx_exit_hypercall) {
+		.nr = ARG(REG_RAX),
+		.args = { ARG(REG_RBX), ARG(REG_RCX), ARG(REG_RDX), ARG(REG_RSI), ARG(REG_RDI),
+			  ARG(REG_RBP) },
+		.long_mode = wide,
+		.cpl = hvx_cpl(vcpu),
+	};
+#undef ARG
+	vcpu->pending = HVX_PENDING_HYPERCALL;
+	vcpu->pending_exit = *x;
+	return hvx_exit_user(vcpu, HVX_EXIT_HYPERCALL);
+}
+
+static enum hvx_next memory_fault(struct hvx_vcpu *vcpu, const struct hvx_exit *x,
+				  const struct hvx_fault_info *info)
+{
+	vcpu->run->memory = (struct hvx_exit_memory) {
+		.gpa = x->fault.gpa,
+		.hva = info->hva,
+		.access = x->fault.access,
+		.error = -info->error,
+	};
+	return hvx_exit_error(vcpu, HVX_EXIT_MEMORY_FAULT, -EFAULT);
+}
+
+static enum hvx_next from_mmio(struct hvx_vcpu *vcpu, int r)
+{
+	if (r > 0)
+		return HVX_NEXT_ENTER;
+	if (r == 0)
+		return HVX_NEXT_USER;
+	return hvx_exit_error(vcpu, HVX_EXIT_NONE, r);
+}
+
+static enum hvx_next handle_fault(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	struct hvx_fault_info info = { };
+
+	if (hvx_in_window(vcpu))
+		return HVX_NEXT_PROCESS;
+	switch (hvx_mmu_fault(vcpu, x->fault.gpa, x->fault.access, &info)) {
+	case HVX_FAULT_MAPPED:
+		return HVX_NEXT_ENTER;
+	case HVX_FAULT_MMIO:
+		return from_mmio(vcpu, hvx_mmio(vcpu, x));
+	case HVX_FAULT_RETRY:
+		/* The loop sees the signal */
+		return HVX_NEXT_ENTER;
+	default:
+		return memory_fault(vcpu, x, &info);
+	}
+}
+
+/* VMCALL on AMD-V and VMMCALL on VT-x are undefined to the processor, and hypercalls to us */
+static enum hvx_next handle_ud(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	struct hvx_insn insn;
+	int err;
+
+	err = hvx_insn_fetch(vcpu, &insn);
+	if (err == -EAGAIN)
+		return HVX_NEXT_PROCESS;
+	if (!err && (insn.op == INSN_VMCALL || insn.op == INSN_VMMCALL)) {
+		x->insn_len = insn.len;
+		return handle_hypercall(vcpu, x);
+	}
+	hvx_queue_ud(vcpu);
+	return HVX_NEXT_ENTER;
+}
+
+static enum hvx_next handle_exception(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	switch (x->exc.vector) {
+	case VEC_UD:
+		return handle_ud(vcpu, x);
+	case VEC_DB:
+		return hvx_handle_db(vcpu, x);
+	case VEC_BP:
+		return hvx_handle_bp(vcpu, x);
+	}
+	hvx_queue_exception(vcpu, x->exc.vector, x->exc.has_error, x->exc.error,
+			    x->exc.vector == VEC_PF, x->exc.payload);
+	return HVX_NEXT_ENTER;
+}
+
+static enum hvx_next handle_window(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	hvx_request(vcpu, HVX_REQ_EVENT);
+	if (x->kind == XK_IRQ_WINDOW && !vcpu->irq_pending && vcpu->want_irq_window)
+		return hvx_exit_user(vcpu, HVX_EXIT_IRQ_WINDOW);
+	if (x->kind == XK_NMI_WINDOW && !vcpu->nmi_pending && vcpu->want_nmi_window)
+		return hvx_exit_user(vcpu, HVX_EXIT_NMI_WINDOW);
+	return HVX_NEXT_ENTER;
+}
+
+static enum hvx_next entry_failed(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	struct hvx_entry_failure failure = { };
+	struct hvx_exit_unknown raw = {
+		.hw_reason = x->raw.reason,
+		.hw_detail = x->raw.detail,
+	};
+
+	if (hvx_in_window(vcpu))
+		return HVX_NEXT_PROCESS;
+	hvx_ops->check_entry(vcpu, &failure);
+	hvx_entry_explain(vcpu, &failure, raw.hw_reason, raw.hw_detail);
+	return hvx_exit_user(vcpu, HVX_EXIT_ENTRY_FAILED);
+}
+
+static enum hvx_next unknown(struct hvx_vcpu *vcpu, const struct hvx_exit *x)
+{
+	vcpu->run->unknown = (struct hvx_exit_unknown) {
+		.hw_reason = x->raw.reason,
+		.hw_detail = x->raw.detail,
+		.hw_detail2 = x->raw.detail2,
+	};
+	return hvx_exit_user(vcpu, HVX_EXIT_UNKNOWN);
+}
+
+/* Task switches by hardware are history, and the emulator does not know them */
+static enum hvx_next task_switch(struct hvx_vcpu *vcpu, const struct hvx_exit *x)
+{
+	vcpu->run->unknown = (struct hvx_exit_unknown) {
+		.hw_reason = XK_TASK_SWITCH,
+		.hw_detail = x->task.selector,
+		.hw_detail2 = x->task.source,
+	};
+	return hvx_exit_user(vcpu, HVX_EXIT_UNKNOWN);
+}
+
+static enum hvx_next rare(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	switch (x->kind) {
+	case XK_CR:
+		return hvx_handle_cr(vcpu, x);
+	case XK_DR:
+		return hvx_handle_dr(vcpu, x);
+	case XK_EXCEPTION:
+		return handle_exception(vcpu, x);
+	case XK_XSETBV:
+		return hvx_handle_xsetbv(vcpu, x);
+	case XK_PAUSE:
+	case XK_INVD:
+		return hvx_skip(vcpu, x);
+	case XK_RDPMC:
+		hvx_queue_gp(vcpu, 0);
+		return HVX_NEXT_ENTER;
+	case XK_MWAIT:
+	case XK_UNDEFINED:
+		hvx_queue_ud(vcpu);
+		return HVX_NEXT_ENTER;
+	case XK_IRQ_WINDOW:
+	case XK_NMI_WINDOW:
+		return handle_window(vcpu, x);
+	case XK_IRET:
+		hvx_request(vcpu, HVX_REQ_EVENT);
+		return HVX_NEXT_ENTER;
+	case XK_TASK_SWITCH:
+		return task_switch(vcpu, x);
+	case XK_SHUTDOWN:
+		return hvx_exit_user(vcpu, HVX_EXIT_SHUTDOWN);
+	case XK_ENTRY_FAILED:
+		return entry_failed(vcpu, x);
+	}
+	return unknown(vcpu, x);
+}
+
+enum hvx_next hvx_handle_exit(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	if (unlikely((!x->insn_len && NEEDS_LENGTH & BIT(x->kind)) || x->decode)) {
+		int err = learn_insn(vcpu, x);
+
+		if (err)
+			return err < 0 ? HVX_NEXT_PROCESS : HVX_NEXT_ENTER;
+	}
+
+	switch (x->kind) {
+	case XK_INTR:
+	case XK_NMI:
+	case XK_TIMER:
+		return HVX_NEXT_LEAVE;
+	case XK_CPUID:
+		hvx_cpuid(vcpu);
+		return hvx_skip(vcpu, x);
+	case XK_IO:
+		return hvx_handle_io(vcpu, x);
+	case XK_FAULT:
+		return handle_fault(vcpu, x);
+	case XK_HYPERCALL:
+		return handle_hypercall(vcpu, x);
+	case XK_RDMSR:
+	case XK_WRMSR:
+		return hvx_handle_msr(vcpu, x);
+	case XK_HLT:
+		return handle_hlt(vcpu, x);
+	}
+	return rare(vcpu, x);
+}
+
+/* --------------------------------------------------------------- completion */
+
+static enum hvx_next complete_hypercall(struct hvx_vcpu *vcpu)
+{
+	u64 ret = READ_ONCE(vcpu->run->hypercall.ret);
+
+	vcpu->regs.gpr[REG_RAX] = hvx_long_mode(vcpu) ? ret : (u32)ret;
+	hvx_skip(vcpu, &vcpu->pending_exit);
+	return HVX_NEXT_ENTER;
+}
+
+static enum hvx_next complete_in_srcu(struct hvx_vcpu *vcpu, enum hvx_pending pending)
+{
+	int idx = srcu_read_lock(&vcpu->vm->srcu);
+	enum hvx_next next;
+
+	if (pending == HVX_PENDING_MMIO)
+		next = from_mmio(vcpu, hvx_mmio_complete(vcpu));
+	else
+		next = hvx_io_complete(vcpu);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return next;
+}
+
+enum hvx_next hvx_complete(struct hvx_vcpu *vcpu)
+{
+	enum hvx_pending pending = vcpu->pending;
+
+	vcpu->pending = HVX_PENDING_NONE;
+	switch (pending) {
+	case HVX_PENDING_IO_IN:
+		return hvx_io_complete(vcpu);
+	case HVX_PENDING_IO_STRING:
+	case HVX_PENDING_MMIO:
+		return complete_in_srcu(vcpu, pending);
+	case HVX_PENDING_MSR_READ:
+	case HVX_PENDING_MSR_WRITE:
+		return hvx_msr_complete(vcpu);
+	case HVX_PENDING_HYPERCALL:
+		return complete_hypercall(vcpu);
+	case HVX_PENDING_NONE:
+		break;
+	}
+	return HVX_NEXT_ENTER;
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Port I/O.
+ *
+ * IN and OUT of one value carry their data in the exit itself. INS and OUTS move up to a page of
+ * it at a time in the page behind the run page; between two parts RIP stays at the instruction and
+ * RCX, RSI and RDI say how far it got, as after an interrupt in the middle of REP.
+ *
+ * OUTS reads guest memory before the exit. INS writes it when the data is there; the destination
+ * is walked beforehand so that a page fault comes before the device is asked, as in hardware.
+ */
+#include <linux/errno.h>
+#include <linux/string.h>
+#include "event.h"
+#include "io.h"
+#include "linear.h"
+#include "mmu/mmu.h"
+
+#define RFLAGS_DF	BIT(10)
+
+static u64 addr_mask(const struct hvx_exit *x)
+{
+	switch (x->io.addr_width) {
+	case 2:
+		return 0xffff;
+	case 4:
+		return 0xffffffff;
+	}
+	return ~0ULL;
+}
+
+/* A register of a string instruction moves only within its address size */
+static void move_reg(struct hvx_vcpu *vcpu, enum hvx_reg_index reg, s64 by, u64 mask)
+{
+	u64 value = vcpu->regs.gpr[reg];
+
+	/* A 32-bit result clears the upper half, a 16-bit one keeps it */
+	if (mask == 0xffff)
+		vcpu->regs.gpr[reg] = (value & ~mask) | ((value + by) & mask);
+	else
+		vcpu->regs.gpr[reg] = (value + by) & mask;
+}
+
+static void fill_exit(struct hvx_vcpu *vcpu, const struct hvx_exit *x, u32 count, u32 offset)
+{
+	vcpu->run->io = (struct hvx_exit_io) {
+		.port = x->io.port,
+		.width = x->io.width,
+		.write = !x->io.in,
+		.count = count,
+		.data_offset = offset,
+	};
+}
+
+static enum hvx_next single(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	u32 value = vcpu->regs.gpr[REG_RAX];
+
+	fill_exit(vcpu, x, 1, offsetof(struct hvx_run, io.data));
+	if (x->io.in) {
+		vcpu->pending = HVX_PENDING_IO_IN;
+		vcpu->pending_exit = *x;
+	} else {
+		vcpu->run->io.data = x->io.width == 4 ? value : value & (BIT(8 * x->io.width) - 1);
+	}
+	hvx_skip(vcpu, x);
+	return hvx_exit_user(vcpu, HVX_EXIT_IO);
+}
+
+static void finish_in(struct hvx_vcpu *vcpu)
+{
+	u32 data = READ_ONCE(vcpu->run->io.data);
+	u64 *rax = &vcpu->regs.gpr[REG_RAX];
+
+	switch (vcpu->pending_exit.io.width) {
+	case 1:
+		*rax = (*rax & ~0xffULL) | (data & 0xff);
+		break;
+	case 2:
+		*rax = (*rax & ~0xffffULL) | (data & 0xffff);
+		break;
+	default:
+		*rax = data;
+	}
+}
+
+/* Elements of a string that can move now: all, or what the data page holds */
+static u32 string_count(struct hvx_vcpu *vcpu, const struct hvx_exit *x)
+{
+	u64 count = vcpu->regs.gpr[REG_RCX] & addr_mask(x);
+
+	if (!x->io.rep)
+		return 1;
+	return min_t(u64, count, HVX_IO_DATA_SIZE / x->io.width);
+}
+
+static s64 string_step(struct hvx_vcpu *vcpu, const struct hvx_exit *x)
+{
+	return hvx_rflags(vcpu) & RFLAGS_DF ? -(s64)x->io.width : x->io.width;
+}
+
+/* Account for @n elements; the instruction is over when nothing is left of RCX */
+static void advance(struct hvx_vcpu *vcpu, const struct hvx_exit *x, u32 n)
+{
+	u64 mask = addr_mask(x);
+
+	move_reg(vcpu, x->io.in ? REG_RDI : REG_RSI, n * string_step(vcpu, x), mask);
+	if (x->io.rep)
+		move_reg(vcpu, REG_RCX, -(s64)n, mask);
+	if (!x->io.rep || !(vcpu->regs.gpr[REG_RCX] & mask))
+		hvx_skip(vcpu, x);
+}
+
+/*
+ * Elements from the current position that lie in one page and can be accessed, at most @count.
+ * 0 after a fault was queued; *linear is the lowest address of those elements.
+ */
+static u32 accessible(struct hvx_vcpu *vcpu, const struct hvx_exit *x, u32 count, u64 *linear)
+{
+	enum hvx_seg_reg seg = x->io.in ? SEG_ES : x->io.seg;
+	u64 offset = vcpu->regs.gpr[x->io.in ? REG_RDI : REG_RSI] & addr_mask(x);
+	u32 width = x->io.width, room;
+
+	if (!hvx_linear(vcpu, seg, offset, width, x->io.in, linear))
+		return 0;
+	/* Backwards, wrapping or crossing: one at a time is rare enough */
+	room = (PAGE_SIZE - offset_in_page(*linear)) / width;
+	if (string_step(vcpu, x) < 0 || !room || offset + (u64)count * width > addr_mask(x))
+		return 1;
+	return hvx_linear_room(vcpu, seg, offset, min(count, room), width);
+}
+
+static enum hvx_next string_out(struct hvx_vcpu *vcpu, struct hvx_exit *x, u32 count)
+{
+	char *data = (char *)vcpu->run + HVX_IO_DATA_OFFSET;
+	unsigned int user = hvx_cpl(vcpu) == 3 ? HVX_USER : 0;
+	struct hvx_walk walk;
+	u64 linear, fault;
+	u32 n;
+	int err;
+
+	n = accessible(vcpu, x, count, &linear);
+	if (!n)
+		return HVX_NEXT_ENTER;
+	err = hvx_read_gva(vcpu, linear, data, n * x->io.width, HVX_READ | user, &walk, &fault);
+	if (err)
+		return hvx_linear_fault(vcpu, err, &walk, fault, HVX_READ);
+	fill_exit(vcpu, x, n, HVX_IO_DATA_OFFSET);
+	advance(vcpu, x, n);
+	return hvx_exit_user(vcpu, HVX_EXIT_IO);
+}
+
+static enum hvx_next string_in(struct hvx_vcpu *vcpu, struct hvx_exit *x, u32 count)
+{
+	unsigned int user = hvx_cpl(vcpu) == 3 ? HVX_USER : 0;
+	struct hvx_walk walk;
+	u64 linear;
+	u32 n;
+	int err;
+
+	n = accessible(vcpu, x, count, &linear);
+	if (!n)
+		return HVX_NEXT_ENTER;
+	err = hvx_walk_gva(vcpu, linear, HVX_WRITE | user, &walk);
+	if (err || !walk.page_size)
+		return hvx_linear_fault(vcpu, err ?: -EFAULT, &walk, linear, HVX_WRITE);
+	fill_exit(vcpu, x, n, HVX_IO_DATA_OFFSET);
+	vcpu->pending = HVX_PENDING_IO_STRING;
+	vcpu->pending_exit = *x;
+	vcpu->pending_count = n;
+	vcpu->pending_linear = linear;
+	return hvx_exit_user(vcpu, HVX_EXIT_IO);
+}
+
+static enum hvx_next finish_string_in(struct hvx_vcpu *vcpu)
+{
+	const char *data = (const char *)vcpu->run + HVX_IO_DATA_OFFSET;
+	unsigned int user = hvx_cpl(vcpu) == 3 ? HVX_USER : 0;
+	struct hvx_exit *x = &vcpu->pending_exit;
+	u32 n = vcpu->pending_count;
+	struct hvx_walk walk;
+	u64 fault;
+	int err;
+
+	err = hvx_write_gva(vcpu, vcpu->pending_linear, data, n * x->io.width, HVX_WRITE | user,
+			    &walk, &fault);
+	if (err)
+		return hvx_linear_fault(vcpu, err, &walk, fault, HVX_WRITE);
+	advance(vcpu, x, n);
+	return HVX_NEXT_ENTER;
+}
+
+enum hvx_next hvx_handle_io(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	u32 count;
+
+	if (!x->io.string)
+		return single(vcpu, x);
+	if (hvx_in_window(vcpu))
+		return HVX_NEXT_PROCESS;
+	count = string_count(vcpu, x);
+	if (!count)
+		return hvx_skip(vcpu, x);
+	return x->io.in ? string_in(vcpu, x, count) : string_out(vcpu, x, count);
+}
+
+/* Context: process, vm->srcu for strings */
+enum hvx_next hvx_io_complete(struct hvx_vcpu *vcpu)
+{
+	if (vcpu->pending_exit.io.string)
+		return finish_string_in(vcpu);
+	finish_in(vcpu);
+	return HVX_NEXT_ENTER;
+}

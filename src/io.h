@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Port I/O: IN, OUT, INS, OUTS. */
+#ifndef HVX_IO_H
+#define HVX_IO_H
+
+#include "run.h"
+
+/* The run page is followed by the data page for string I/O */
+#define HVX_IO_DATA_OFFSET	PAGE_SIZE
+#define HVX_IO_DATA_SIZE	PAGE_SIZE
+
+enum hvx_next hvx_handle_io(struct hvx_vcpu *vcpu, struct hvx_exit *x);
+enum hvx_next hvx_io_complete(struct hvx_vcpu *vcpu);
+
+#endif

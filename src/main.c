@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * hvx: module load and unload, /dev/hvx.
+ *
+ * Outside of a window nothing of hvx is on any CPU (see run.c), so CPU hotplug, suspend, reboot and
+ * kexec need nothing here.
+ */
+#include <asm/cpufeature.h>
+#include <asm/tsc.h>
+#include <linux/errno.h>
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include "args.h"
+#include "caps.h"
+#include "compat.h"
+#include "cpuid.h"
+#include "entry_check.h"
+#include "fpu.h"
+#include "msr.h"
+#include "ops.h"
+#include "state.h"
+#include "vm.h"
+
+struct hvx_ops *hvx_ops;
+
+#define OP(ret, name, args)	\
+	DEFINE_STATIC_CALL_NULL(hvx_op_##name, *(ret (*)args)NULL);
+HVX_HOT_OPS(OP)
+#undef OP
+
+static void bind_ops(struct hvx_ops *ops)
+{
+	hvx_ops = ops;
+#define OP(ret, name, args)	static_call_update(hvx_op_##name, ops->name);
+	HVX_HOT_OPS(OP)
+#undef OP
+}
+
+long hvx_check_cap(unsigned long cap)
+{
+	switch (cap) {
+	case HVX_CAP_RUN_SIZE:
+		return HVX_RUN_SIZE;
+	case HVX_CAP_MAX_VCPUS:
+		return HVX_MAX_VCPUS;
+	case HVX_CAP_MAX_REGIONS:
+		return HVX_MAX_REGIONS;
+	case HVX_CAP_READONLY_REGION:
+	case HVX_CAP_MSR_FILTER:
+	case HVX_CAP_HYPERCALL_EXIT:
+	case HVX_CAP_ENTRY_CHECKS:
+		return 1;
+	case HVX_CAP_GPA_BITS:
+		return hvx_gpa_bits();
+	case HVX_CAP_DEBUG:
+		return HVX_DEBUG_ENABLE | HVX_DEBUG_STEP | HVX_DEBUG_HW_BP | HVX_DEBUG_SW_BP;
+	case HVX_CAP_XSAVE_SIZE:
+		return hvx_fpu_info.size;
+	case HVX_CAP_STATE_SIZE:
+		return hvx_state_size();
+	case HVX_CAP_TSC_KHZ:
+		return tsc_khz;
+	case HVX_CAP_VENDOR:
+		return hvx_ops->vendor;
+	}
+	return 0;
+}
+
+static long sys_create_vm(void __user *argp)
+{
+	struct hvx_create_vm args;
+	int err = HVX_GET_ARGS(&args, argp);
+
+	return err ?: hvx_vm_create(&args);
+}
+
+static long sys_supported_cpuid(void __user *argp)
+{
+	struct hvx_cpuid_table *table;
+	struct hvx_cpuid args;
+	long err = HVX_GET_ARGS(&args, argp);
+
+	if (err)
+		return err;
+	table = hvx_cpuid_supported();
+	if (IS_ERR(table))
+		return PTR_ERR(table);
+	err = hvx_cpuid_copy(table, &args);
+	kvfree(table);
+	if (err && err != -E2BIG)
+		return err;
+	return HVX_PUT_ARGS(argp, &args) ?: err;
+}
+
+static long sys_msr_list(void __user *argp)
+{
+	struct hvx_msr_list args;
+	long err = HVX_GET_ARGS(&args, argp);
+
+	if (err)
+		return err;
+	err = hvx_msr_copy_list(&args);
+	if (err && err != -E2BIG)
+		return err;
+	return HVX_PUT_ARGS(argp, &args) ?: err;
+}
+
+static long sys_host_info(void __user *argp)
+{
+	struct hvx_host_info args;
+	int err = HVX_GET_ARGS(&args, argp);
+
+	if (err)
+		return err;
+	if (args.flags)
+		return -EINVAL;
+	args.vendor = hvx_ops->vendor;
+	args.reserved = 0;
+	args.features = hvx_ops->features();
+	strscpy_pad(args.backend, hvx_ops->name, sizeof(args.backend));
+	return HVX_PUT_ARGS(argp, &args);
+}
+
+static long sys_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	void __user *argp = (void __user *)arg;
+
+	switch (cmd) {
+	case HVX_GET_API_VERSION:
+		return arg ? -EINVAL : HVX_API_VERSION;
+	case HVX_CHECK_CAP:
+		return hvx_check_cap(arg);
+	case HVX_CREATE_VM:
+		return sys_create_vm(argp);
+	case HVX_GET_SUPPORTED_CPUID:
+		return sys_supported_cpuid(argp);
+	case HVX_GET_MSR_LIST:
+		return sys_msr_list(argp);
+	case HVX_GET_HOST_INFO:
+		return sys_host_info(argp);
+	}
+	return -ENOTTY;
+}
+
+static const struct file_operations sys_fops = {
+	.owner = THIS_MODULE,
+	.unlocked_ioctl = sys_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.llseek = noop_llseek,
+};
+
+static struct miscdevice hvx_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "hvx",
+	.fops = &sys_fops,
+	.mode = 0660,
+};
+
+static struct hvx_ops *choose_backend(void)
+{
+	if (boot_cpu_has(X86_FEATURE_VMX))
+		return &hvx_vmx_ops;
+	if (boot_cpu_has(X86_FEATURE_SVM))
+		return &hvx_svm_ops;
+	return NULL;
+}
+
+static int __init hvx_init(void)
+{
+	struct hvx_ops *ops = choose_backend();
+	int err;
+
+	if (!ops) {
+		pr_err("this CPU offers neither VT-x nor AMD-V: enable virtualization in the firmware setup, or nested virtualization in the outer hypervisor\n");
+		return -ENODEV;
+	}
+	err = hvx_fpu_start();
+	if (err)
+		return err;
+	err = ops->check();
+	if (err)
+		return err;
+	err = ops->start();
+	if (err)
+		return err;
+	bind_ops(ops);
+	err = misc_register(&hvx_device);
+	if (err) {
+		ops->stop();
+		return err;
+	}
+	pr_info("ready (%s)\n", ops->name);
+	return 0;
+}
+
+/* The descriptors hold the module, so no VM is left */
+static void __exit hvx_exit(void)
+{
+	misc_deregister(&hvx_device);
+	hvx_ops->stop();
+}
+
+module_init(hvx_init);
+module_exit(hvx_exit);
+
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("Hypervisor for VT-x and AMD-V on stock kernels");
+MODULE_ALIAS("devname:hvx");

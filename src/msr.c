@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * MSRs.
+ *
+ * The MSRs that guests use all the time (FS_BASE, SYSCALL and SYSENTER MSRs) do not exit: the
+ * backends pass them through unless the filter wants them. All others are decided here:
+ * filter -> known MSR -> unknown (exit with HVX_VM_MSR_EXIT, else #GP).
+ */
+#include <asm/msr-index.h>
+#include <linux/errno.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include "compat.h"
+#include "cr.h"
+#include "event.h"
+#include "msr.h"
+
+#define APIC_BASE_BSP		BIT_ULL(8)
+#define APIC_BASE_KNOWN		(BIT_ULL(8) | BIT_ULL(11) | GENMASK_ULL(51, 12))
+#define MISC_ENABLE_FAST_STRING	BIT_ULL(0)
+#define PAT_RESET		0x0007040600070406ULL
+
+const u32 hvx_msr_list[] = {
+	MSR_IA32_TSC, MSR_IA32_APICBASE, MSR_IA32_TSC_ADJUST, MSR_IA32_SYSENTER_CS,
+	MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP, MSR_IA32_MISC_ENABLE, MSR_IA32_CR_PAT,
+	MSR_EFER, MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK, MSR_FS_BASE, MSR_GS_BASE,
+	MSR_KERNEL_GS_BASE, MSR_TSC_AUX,
+};
+
+const u32 hvx_nr_msrs = ARRAY_SIZE(hvx_msr_list);
+
+void hvx_msr_reset(struct hvx_vcpu *vcpu)
+{
+	vcpu->regs.pat = PAT_RESET;
+	vcpu->regs.apic_base = 0xfee00000 | BIT_ULL(11) | (vcpu->id ? 0 : APIC_BASE_BSP);
+	vcpu->misc_enable = MISC_ENABLE_FAST_STRING;
+	vcpu->regs.tsc_offset = -rdtsc();
+}
+
+static bool canonical(struct hvx_vcpu *vcpu, u64 value)
+{
+	int bits = hvx_cr4(vcpu) & CR4_LA57 ? 57 : 48;
+
+	return (u64)((s64)(value << (64 - bits)) >> (64 - bits)) == value;
+}
+
+static bool pat_valid(u64 pat)
+{
+	int i;
+
+	for (i = 0; i < 64; i += 8) {
+		u8 type = pat >> i;
+
+		if (type > 7 || type == 2 || type == 3)
+			return false;
+	}
+	return true;
+}
+
+/* Where an MSR lives that is nothing but a canonical address or a plain value in the cache */
+struct msr_home {
+	u32 index;
+	u16 offset;		/* in struct hvx_regs */
+	bool canonical;
+	u64 reg;		/* RM() */
+	u64 writable;
+};
+
+#define HOME(msr, field, can, bit, mask)						\
+	{ .index = (msr), .offset = offsetof(struct hvx_regs, field), .canonical = (can),	\
+	  .reg = (bit), .writable = (mask) }
+
+static const struct msr_home homes[] = {
+	HOME(MSR_FS_BASE, seg[SEG_FS].base, true, RM_SEG(SEG_FS), ~0ULL),
+	HOME(MSR_GS_BASE, seg[SEG_GS].base, true, RM_SEG(SEG_GS), ~0ULL),
+	HOME(MSR_KERNEL_GS_BASE, kernel_gs_base, true, RM(SYSCALL), ~0ULL),
+	HOME(MSR_LSTAR, lstar, true, RM(SYSCALL), ~0ULL),
+	HOME(MSR_CSTAR, cstar, true, RM(SYSCALL), ~0ULL),
+	HOME(MSR_STAR, star, false, RM(SYSCALL), ~0ULL),
+	HOME(MSR_SYSCALL_MASK, sfmask, false, RM(SYSCALL), 0xffffffffULL),
+	HOME(MSR_IA32_SYSENTER_CS, sysenter_cs, false, RM(SYSENTER), 0xffffffffULL),
+	HOME(MSR_IA32_SYSENTER_ESP, sysenter_esp, true, RM(SYSENTER), ~0ULL),
+	HOME(MSR_IA32_SYSENTER_EIP, sysenter_eip, true, RM(SYSENTER), ~0ULL),
+	HOME(MSR_TSC_AUX, tsc_aux, false, 0, 0xffffffffULL),
+};
+
+static const struct msr_home *home_of(u32 index)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(homes); i++)
+		if (homes[i].index == index)
+			return &homes[i];
+	return NULL;
+}
+
+static u64 *home_field(struct hvx_vcpu *vcpu, const struct msr_home *home)
+{
+	return (u64 *)((char *)&vcpu->regs + home->offset);
+}
+
+static u64 guest_tsc(struct hvx_vcpu *vcpu)
+{
+	return rdtsc() + vcpu->regs.tsc_offset;
+}
+
+bool hvx_msr_get(struct hvx_vcpu *vcpu, u32 index, u64 *value)
+{
+	const struct msr_home *home;
+
+	switch (index) {
+	case MSR_IA32_TSC:
+		*value = guest_tsc(vcpu);
+		return true;
+	case MSR_IA32_TSC_ADJUST:
+		*value = vcpu->tsc_adjust;
+		return true;
+	case MSR_IA32_APICBASE:
+		*value = vcpu->regs.apic_base;
+		return true;
+	case MSR_IA32_MISC_ENABLE:
+		*value = vcpu->misc_enable;
+		return true;
+	case MSR_IA32_CR_PAT:
+		hvx_need(vcpu, RM(PAT));
+		*value = vcpu->regs.pat;
+		return true;
+	case MSR_EFER:
+		*value = hvx_efer(vcpu);
+		return true;
+	}
+	home = home_of(index);
+	if (!home)
+		return false;
+	hvx_need(vcpu, home->reg);
+	*value = *home_field(vcpu, home);
+	return true;
+}
+
+static void set_tsc_offset(struct hvx_vcpu *vcpu, u64 offset)
+{
+	vcpu->regs.tsc_offset = offset;
+	hvx_changed(vcpu, RM(TSC));
+}
+
+/* Intel SDM vol. 3B, "Time-Stamp Counter Adjustment": a write to either moves the other */
+static void set_tsc(struct hvx_vcpu *vcpu, u64 value)
+{
+	u64 offset = value - rdtsc();
+
+	vcpu->tsc_adjust += offset - vcpu->regs.tsc_offset;
+	set_tsc_offset(vcpu, offset);
+}
+
+static bool set_apic_base(struct hvx_vcpu *vcpu, u64 value)
+{
+	if (value & ~APIC_BASE_KNOWN)
+		return false;
+	vcpu->regs.apic_base = value;
+	return true;
+}
+
+static bool set_home(struct hvx_vcpu *vcpu, u32 index, u64 value)
+{
+	const struct msr_home *home = home_of(index);
+
+	if (!home || value & ~home->writable || (home->canonical && !canonical(vcpu, value)))
+		return false;
+	hvx_need(vcpu, home->reg);
+	*home_field(vcpu, home) = value;
+	hvx_changed(vcpu, home->reg);
+	return true;
+}
+
+bool hvx_msr_set(struct hvx_vcpu *vcpu, u32 index, u64 value, bool host)
+{
+	switch (index) {
+	case MSR_IA32_TSC:
+		set_tsc(vcpu, value);
+		return true;
+	case MSR_IA32_TSC_ADJUST:
+		if (!host)
+			set_tsc_offset(vcpu, vcpu->regs.tsc_offset + value - vcpu->tsc_adjust);
+		vcpu->tsc_adjust = value;
+		return true;
+	case MSR_IA32_APICBASE:
+		return set_apic_base(vcpu, value);
+	case MSR_IA32_MISC_ENABLE:
+		vcpu->misc_enable = value;
+		return true;
+	case MSR_IA32_CR_PAT:
+		if (!pat_valid(value))
+			return false;
+		vcpu->regs.pat = value;
+		hvx_changed(vcpu, RM(PAT));
+		return true;
+	case MSR_EFER:
+		if (!host)
+			return hvx_set_efer(vcpu, value);
+		if (value & ~vcpu->efer_allowed)
+			return false;
+		vcpu->regs.efer = value;
+		hvx_changed(vcpu, RM(EFER));
+		hvx_paging_set(vcpu);
+		hvx_request(vcpu, HVX_REQ_CHECK_ENTRY);
+		return true;
+	}
+	return set_home(vcpu, index, value);
+}
+
+/* -------------------------------------------------------------------- exits */
+
+bool hvx_msr_filtered(struct hvx_vm *vm, u32 index, u32 access)
+{
+	const struct hvx_msr_policy *policy = rcu_dereference_raw(vm->msr_policy);
+	u32 i;
+
+	if (likely(!policy))
+		return false;
+	for (i = 0; i < policy->nr; i++)
+		if (index - policy->range[i].first < policy->range[i].nr &&
+		    policy->range[i].flags & access)
+			return true;
+	return false;
+}
+
+static enum hvx_next msr_to_user(struct hvx_vcpu *vcpu, struct hvx_exit *x, u32 index, u64 value)
+{
+	bool write = x->kind == XK_WRMSR;
+
+	vcpu->run->msr = (struct hvx_exit_msr) { .index = index, .data = value };
+	vcpu->pending = write ? HVX_PENDING_MSR_WRITE : HVX_PENDING_MSR_READ;
+	vcpu->pending_exit = *x;
+	return hvx_exit_user(vcpu, write ? HVX_EXIT_MSR_WRITE : HVX_EXIT_MSR_READ);
+}
+
+static void put_result(struct hvx_vcpu *vcpu, u64 value)
+{
+	vcpu->regs.gpr[REG_RAX] = (u32)value;
+	vcpu->regs.gpr[REG_RDX] = value >> 32;
+}
+
+enum hvx_next hvx_handle_msr(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	u64 value = (u32)vcpu->regs.gpr[REG_RAX] | vcpu->regs.gpr[REG_RDX] << 32;
+	u32 index = vcpu->regs.gpr[REG_RCX];
+	bool write = x->kind == XK_WRMSR, done;
+
+	if (hvx_cpl(vcpu) > 0) {
+		hvx_queue_gp(vcpu, 0);
+		return HVX_NEXT_ENTER;
+	}
+	if (unlikely(hvx_msr_filtered(vcpu->vm, index,
+				      write ? HVX_MSR_EXIT_WRITE : HVX_MSR_EXIT_READ)))
+		return msr_to_user(vcpu, x, index, write ? value : 0);
+	if (write) {
+		done = hvx_msr_set(vcpu, index, value, false);
+	} else {
+		done = hvx_msr_get(vcpu, index, &value);
+		if (done)
+			put_result(vcpu, value);
+	}
+	if (likely(done))
+		return hvx_skip(vcpu, x);
+	if (vcpu->vm->flags & HVX_VM_MSR_EXIT)
+		return msr_to_user(vcpu, x, index, write ? value : 0);
+	hvx_queue_gp(vcpu, 0);
+	return HVX_NEXT_ENTER;
+}
+
+enum hvx_next hvx_msr_complete(struct hvx_vcpu *vcpu)
+{
+	struct hvx_exit_msr answer = vcpu->run->msr;
+
+	barrier();
+	if (answer.error) {
+		hvx_queue_gp(vcpu, 0);
+		return HVX_NEXT_ENTER;
+	}
+	if (vcpu->pending_exit.kind == XK_RDMSR)
+		put_result(vcpu, answer.data);
+	hvx_skip(vcpu, &vcpu->pending_exit);
+	return HVX_NEXT_ENTER;
+}
+
+/* ------------------------------------------------------------------- ioctls */
+
+long hvx_msrs_get(struct hvx_vcpu *vcpu, const struct hvx_msrs *args)
+{
+	struct hvx_msr __user *list = u64_to_user_ptr(args->msrs);
+	struct hvx_msr msr;
+	u32 i;
+
+	lockdep_assert_held(&vcpu->lock);
+	if (args->flags || args->reserved)
+		return -EINVAL;
+	if (args->nr > HVX_MAX_MSRS)
+		return -E2BIG;
+	for (i = 0; i < args->nr; i++) {
+		if (copy_from_user(&msr, &list[i], sizeof(msr)))
+			return -EFAULT;
+		if (msr.reserved || !hvx_msr_get(vcpu, msr.index, &msr.data))
+			break;
+		if (copy_to_user(&list[i], &msr, sizeof(msr)))
+			return -EFAULT;
+	}
+	return i;
+}
+
+long hvx_msrs_set(struct hvx_vcpu *vcpu, const struct hvx_msrs *args)
+{
+	struct hvx_msr __user *list = u64_to_user_ptr(args->msrs);
+	struct hvx_msr msr;
+	u32 i;
+
+	lockdep_assert_held(&vcpu->lock);
+	if (args->flags || args->reserved)
+		return -EINVAL;
+	if (args->nr > HVX_MAX_MSRS)
+		return -E2BIG;
+	for (i = 0; i < args->nr; i++) {
+		if (copy_from_user(&msr, &list[i], sizeof(msr)))
+			return -EFAULT;
+		if (msr.reserved || !hvx_msr_set(vcpu, msr.index, msr.data, true))
+			break;
+	}
+	return i;
+}
+
+long hvx_msr_copy_list(struct hvx_msr_list *args)
+{
+	u32 room = args->nr;
+
+	if (args->flags || args->reserved)
+		return -EINVAL;
+	args->nr = hvx_nr_msrs;
+	if (room < hvx_nr_msrs)
+		return -E2BIG;
+	if (copy_to_user(u64_to_user_ptr(args->indices), hvx_msr_list, sizeof(hvx_msr_list)))
+		return -EFAULT;
+	return 0;
+}
+
+static int check_policy(const struct hvx_msr_policy *policy)
+{
+	const u32 known = HVX_MSR_EXIT_READ | HVX_MSR_EXIT_WRITE;
+	u32 i;
+
+	for (i = 0; i < policy->nr; i++) {
+		const struct hvx_msr_range *r = &policy->range[i];
+
+		if (!r->nr || r->nr - 1 > U32_MAX - r->first || r->reserved || !r->flags ||
+		    r->flags & ~known)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static struct hvx_msr_policy *read_policy(const struct hvx_msr_filter *args)
+{
+	struct hvx_msr_policy *policy;
+	int err = -EFAULT;
+
+	if (!args->nr)
+		return NULL;
+	policy = kvzalloc(struct_size(policy, range, args->nr), GFP_KERNEL_ACCOUNT);
+	if (!policy)
+		return ERR_PTR(-ENOMEM);
+	policy->nr = args->nr;
+	if (!copy_from_user(policy->range, u64_to_user_ptr(args->ranges),
+			    flex_array_size(policy, range, args->nr)))
+		err = check_policy(policy);
+	if (!err)
+		return policy;
+	kvfree(policy);
+	return ERR_PTR(err);
+}
+
+long hvx_msr_filter_set(struct hvx_vm *vm, const struct hvx_msr_filter *args)
+{
+	struct hvx_msr_policy *policy, *old;
+
+	if (args->flags || args->reserved)
+		return -EINVAL;
+	if (args->nr > HVX_MAX_MSR_RANGES)
+		return -E2BIG;
+	policy = read_policy(args);
+	if (IS_ERR(policy))
+		return PTR_ERR(policy);
+
+	mutex_lock(&vm->lock);
+	old = rcu_replace_pointer(vm->msr_policy, policy, lockdep_is_held(&vm->lock));
+	hvx_ops->msr_filter_changed(vm);
+	/* Window readers are not in the srcu section: the kick waits for them */
+	hvx_vm_kick_all(vm);
+	synchronize_srcu(&vm->srcu);
+	mutex_unlock(&vm->lock);
+	kvfree(old);
+	return 0;
+}

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Images of a vCPU.
+ *
+ * The state image is a header and sections, each with an id and a length, built in one buffer. On
+ * the way in everything is checked before anything is taken: a wrong image changes nothing.
+ * Sections of unknown id are refused, missing ones keep what the vCPU has.
+ */
+#include <linux/errno.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+#include "fpu.h"
+#include "msr.h"
+#include "state.h"
+#include "sync.h"
+
+static u32 xsave_section_len(void)
+{
+	return ALIGN(hvx_fpu_info.size, 8);
+}
+
+u32 hvx_state_size(void)
+{
+	return sizeof(struct hvx_state_header) + 7 * sizeof(struct hvx_state_section) +
+	       sizeof(struct hvx_gprs) + sizeof(struct hvx_segs) + sizeof(struct hvx_ctrl) +
+	       sizeof(struct hvx_dregs) + sizeof(struct hvx_events) +
+	       hvx_nr_msrs * sizeof(struct hvx_msr) + xsave_section_len();
+}
+
+static long copy_image_out(struct hvx_blob *args, const void *image, u32 len)
+{
+	u32 room = args->len;
+
+	args->len = len;
+	if (room < len)
+		return -E2BIG;
+	return copy_to_user(u64_to_user_ptr(args->data), image, len) ? -EFAULT : 0;
+}
+
+static void *copy_image_in(const struct hvx_blob *args, u32 max)
+{
+	if (!args->len)
+		return ERR_PTR(-EINVAL);
+	if (args->len > max)
+		return ERR_PTR(-E2BIG);
+	return vmemdup_user(u64_to_user_ptr(args->data), args->len);
+}
+
+long hvx_xsave_get(struct hvx_vcpu *vcpu, struct hvx_blob *args)
+{
+	lockdep_assert_held(&vcpu->lock);
+	return copy_image_out(args, vcpu->fpu, hvx_fpu_info.size);
+}
+
+long hvx_xsave_put(struct hvx_vcpu *vcpu, const struct hvx_blob *args)
+{
+	void *image = copy_image_in(args, hvx_fpu_info.size);
+	int err;
+
+	if (IS_ERR(image))
+		return PTR_ERR(image);
+	err = hvx_fpu_set(vcpu, image, args->len);
+	kvfree(image);
+	return err;
+}
+
+/* ---------------------------------------------------------------------- out */
+
+struct writer {
+	char *next;
+	struct hvx_state_header *header;
+};
+
+static void *section(struct writer *w, u32 id, u32 len)
+{
+	struct hvx_state_section *s = (struct hvx_state_section *)w->next;
+	void *data = s + 1;
+
+	s->id = id;
+	s->len = ALIGN(len, 8);
+	w->next += sizeof(*s) + s->len;
+	w->header->nr_sections++;
+	return data;
+}
+
+static void put_section(struct writer *w, u32 id, const void *data, u32 len)
+{
+	memcpy(section(w, id, len), data, len);
+}
+
+static void put_msrs(struct writer *w, struct hvx_vcpu *vcpu)
+{
+	struct hvx_msr *msr = section(w, HVX_STATE_MSRS, hvx_nr_msrs * sizeof(*msr));
+	u32 i;
+
+	for (i = 0; i < hvx_nr_msrs; i++) {
+		msr[i].index = hvx_msr_list[i];
+		hvx_msr_get(vcpu, msr[i].index, &msr[i].data);
+	}
+}
+
+static u32 write_image(struct hvx_vcpu *vcpu, struct hvx_run *regs, char *image)
+{
+	struct writer w = {
+		.next = image + sizeof(struct hvx_state_header),
+		.header = (struct hvx_state_header *)image,
+	};
+
+	hvx_sync_fill(vcpu, regs, HVX_REGS_ALL);
+	put_section(&w, HVX_STATE_GPRS, &regs->regs, sizeof(regs->regs));
+	put_section(&w, HVX_STATE_SEGS, &regs->seg, sizeof(regs->seg));
+	put_section(&w, HVX_STATE_CTRL, &regs->ctrl, sizeof(regs->ctrl));
+	put_section(&w, HVX_STATE_DREGS, &regs->debug, sizeof(regs->debug));
+	put_section(&w, HVX_STATE_EVENTS, &regs->event, sizeof(regs->event));
+	put_msrs(&w, vcpu);
+	put_section(&w, HVX_STATE_XSAVE, vcpu->fpu, hvx_fpu_info.size);
+	w.header->magic = HVX_STATE_MAGIC;
+	w.header->version = HVX_STATE_VERSION;
+	w.header->len = w.next - image;
+	return w.header->len;
+}
+
+long hvx_state_get(struct hvx_vcpu *vcpu, struct hvx_blob *args)
+{
+	struct hvx_run *regs = kzalloc(sizeof(*regs), GFP_KERNEL_ACCOUNT);
+	char *image = kvzalloc(hvx_state_size(), GFP_KERNEL_ACCOUNT);
+	long err = -ENOMEM;
+
+	lockdep_assert_held(&vcpu->lock);
+	if (regs && image)
+		err = copy_image_out(args, image, write_image(vcpu, regs, image));
+	kvfree(image);
+	kfree(regs);
+	return err;
+}
+
+/* ----------------------------------------------------------------------- in */
+
+struct reader {
+	struct hvx_run *regs;
+	u64 groups;
+	const struct hvx_msr *msrs;
+	u32 nr_msrs;
+	const void *xsave;
+};
+
+static int take_group(struct reader *r, u64 group, void *to, u32 size, const void *data, u32 len)
+{
+	if (len != ALIGN(size, 8) || r->groups & group)
+		return -EINVAL;
+	memcpy(to, data, size);
+	r->groups |= group;
+	return 0;
+}
+
+static int take_msrs(struct reader *r, const void *data, u32 len)
+{
+	if (len % sizeof(struct hvx_msr) || r->msrs || len / sizeof(struct hvx_msr) > HVX_MAX_MSRS)
+		return -EINVAL;
+	r->msrs = data;
+	r->nr_msrs = len / sizeof(struct hvx_msr);
+	return 0;
+}
+
+static int take_section(struct reader *r, u32 id, const void *data, u32 len)
+{
+	struct hvx_run *regs = r->regs;
+
+	switch (id) {
+	case HVX_STATE_GPRS:
+		return take_group(r, HVX_REGS_GPR, &regs->regs, sizeof(regs->regs), data, len);
+	case HVX_STATE_SEGS:
+		return take_group(r, HVX_REGS_SEG, &regs->seg, sizeof(regs->seg), data, len);
+	case HVX_STATE_CTRL:
+		return take_group(r, HVX_REGS_CTRL, &regs->ctrl, sizeof(regs->ctrl), data, len);
+	case HVX_STATE_DREGS:
+		return take_group(r, HVX_REGS_DEBUG, &regs->debug, sizeof(regs->debug), data, len);
+	case HVX_STATE_EVENTS:
+		return take_group(r, HVX_REGS_EVENT, &regs->event, sizeof(regs->event), data, len);
+	case HVX_STATE_MSRS:
+		return take_msrs(r, data, len);
+	case HVX_STATE_XSAVE:
+		if (len != xsave_section_len() || r->xsave)
+			return -EINVAL;
+		r->xsave = data;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static int read_sections(struct reader *r, const char *image, u32 len)
+{
+	const struct hvx_state_header *header = (const struct hvx_state_header *)image;
+	const struct hvx_state_section *s;
+	u32 pos = sizeof(*header), i;
+	int err;
+
+	if (len < sizeof(*header) || header->magic != HVX_STATE_MAGIC ||
+	    header->version != HVX_STATE_VERSION || header->len != len)
+		return -EINVAL;
+	for (i = 0; i < header->nr_sections; i++) {
+		if (len - pos < sizeof(*s))
+			return -EINVAL;
+		s = (const struct hvx_state_section *)(image + pos);
+		pos += sizeof(*s);
+		if (s->len > len - pos || s->len % 8)
+			return -EINVAL;
+		err = take_section(r, s->id, image + pos, s->len);
+		if (err)
+			return err;
+		pos += s->len;
+	}
+	return pos == len ? 0 : -EINVAL;
+}
+
+/*
+ * MSRs first: an MSR value depends on no register. FS_BASE and GS_BASE come with the segments, EFER
+ * with the control registers, so those groups come after.
+ */
+static int apply(struct hvx_vcpu *vcpu, const struct reader *r)
+{
+	u32 i;
+	int err;
+
+	if (r->xsave) {
+		err = hvx_fpu_set(vcpu, r->xsave, hvx_fpu_info.size);
+		if (err)
+			return err;
+	}
+	for (i = 0; i < r->nr_msrs; i++)
+		if (r->msrs[i].reserved ||
+		    !hvx_msr_set(vcpu, r->msrs[i].index, r->msrs[i].data, true))
+			return -EINVAL;
+	return hvx_sync_take(vcpu, r->regs, r->groups);
+}
+
+long hvx_state_put(struct hvx_vcpu *vcpu, const struct hvx_blob *args)
+{
+	struct reader r = { };
+	char *image;
+	long err;
+
+	lockdep_assert_held(&vcpu->lock);
+	image = copy_image_in(args, hvx_state_size());
+	if (IS_ERR(image))
+		return PTR_ERR(image);
+	err = -ENOMEM;
+	r.regs = kzalloc(sizeof(*r.regs), GFP_KERNEL_ACCOUNT);
+	if (r.regs)
+		err = read_sections(&r, image, args->len);
+	if (!err)
+		err = apply(vcpu, &r);
+	if (!err)
+		vcpu->pending = HVX_PENDING_NONE;
+	kfree(r.regs);
+	kvfree(image);
+	return err;
+}

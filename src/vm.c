@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A virtual machine: creation, descriptor, lifetime, kicks.
+ *
+ * The descriptor and every vCPU hold a reference. The last one to go takes the VM along; by then no
+ * vCPU can run, so nothing has to be stopped.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/errno.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/smp.h>
+#include "args.h"
+#include "caps.h"
+#include "compat.h"
+#include "msr.h"
+#include "vcpu.h"
+#include "vm.h"
+
+static void vm_free(struct kref *ref)
+{
+	struct hvx_vm *vm = container_of(ref, struct hvx_vm, ref);
+
+	hvx_mmu_fini(vm);
+	hvx_ops->vm_fini(vm);
+	kvfree(rcu_dereference_protected(vm->msr_policy, true));
+	cleanup_srcu_struct(&vm->srcu);
+	mmdrop(vm->mm);
+	kvfree(vm);
+}
+
+struct hvx_vm *hvx_vm_get(struct hvx_vm *vm)
+{
+	kref_get(&vm->ref);
+	return vm;
+}
+
+void hvx_vm_put(struct hvx_vm *vm)
+{
+	kref_put(&vm->ref, vm_free);
+}
+
+static void nothing(void *unused)
+{
+}
+
+/*
+ * The interrupt itself does the work: it makes the guest exit, and it is taken only after the window
+ * has closed. See "TLB rule" in run.c for the barrier.
+ */
+void hvx_vm_kick_all(struct hvx_vm *vm)
+{
+	unsigned int i;
+	int cpu;
+
+	smp_mb();
+	rcu_read_lock();
+	for (i = 0; i < HVX_MAX_VCPUS; i++) {
+		struct hvx_vcpu *vcpu = rcu_dereference(vm->vcpus[i]);
+
+		if (!vcpu)
+			continue;
+		cpu = READ_ONCE(vcpu->window_cpu);
+		if (cpu >= 0)
+			smp_call_function_single(cpu, nothing, NULL, true);
+	}
+	rcu_read_unlock();
+}
+
+static long vm_create_vcpu(struct hvx_vm *vm, void __user *argp)
+{
+	struct hvx_create_vcpu args;
+	int err = HVX_GET_ARGS(&args, argp);
+
+	if (err)
+		return err;
+	if (args.flags || args.reserved || args.id >= HVX_MAX_VCPUS)
+		return -EINVAL;
+	return hvx_vcpu_create(vm, &args);
+}
+
+static long vm_set_region(struct hvx_vm *vm, void __user *argp)
+{
+	struct hvx_region args;
+	int err = HVX_GET_ARGS(&args, argp);
+
+	if (err)
+		return err;
+	if (args.reserved)
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	err = hvx_region_set(vm, &args);
+	mutex_unlock(&vm->lock);
+	return err;
+}
+
+static long vm_set_msr_filter(struct hvx_vm *vm, void __user *argp)
+{
+	struct hvx_msr_filter args;
+	int err = HVX_GET_ARGS(&args, argp);
+
+	return err ?: hvx_msr_filter_set(vm, &args);
+}
+
+static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct hvx_vm *vm = file->private_data;
+	void __user *argp = (void __user *)arg;
+
+	if (current->mm != vm->mm)
+		return -EIO;
+	switch (cmd) {
+	case HVX_CHECK_CAP:
+		return hvx_check_cap(arg);
+	case HVX_CREATE_VCPU:
+		return vm_create_vcpu(vm, argp);
+	case HVX_SET_REGION:
+		return vm_set_region(vm, argp);
+	case HVX_SET_MSR_FILTER:
+		return vm_set_msr_filter(vm, argp);
+	}
+	return -ENOTTY;
+}
+
+static int vm_release(struct inode *inode, struct file *file)
+{
+	hvx_vm_put(file->private_data);
+	return 0;
+}
+
+static const struct file_operations vm_fops = {
+	.owner = THIS_MODULE,
+	.release = vm_release,
+	.unlocked_ioctl = vm_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.llseek = noop_llseek,
+};
+
+static struct hvx_vm *vm_alloc(u32 flags)
+{
+	struct hvx_vm *vm;
+	int err;
+
+	vm = kvzalloc(hvx_ops->vm_size, GFP_KERNEL_ACCOUNT);
+	if (!vm)
+		return ERR_PTR(-ENOMEM);
+	kref_init(&vm->ref);
+	mutex_init(&vm->lock);
+	vm->flags = flags;
+	vm->mm = current->mm;
+	mmgrab(vm->mm);
+	err = init_srcu_struct(&vm->srcu);
+	if (err)
+		goto free;
+	err = hvx_ops->vm_init(vm);
+	if (err)
+		goto srcu;
+	err = hvx_mmu_init(vm);
+	if (!err)
+		return vm;
+	hvx_ops->vm_fini(vm);
+srcu:
+	cleanup_srcu_struct(&vm->srcu);
+free:
+	mmdrop(vm->mm);
+	kvfree(vm);
+	return ERR_PTR(err);
+}
+
+int hvx_vm_create(const struct hvx_create_vm *args)
+{
+	const u32 known = HVX_VM_HYPERCALL_EXIT | HVX_VM_MSR_EXIT;
+	struct hvx_vm *vm;
+	int fd, err;
+
+	if (args->flags & ~known || args->reserved[0] || args->reserved[1] || args->reserved[2])
+		return -EINVAL;
+	err = hvx_ops->can_run();
+	if (err)
+		return err;
+	vm = vm_alloc(args->flags);
+	if (IS_ERR(vm))
+		return PTR_ERR(vm);
+	fd = anon_inode_getfd("hvx-vm", &vm_fops, vm, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		hvx_vm_put(vm);
+	return fd;
+}
