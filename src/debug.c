@@ -9,11 +9,11 @@
  *
  * #DB is intercepted where the hardware does not virtualize DR6 and whenever the VMM debugs.
  */
-#include <asm/debugreg.h>
 #include <linux/errno.h>
+#include <linux/percpu.h>
+#include <asm/debugreg.h>
 #include "debug.h"
 #include "event.h"
-#include "insn.h"
 #include "compat.h"
 
 #define CR4_DE		BIT(3)

@@ -10,6 +10,7 @@
  * is walked beforehand so that a page fault comes before the device is asked, as in hardware.
  */
 #include <linux/errno.h>
+#include <linux/mm.h>
 #include <linux/string.h>
 #include "event.h"
 #include "io.h"

@@ -209,8 +209,6 @@ static enum hvx_next take_input(struct hvx_vcpu *vcpu)
 
 int hvx_run(struct hvx_vcpu *vcpu)
 {
-	enum hvx_next next;
-
 	u64 wanted = READ_ONCE(vcpu->run->regs_wanted);
 	enum hvx_next next;
 
