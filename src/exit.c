@@ -130,24 +130,41 @@ static int fill_operands(struct hvx_vcpu *vcpu, struct hvx_exit *x, const struct
 	return 1;
 }
 
-/* 0: known now; -EAGAIN: process context; 1: the guest got an exception, or has to try again */
-static int learn_insn(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+static enum hvx_next undecodable(struct hvx_vcpu *vcpu)
+{
+	struct hvx_exit_emulation *e = &vcpu->run->emulation;
+
+	memset(e, 0, sizeof(*e));
+	e->rip = hvx_rip(vcpu);
+	e->insn_len = hvx_insn_bytes(vcpu, e->insn);
+	return hvx_exit_user(vcpu, HVX_EXIT_EMULATION);
+}
+
+/*
+ * true: all that the handler needs is in @x. Otherwise *next says how to go on: process context, the
+ * guest again (an exception was queued, or the bytes changed under us), or user space.
+ */
+static bool learn_insn(struct hvx_vcpu *vcpu, struct hvx_exit *x, enum hvx_next *next)
 {
 	struct hvx_insn insn;
 	int err;
 
 	err = hvx_insn_fetch(vcpu, &insn);
-	if (err == -EAGAIN)
-		return err;
-	if (err)
-		return 1;
-	err = fill_operands(vcpu, x, &insn);
-	if (err)
-		return err;
-	if (!x->insn_len)
-		x->insn_len = insn.len;
-	x->decode = 0;
-	return 0;
+	if (!err)
+		err = fill_operands(vcpu, x, &insn);
+	if (likely(!err)) {
+		if (!x->insn_len)
+			x->insn_len = insn.len;
+		x->decode = 0;
+		return true;
+	}
+	if (err > 0)
+		*next = HVX_NEXT_ENTER;
+	else if (hvx_in_window(vcpu))
+		*next = HVX_NEXT_PROCESS;
+	else
+		*next = undecodable(vcpu);
+	return false;
 }
 
 /* ----------------------------------------------------------------- handlers */
@@ -255,8 +272,10 @@ static enum hvx_next handle_ud(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	int err;
 
 	err = hvx_insn_fetch(vcpu, &insn);
-	if (err == -EAGAIN)
+	if (err < 0 && hvx_in_window(vcpu))
 		return HVX_NEXT_PROCESS;
+	if (err > 0)
+		return HVX_NEXT_ENTER;
 	if (!err && (insn.op == INSN_VMCALL || insn.op == INSN_VMMCALL)) {
 		x->insn_len = insn.len;
 		return handle_hypercall(vcpu, x);
@@ -366,10 +385,10 @@ static enum hvx_next rare(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 enum hvx_next hvx_handle_exit(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	if (unlikely((!x->insn_len && NEEDS_LENGTH & BIT(x->kind)) || x->decode)) {
-		int err = learn_insn(vcpu, x);
+		enum hvx_next next;
 
-		if (err)
-			return err < 0 ? HVX_NEXT_PROCESS : HVX_NEXT_ENTER;
+		if (!learn_insn(vcpu, x, &next))
+			return next;
 	}
 
 	switch (x->kind) {

@@ -68,6 +68,18 @@ static __always_inline enum hvx_next enter_once(struct hvx_vcpu *vcpu, struct hv
 }
 
 /*
+ * The host wants the CPU: the interrupt that ended the window is taken here. A guest that computes
+ * for long is no reason for RCU to wait, and the time until a tick was the guest's.
+ */
+static void let_host_in(void)
+{
+	rcu_note_context_switch(false);
+	current->flags |= PF_VCPU;
+	local_irq_enable();
+	current->flags &= ~PF_VCPU;
+}
+
+/*
  * Interrupts stay off from here to the end of the window: the FPU section, the hardware extension
  * and the CPU belong to this vCPU.
  */
@@ -103,7 +115,10 @@ static enum hvx_next run_window(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	hvx_fpu_leave(vcpu);
 	hvx_op(close)(vcpu);
 	WRITE_ONCE(vcpu->window_cpu, -1);
-	local_irq_enable();
+	if (next == HVX_NEXT_LEAVE)
+		let_host_in();
+	else
+		local_irq_enable();
 	return next;
 }
 
@@ -186,8 +201,8 @@ static void take_windows(struct hvx_vcpu *vcpu)
 	hvx_request(vcpu, HVX_REQ_EVENT);
 }
 
-/* What the VMM wrote to the run page, then what its answer to the last exit finishes */
-static enum hvx_next take_input(struct hvx_vcpu *vcpu)
+/* What the VMM wrote to the run page. 0 or -EINVAL. */
+static int take_input(struct hvx_vcpu *vcpu)
 {
 	struct hvx_run *run = vcpu->run;
 	u64 dirty = READ_ONCE(run->regs_dirty);
@@ -196,25 +211,34 @@ static enum hvx_next take_input(struct hvx_vcpu *vcpu)
 		int err = hvx_sync_from_user(vcpu, dirty);
 
 		if (err)
-			return hvx_exit_error(vcpu, HVX_EXIT_NONE, err);
+			return err;
 		run->regs_dirty = 0;
 	}
 	take_windows(vcpu);
 	vcpu->halted = false;
 	vcpu->has_run = true;
-	if (unlikely(vcpu->pending != HVX_PENDING_NONE))
-		return hvx_complete(vcpu);
-	return HVX_NEXT_ENTER;
+	return 0;
+}
+
+static enum hvx_next finish_last_exit(struct hvx_vcpu *vcpu)
+{
+	if (likely(vcpu->pending == HVX_PENDING_NONE))
+		return HVX_NEXT_ENTER;
+	return hvx_complete(vcpu);
 }
 
 int hvx_run(struct hvx_vcpu *vcpu)
 {
 	u64 wanted = READ_ONCE(vcpu->run->regs_wanted);
 	enum hvx_next next;
+	int err;
 
 	lockdep_assert_held(&vcpu->lock);
 	vcpu->exit_mask = hvx_sync_mask(wanted);
-	next = take_input(vcpu);
+	err = take_input(vcpu);
+	if (unlikely(err))
+		return err;
+	next = finish_last_exit(vcpu);
 	if (next == HVX_NEXT_ENTER) {
 		if (unlikely(READ_ONCE(vcpu->run->immediate_exit)))
 			next = hvx_exit_error(vcpu, HVX_EXIT_INTERRUPTED, -EINTR);

@@ -2,17 +2,18 @@
 /*
  * A virtual processor: creation, state after RESET, descriptor, ioctls.
  *
- * The VM knows its vCPUs by an array that is only ever filled: a vCPU lives until its descriptor is
- * closed, then its slot becomes free again.
+ * A vCPU lives until its descriptor and the last mapping of its run page are gone; then its id can
+ * be used again.
  */
 #include <asm/processor.h>
 #include <linux/anon_inodes.h>
 #include <linux/errno.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/gfp.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
-#include <linux/vmalloc.h>
 #include "args.h"
 #include "caps.h"
 #include "compat.h"
@@ -54,6 +55,29 @@ static void reset(struct hvx_vcpu *vcpu)
 	hvx_msr_reset(vcpu);
 	regs->avail = RM_ALL;
 	regs->dirty = RM_ALL;
+}
+
+/* Claim the slot of an id. Context: vm->lock. */
+static int publish(struct hvx_vm *vm, struct hvx_vcpu *vcpu)
+{
+	lockdep_assert_held(&vm->lock);
+	if (rcu_access_pointer(vm->vcpus[vcpu->id]))
+		return -EEXIST;
+	rcu_assign_pointer(vm->vcpus[vcpu->id], vcpu);
+	vm->nr_vcpus++;
+	return 0;
+}
+
+static void unpublish(struct hvx_vcpu *vcpu)
+{
+	struct hvx_vm *vm = vcpu->vm;
+
+	mutex_lock(&vm->lock);
+	RCU_INIT_POINTER(vm->vcpus[vcpu->id], NULL);
+	vm->nr_vcpus--;
+	mutex_unlock(&vm->lock);
+	/* hvx_vm_kick_all() may be looking at it */
+	synchronize_rcu_expedited();
 }
 
 /* -------------------------------------------------------------------- ioctls */
@@ -213,27 +237,35 @@ static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	return ret;
 }
 
+static vm_fault_t run_page_fault(struct vm_fault *vmf)
+{
+	struct hvx_vcpu *vcpu = vmf->vma->vm_file->private_data;
+
+	if (vmf->pgoff >= HVX_RUN_SIZE >> PAGE_SHIFT)
+		return VM_FAULT_SIGBUS;
+	vmf->page = virt_to_page((char *)vcpu->run + (vmf->pgoff << PAGE_SHIFT));
+	get_page(vmf->page);
+	return 0;
+}
+
+static const struct vm_operations_struct run_page_vm_ops = {
+	.fault = run_page_fault,
+};
+
 static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	struct hvx_vcpu *vcpu = file->private_data;
-
 	if (vma->vm_pgoff || vma->vm_end - vma->vm_start > HVX_RUN_SIZE)
 		return -EINVAL;
-	return remap_vmalloc_range(vma, vcpu->run, 0);
+	vma->vm_ops = &run_page_vm_ops;
+	return 0;
 }
 
 /* The descriptor is the only owner: nobody can be in an ioctl of it any more */
 static int vcpu_release(struct inode *inode, struct file *file)
 {
 	struct hvx_vcpu *vcpu = file->private_data;
-	struct hvx_vm *vm = vcpu->vm;
 
-	mutex_lock(&vm->lock);
-	RCU_INIT_POINTER(vm->vcpus[vcpu->id], NULL);
-	vm->nr_vcpus--;
-	mutex_unlock(&vm->lock);
-	/* hvx_vm_kick_all() may be looking at it */
-	synchronize_rcu();
+	unpublish(vcpu);
 	hvx_vcpu_free(vcpu);
 	return 0;
 }
@@ -256,7 +288,7 @@ void hvx_vcpu_free(struct hvx_vcpu *vcpu)
 	hvx_ops->vcpu_fini(vcpu);
 	hvx_fpu_fini(vcpu);
 	kvfree(vcpu->cpuid);
-	vfree(vcpu->run);
+	free_pages_exact(vcpu->run, HVX_RUN_SIZE);
 	kvfree(vcpu);
 	hvx_vm_put(vm);
 }
@@ -273,7 +305,7 @@ static struct hvx_vcpu *vcpu_alloc(struct hvx_vm *vm, u32 id)
 	vcpu->window_cpu = -1;
 	vcpu->last_cpu = -1;
 	mutex_init(&vcpu->lock);
-	vcpu->run = __vmalloc(HVX_RUN_SIZE, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	vcpu->run = alloc_pages_exact(HVX_RUN_SIZE, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!vcpu->run)
 		goto free;
 	err = hvx_fpu_init(vcpu);
@@ -293,21 +325,10 @@ cpuid:
 fpu:
 	hvx_fpu_fini(vcpu);
 run:
-	vfree(vcpu->run);
+	free_pages_exact(vcpu->run, HVX_RUN_SIZE);
 free:
 	kvfree(vcpu);
 	return ERR_PTR(err);
-}
-
-/* Claim the slot of an id. Context: vm->lock. */
-static int publish(struct hvx_vm *vm, struct hvx_vcpu *vcpu)
-{
-	lockdep_assert_held(&vm->lock);
-	if (rcu_access_pointer(vm->vcpus[vcpu->id]))
-		return -EEXIST;
-	rcu_assign_pointer(vm->vcpus[vcpu->id], vcpu);
-	vm->nr_vcpus++;
-	return 0;
 }
 
 int hvx_vcpu_create(struct hvx_vm *vm, const struct hvx_create_vcpu *args)
@@ -326,11 +347,7 @@ int hvx_vcpu_create(struct hvx_vm *vm, const struct hvx_create_vcpu *args)
 	}
 	fd = anon_inode_getfd("hvx-vcpu", &vcpu_fops, vcpu, O_RDWR | O_CLOEXEC);
 	if (fd < 0) {
-		mutex_lock(&vm->lock);
-		RCU_INIT_POINTER(vm->vcpus[vcpu->id], NULL);
-		vm->nr_vcpus--;
-		mutex_unlock(&vm->lock);
-		synchronize_rcu();
+		unpublish(vcpu);
 		hvx_vcpu_free(vcpu);
 	}
 	return fd;

@@ -31,7 +31,7 @@ struct hvx_vm {
 	struct srcu_struct srcu;		/* regions and MSR policy; held over a slow exit */
 	struct hvx_mmu mmu;
 	struct hvx_msr_policy __rcu *msr_policy;	/* [s] NULL: none */
-	struct hvx_vcpu __rcu *vcpus[HVX_MAX_VCPUS];	/* [s] never cleared while the VM lives */
+	struct hvx_vcpu __rcu *vcpus[HVX_MAX_VCPUS];	/* by id; written under lock, read by RCU */
 	u32 nr_vcpus;				/* [m] */
 };
 
