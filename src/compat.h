@@ -7,6 +7,7 @@
 #define HVX_COMPAT_H
 
 #include <asm/msr-index.h>
+#include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/types.h>
@@ -41,5 +42,47 @@ static __always_inline void hvx_wrmsr(u32 msr, u64 value)
 {
 	asm volatile("wrmsr" :: "c" (msr), "a" ((u32)value), "d" ((u32)(value >> 32)) : "memory");
 }
+
+/*
+ * The page frame behind an address of a VMA of device memory or special pages (VM_IO, VM_PFNMAP).
+ * Context: mmap_lock held for reading. 0, or negative errno where no entry is present.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+static inline int hvx_follow_pfn(struct vm_area_struct *vma, unsigned long address,
+				 unsigned long *pfn, bool *writable)
+{
+	struct follow_pfnmap_args args = { .vma = vma, .address = address };
+	int err = follow_pfnmap_start(&args);
+
+	if (err)
+		return err;
+	*pfn = args.pfn;
+	*writable = args.writable;
+	follow_pfnmap_end(&args);
+	return 0;
+}
+#else
+static inline int hvx_follow_pfn(struct vm_area_struct *vma, unsigned long address,
+				 unsigned long *pfn, bool *writable)
+{
+	spinlock_t *lock;
+	pte_t *pte;
+	int err = follow_pte(vma->vm_mm, address, &pte, &lock);
+
+	if (err)
+		return err;
+	*pfn = pte_pfn(*pte);
+	*writable = pte_write(*pte);
+	pte_unmap_unlock(pte, lock);
+	return 0;
+}
+#endif
+
+/* Where get_user_pages() can be told to return for any signal, not only for a fatal one */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+#define HVX_FOLL_INTERRUPTIBLE	FOLL_INTERRUPTIBLE
+#else
+#define HVX_FOLL_INTERRUPTIBLE	0
+#endif
 
 #endif

@@ -13,19 +13,38 @@
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include "pt.h"
+#include "walk.h"
 
 struct hvx_vm;
 struct hvx_vcpu;
 struct hvx_region;
 struct hvx_slots;
 
+/*
+ * TLB rule. Whoever takes a second-level entry or a right in one away
+ *	1. does so under the write side of .lock,
+ *	2. moves .tlb_gen before dropping the lock,
+ *	3. calls hvx_mmu_flush() before the memory is used for anything else.
+ * hvx_mmu_flush() kicks: a full barrier, then it reads each vcpu->window_cpu, interrupts the CPUs
+ * of open windows and waits until these have closed. A vCPU that opens a window stores window_cpu,
+ * then a full barrier, then reads .tlb_gen before each entry and flushes when it is not that of its
+ * last flush. One of the two sees what the other stored: either the vCPU flushes, or it is kicked
+ * out and compares again. The same holds for hvx_peek_gpa() instead of an entry: what it finds in
+ * the table inside of a window stays allocated until the window closes.
+ *
+ * .kicked_gen says up to which generation everybody was kicked. Who finds nothing to remove still
+ * has to wait for the flush of another who has removed it and has not yet kicked.
+ */
 struct hvx_mmu {
-	struct hvx_pt pt;			/* second-level table */
+	struct hvx_pt pt;			/* second-level table; its lock is .lock */
 	rwlock_t lock;				/* read: fault; write: removal of entries */
 	atomic64_t tlb_gen;			/* moves whenever an entry was removed or weakened */
+	atomic64_t kicked_gen;			/* [atomic] never above tlb_gen */
 	struct mmu_notifier notifier;
-	unsigned long invalidate_seq;		/* under lock (write) */
+	unsigned long invalidate_seq;		/* under lock (write); see fault.c */
 	int invalidate_count;			/* under lock (write): invalidations under way */
+	unsigned long invalidate_start;		/* under lock (write): hva range that covers them */
+	unsigned long invalidate_end;
 	struct hvx_slots __rcu *slots;		/* written under vm->lock, read under vm->srcu */
 };
 
@@ -41,15 +60,31 @@ struct hvx_fault_info {
 	int error;		/* negative errno */
 };
 
+/* Width of guest-physical addresses: HVX_CAP_GPA_BITS and what CPUID may tell the guest at most */
+unsigned int hvx_gpa_bits(void);
+
+/* vm->srcu is initialized, vm->mm is current->mm. 0 or negative errno. */
 int hvx_mmu_init(struct hvx_vm *vm);
 void hvx_mmu_fini(struct hvx_vm *vm);	/* after the last vCPU can no longer run */
 
 /* HVX_SET_REGION. Context: process, vm->lock held. */
 int hvx_region_set(struct hvx_vm *vm, const struct hvx_region *args);
 
-/* Resolve a second-level fault. Context: process, vm->srcu held. */
+/* Make all vCPUs forget what was removed before the call. Context: as hvx_vm_kick_all(). */
+void hvx_mmu_flush(struct hvx_vm *vm);
+
+/*
+ * Resolve a second-level fault.
+ * Context: process, vm->srcu held, current->mm == vm->mm. @info is filled in for NO_MEMORY.
+ */
 enum hvx_fault_result hvx_mmu_fault(struct hvx_vcpu *vcpu, u64 gpa, unsigned int access,
 				    struct hvx_fault_info *info);
+
+/*
+ * Resolve it without sleeping, if that can be: the VMM has the page, and all tables are there.
+ * Context: window. True: enter again; false: ask hvx_mmu_fault() in process context.
+ */
+bool hvx_mmu_fault_window(struct hvx_vcpu *vcpu, u64 gpa, unsigned int access);
 
 /*
  * Read or write guest-physical memory through the VMM's mapping.
@@ -60,29 +95,32 @@ int hvx_read_gpa(struct hvx_vm *vm, u64 gpa, void *buf, size_t len);
 int hvx_write_gpa(struct hvx_vm *vm, u64 gpa, const void *buf, size_t len);
 
 /*
- * Read guest-physical memory through the second-level table, as the guest itself would.
- * Context: window. 0, or -EFAULT where no entry is present.
+ * Access guest-physical memory through the second-level table, as the guest itself would.
+ * Context: window. 0, or -EFAULT where no entry is present, or none that can be written.
  */
 int hvx_peek_gpa(struct hvx_vcpu *vcpu, u64 gpa, void *buf, size_t len);
-
-/* Result of a walk of the guest's page tables */
-struct hvx_walk {
-	u64 gpa;
-	u64 page_size;		/* 0: the walk failed with a page fault */
-	u32 error_code;		/* of that page fault */
-};
+int hvx_poke_gpa(struct hvx_vcpu *vcpu, u64 gpa, const void *buf, size_t len);
+int hvx_poke_cmpxchg_gpa(struct hvx_vcpu *vcpu, u64 gpa, u64 *old, u64 new, size_t len);
 
 /*
- * Walk the guest's page tables for a linear address; sets accessed and dirty bits only when asked.
- * @access: HVX_READ, HVX_WRITE, HVX_EXEC, HVX_USER. Context: process with vm->srcu held, or window
- * (which then reads by hvx_peek_gpa()). 0 (see @walk), -ENXIO or -EFAULT when a table cannot be read.
+ * Replace the aligned 4 or 8 bytes at @gpa if they are *@old; *@old is then what was there.
+ * Context: as hvx_write_gpa(). Errors also: -EAGAIN when they were not *@old.
+ */
+int hvx_cmpxchg_gpa(struct hvx_vm *vm, u64 gpa, u64 *old, u64 new, size_t len);
+
+/*
+ * Walk the guest's page tables for a linear address; sets accessed and dirty flags only when asked.
+ * @access: HVX_READ, HVX_WRITE, HVX_EXEC, HVX_USER, HVX_IMPLICIT, HVX_MARK of walk.h.
+ * Context: process with vm->srcu held, or window (which then reads by hvx_peek_gpa()).
+ * 0 (see @walk), or -ENXIO or -EFAULT when a table cannot be read: @walk->gpa says which.
  */
 int hvx_walk_gva(struct hvx_vcpu *vcpu, u64 gva, unsigned int access, struct hvx_walk *walk);
 
 /*
- * Copy from or to linear addresses, page by page.
- * 0; -EFAULT with a page fault for the guest in *walk (page_size 0) at address *fault_gva; -ENXIO,
- * -EIO when memory is not there (gpa in *walk). Context as hvx_walk_gva().
+ * Copy from or to linear addresses, page by page; a write checks all pages before it begins.
+ * 0; -EFAULT with a page fault for the guest in *walk (page_size 0) at address *fault_gva; -ENXIO:
+ * no region there, -EIO: the VMM has no memory, or in a window no second-level entry (both: gpa in
+ * *walk). HVX_READ or HVX_WRITE is added to @access. Context as hvx_walk_gva().
  */
 int hvx_read_gva(struct hvx_vcpu *vcpu, u64 gva, void *buf, size_t len, unsigned int access,
 		 struct hvx_walk *walk, u64 *fault_gva);

@@ -112,12 +112,12 @@ static u64 entry_pa(const struct hvx_pt *pt, u64 entry)
 
 static u64 *entry_table(const struct hvx_pt *pt, u64 entry)
 {
-	return phys_to_virt(entry_pa(pt, entry));
+	return __va(entry_pa(pt, entry));
 }
 
 static u64 make_table(const struct hvx_pt *pt, u64 *table)
 {
-	return virt_to_phys(table) | pt->format->table | pt->encrypt;
+	return __pa(table) | pt->format->table | pt->encrypt;
 }
 
 /*
@@ -199,7 +199,7 @@ int hvx_pt_init(struct hvx_pt *pt, const struct hvx_pt_format *format, u64 encry
 
 u64 hvx_pt_root_pa(const struct hvx_pt *pt)
 {
-	return virt_to_phys(pt->root) | pt->encrypt;
+	return __pa(pt->root) | pt->encrypt;
 }
 
 /**

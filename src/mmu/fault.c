@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Second-level faults: region, page of the VMM, entry.
+ *
+ * The page is looked up without mmu.lock, and the entry is added under its read side, so faults of
+ * different vCPUs run in parallel. In between, the VMM's mapping may change. What keeps a stale
+ * page out of the table:
+ *   1. invalidate_seq is read, with acquire,
+ *   2. then the regions, then the page: a reference to it is held from here to step 4,
+ *   3. mmu.lock is taken for reading; when invalidate_seq has moved (an invalidation has ended, or
+ *      regions were replaced) or an invalidation of this address is under way, start over,
+ *   4. the entry is added, the lock and the reference to the page are dropped: from now on the
+ *      MMU notifier is what keeps entry and page together.
+ *
+ * Pages are not pinned. A read is given a writable entry only where the VMM's own entry is writable
+ * already: anything else would bypass copy on write.
+ */
+#include <linux/mm.h>
+#include <linux/pfn.h>
+#include <linux/sched/signal.h>
+#include <linux/swap.h>
+#include "../compat.h"
+#include "../vcpu.h"
+#include "slots.h"
+
+struct fault {
+	struct hvx_vm *vm;
+	u64 gpa;
+	unsigned int access;		/* HVX_READ, HVX_WRITE, HVX_EXEC */
+	bool read_only;			/* the region is */
+	unsigned long hva;		/* of the page */
+	unsigned long seq;
+	struct page *page;		/* with a reference; NULL: no page that can be counted */
+	u64 pa;
+	bool writable;
+	bool device;
+	struct hvx_pt_cache cache;
+};
+
+/* What the steps say: done, from the start again, or one of the results of the fault */
+enum step { STEP_DONE, STEP_AGAIN, STEP_MMIO, STEP_ERROR };
+
+/* Steps 1 and 2 up to the region */
+static enum step find_region(struct fault *f)
+{
+	const struct hvx_slot *slot;
+
+	f->seq = smp_load_acquire(&f->vm->mmu.invalidate_seq);
+	slot = hvx_slot_find(hvx_slots(f->vm), f->gpa);
+	if (!slot)
+		return STEP_MMIO;
+	if (unlikely(slot->going))
+		return STEP_AGAIN;
+	f->read_only = slot->flags & HVX_REGION_READONLY;
+	if (f->read_only && f->access & HVX_WRITE)
+		return STEP_MMIO;
+	f->hva = hvx_slot_hva(slot, f->gpa) & PAGE_MASK;
+	return STEP_DONE;
+}
+
+/* Without sleeping: from the VMM's page tables as they are. Context: any. */
+static bool get_page_fast(struct fault *f)
+{
+	f->writable = false;
+	if (!f->read_only && get_user_page_fast_only(f->hva, FOLL_WRITE, &f->page))
+		f->writable = true;
+	else if (f->access & HVX_WRITE || !get_user_page_fast_only(f->hva, 0, &f->page))
+		return false;
+	f->pa = PFN_PHYS(page_to_pfn(f->page));
+	f->device = false;
+	return true;
+}
+
+/* An address without struct page: device memory, or memory that a driver keeps for itself */
+static int get_pfn(struct fault *f)
+{
+	unsigned int flags = f->access & HVX_WRITE ? FAULT_FLAG_WRITE : 0;
+	struct mm_struct *mm = f->vm->mm;
+	struct vm_area_struct *vma;
+	unsigned long pfn = 0;
+	bool unlocked = false;
+	int err = -EFAULT;
+
+	mmap_read_lock(mm);
+	vma = vma_lookup(mm, f->hva);
+	if (!vma || !(vma->vm_flags & (VM_IO | VM_PFNMAP)))
+		goto unlock;
+	err = hvx_follow_pfn(vma, f->hva, &pfn, &f->writable);
+	if (!err && (f->writable || !flags))
+		goto unlock;
+	err = fixup_user_fault(mm, f->hva, flags, &unlocked);
+	/* The VMA may be another by now, or none */
+	if (!err)
+		err = -EAGAIN;
+unlock:
+	mmap_read_unlock(mm);
+	if (err)
+		return err;
+	f->pa = PFN_PHYS(pfn);
+	f->writable &= !f->read_only;
+	f->device = !page_is_ram(pfn);
+	return 0;
+}
+
+/* 0, -EAGAIN to start over, -EINTR for a signal, or what is wrong with the address */
+static int get_page_slow(struct fault *f)
+{
+	unsigned int flags = FOLL_HWPOISON | HVX_FOLL_INTERRUPTIBLE;
+	long got;
+
+	if (f->access & HVX_WRITE)
+		flags |= FOLL_WRITE;
+	got = get_user_pages_unlocked(f->hva, 1, &f->page, flags);
+	if (got == 1) {
+		f->pa = PFN_PHYS(page_to_pfn(f->page));
+		f->writable = f->access & HVX_WRITE;
+		f->device = false;
+		return 0;
+	}
+	f->page = NULL;
+	if (signal_pending(current))
+		return -EINTR;
+	return got == -EFAULT ? get_pfn(f) : got ?: -EAGAIN;
+}
+
+static void put_fault_page(struct fault *f)
+{
+	if (!f->page)
+		return;
+	/* The guest may write at any time from now on, and the host's own entry knows nothing of it */
+	if (f->writable && !PageReserved(f->page))
+		SetPageDirty(f->page);
+	mark_page_accessed(f->page);
+	put_page(f->page);
+	f->page = NULL;
+}
+
+static bool is_stale(const struct fault *f)
+{
+	const struct hvx_mmu *mmu = &f->vm->mmu;
+
+	lockdep_assert_held_read(&mmu->lock);
+	if (mmu->invalidate_count && f->hva < mmu->invalidate_end &&
+	    f->hva + PAGE_SIZE > mmu->invalidate_start)
+		return true;
+	return mmu->invalidate_seq != f->seq;
+}
+
+/* Steps 3 and 4. Context: read side of mmu.lock. */
+static enum step add_entry(struct fault *f, enum hvx_pt_result *result)
+{
+	struct hvx_mmu *mmu = &f->vm->mmu;
+	struct hvx_pt_leaf leaf = {
+		.pa = f->pa,
+		.level = HVX_PT_4K,
+		.prot = HVX_READ | HVX_EXEC,
+	};
+
+	if (is_stale(f))
+		return STEP_AGAIN;
+	if (f->writable)
+		leaf.prot |= HVX_WRITE;
+	if (f->device)
+		leaf.prot |= HVX_PT_DEVICE;
+	*result = hvx_pt_map(&mmu->pt, &f->cache, f->gpa, &leaf);
+	if (*result == HVX_PT_REPLACED)
+		atomic64_inc(&mmu->tlb_gen);
+	return *result == HVX_PT_NO_TABLE || *result == HVX_PT_IN_WAY ? STEP_ERROR : STEP_DONE;
+}
+
+static enum step install(struct fault *f, int *err)
+{
+	struct hvx_mmu *mmu = &f->vm->mmu;
+	enum hvx_pt_result result;
+	enum step step;
+
+	for (;;) {
+		result = HVX_PT_SAME;
+		read_lock(&mmu->lock);
+		step = add_entry(f, &result);
+		read_unlock(&mmu->lock);
+		if (likely(result != HVX_PT_NO_TABLE))
+			break;
+		*err = hvx_pt_cache_fill(&f->cache);
+		if (*err)
+			return STEP_ERROR;
+	}
+	if (WARN_ON_ONCE(result == HVX_PT_IN_WAY))
+		*err = -EIO;
+	/* Replaced here, or by a window that could not wait */
+	hvx_mmu_flush(f->vm);
+	return step;
+}
+
+static enum step try_fault(struct fault *f, int *err)
+{
+	enum step step = find_region(f);
+
+	if (step != STEP_DONE)
+		return step;
+	if (!get_page_fast(f)) {
+		*err = get_page_slow(f);
+		if (*err)
+			return *err == -EAGAIN ? STEP_AGAIN : STEP_ERROR;
+	}
+	step = install(f, err);
+	put_fault_page(f);
+	return step;
+}
+
+enum hvx_fault_result hvx_mmu_fault(struct hvx_vcpu *vcpu, u64 gpa, unsigned int access,
+				    struct hvx_fault_info *info)
+{
+	struct fault f = { .vm = vcpu->vm, .gpa = gpa, .access = access };
+	enum step step;
+	int err = 0;
+
+	if (unlikely(gpa >= hvx_pt_limit(&f.vm->mmu.pt)))
+		return HVX_FAULT_MMIO;
+	for (;;) {
+		step = try_fault(&f, &err);
+		if (likely(step != STEP_AGAIN))
+			break;
+		/* Somebody is changing the VMM's mapping or the regions right now */
+		if (signal_pending(current)) {
+			err = -EINTR;
+			break;
+		}
+		cond_resched();
+	}
+	hvx_pt_cache_free(&f.cache);
+	if (likely(step == STEP_DONE))
+		return HVX_FAULT_MAPPED;
+	if (step == STEP_MMIO)
+		return HVX_FAULT_MMIO;
+	if (err == -EINTR)
+		return HVX_FAULT_RETRY;
+	info->hva = f.hva | (gpa & ~PAGE_MASK);
+	info->error = err;
+	return HVX_FAULT_NO_MEMORY;
+}
+
+/*
+ * A window holds no lock and interrupts are off: the lock is only tried, because its holder may
+ * be long at work, and nothing is allocated.
+ */
+bool hvx_mmu_fault_window(struct hvx_vcpu *vcpu, u64 gpa, unsigned int access)
+{
+	struct fault f = { .vm = vcpu->vm, .gpa = gpa, .access = access };
+	enum step step = STEP_AGAIN;
+	enum hvx_pt_result result = HVX_PT_SAME;
+	int idx;
+
+	lockdep_assert_irqs_disabled();
+	if (unlikely(gpa >= hvx_pt_limit(&f.vm->mmu.pt)))
+		return false;
+	idx = srcu_read_lock(&f.vm->srcu);
+	if (find_region(&f) != STEP_DONE || !get_page_fast(&f))
+		goto unlock;
+	if (read_trylock(&f.vm->mmu.lock)) {
+		step = add_entry(&f, &result);
+		read_unlock(&f.vm->mmu.lock);
+	}
+	put_fault_page(&f);
+unlock:
+	srcu_read_unlock(&f.vm->srcu, idx);
+	/* Other memory was there: the flush waits for windows, so hvx_mmu_fault() has to do it */
+	return step == STEP_DONE && result != HVX_PT_REPLACED;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Regions as the MMU keeps them, and what its files share. Life of a region: region.c. */
+#ifndef HVX_SLOTS_H
+#define HVX_SLOTS_H
+
+#include <linux/kernel.h>
+#include <linux/nospec.h>
+#include <linux/srcu.h>
+#include "../vm.h"
+
+struct hvx_slot {
+	u64 gpa;
+	u64 len;
+	unsigned long hva;
+	u32 id;			/* of HVX_SET_REGION */
+	u32 flags;		/* HVX_REGION_* */
+	bool going;		/* its entries are being removed: add none */
+};
+
+/* Immutable once published; sorted by gpa, without overlap */
+struct hvx_slots {
+	unsigned int nr;
+	struct hvx_slot slot[];
+};
+
+static inline const struct hvx_slots *hvx_slots(struct hvx_vm *vm)
+{
+	return srcu_dereference(vm->mmu.slots, &vm->srcu);
+}
+
+/* The region that holds @gpa, or NULL */
+static inline const struct hvx_slot *hvx_slot_find(const struct hvx_slots *slots, u64 gpa)
+{
+	unsigned int low = 0, high = slots->nr;
+	const struct hvx_slot *slot;
+
+	/* First region that begins above @gpa; the one before it is the candidate */
+	while (low < high) {
+		unsigned int middle = (low + high) / 2;
+
+		if (slots->slot[middle].gpa > gpa)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	if (!low)
+		return NULL;
+	slot = &slots->slot[array_index_nospec(low - 1, slots->nr)];
+	return gpa - slot->gpa < slot->len ? slot : NULL;
+}
+
+/* @gpa comes from the guest: not even under speculation does it lead out of the region */
+static inline unsigned long hvx_slot_hva(const struct hvx_slot *slot, u64 gpa)
+{
+	return slot->hva + array_index_nospec(gpa - slot->gpa, slot->len);
+}
+
+extern const struct mmu_notifier_ops hvx_notifier_ops;
+
+/* How many entries are changed in one hold of mmu.lock: about a tenth of a millisecond */
+#define HVX_ZAP_BATCH	2048
+
+/*
+ * Remove the entries of [gpa, end) and move tlb_gen; the caller flushes.
+ * Context: may sleep when @may_sleep.
+ */
+void hvx_mmu_zap(struct hvx_vm *vm, u64 gpa, u64 end, bool may_sleep);
+
+#endif
