@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * beside_kvm: hvx and KVM on one host. On VT-x both run guests on the same CPU in turn: without the
+ * VMPTRST and VMPTRLD of a shared window KVM would go on with a VMCS that is not its own, and without
+ * its own EPT tags a guest would see the other's memory. On AMD-V a VM is refused while kvm_amd holds
+ * the CPU, and works again when it lets go.
+ *
+ * Both guests run the same real-mode code over memory of their own: each pass adds to a counter.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "vm.h"
+
+#define CODE_AT		0x1000
+#define COUNTER_AT	0x2000
+#define ROUNDS		200
+#define SPIN		3000
+
+/* start: mov cx, SPIN; next: add [COUNTER_AT], ebx; loop next; out 0x10, al; jmp start */
+static const uint8_t code[] = {
+	0xb9, SPIN & 0xff, SPIN >> 8,
+	0x66, 0x01, 0x1e, COUNTER_AT & 0xff, COUNTER_AT >> 8,
+	0xe2, 0xf9,
+	0xe6, 0x10,
+	0xeb, 0xf2,
+};
+
+struct kvm_guest {
+	int vm, vcpu;
+	struct kvm_run *run;
+	uint8_t *mem;
+};
+
+static void pin(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(0, &set);
+	REQUIRE(!sched_setaffinity(0, sizeof(set), &set));
+}
+
+static int kvm_load(void)
+{
+	const char *module = hvx_vendor() == HVX_VENDOR_VMX ? "kvm-intel" : "kvm-amd";
+	char cmd[64];
+	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0) {
+		snprintf(cmd, sizeof(cmd), "modprobe %s", module);
+		if (system(cmd))
+			SKIP("%s cannot be loaded", module);
+		fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	}
+	if (fd < 0)
+		SKIP("no /dev/kvm");
+	return fd;
+}
+
+static void kvm_unload(void)
+{
+	const char *module = hvx_vendor() == HVX_VENDOR_VMX ? "kvm-intel" : "kvm-amd";
+	char cmd[64];
+
+	snprintf(cmd, sizeof(cmd), "rmmod %s", module);
+	EXPECT(!system(cmd));
+}
+
+static void kvm_guest_start(struct kvm_guest *k, int kvm, uint32_t step)
+{
+	struct kvm_userspace_memory_region region = { .memory_size = 0x10000 };
+	struct kvm_regs regs = { .rip = CODE_AT, .rflags = 2, .rsp = 0x8000, .rbx = step };
+	struct kvm_sregs sregs;
+	long size;
+
+	k->vm = ioctl(kvm, KVM_CREATE_VM, 0);
+	REQUIRE(k->vm >= 0, "KVM_CREATE_VM: %s", strerror(errno));
+	ioctl(k->vm, KVM_SET_TSS_ADDR, 0xfffbd000);
+	k->mem = host_pages(0x10000);
+	memcpy(k->mem + CODE_AT, code, sizeof(code));
+	region.userspace_addr = (uintptr_t)k->mem;
+	REQUIRE(!ioctl(k->vm, KVM_SET_USER_MEMORY_REGION, &region));
+	k->vcpu = ioctl(k->vm, KVM_CREATE_VCPU, 0);
+	REQUIRE(k->vcpu >= 0);
+	size = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+	k->run = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, k->vcpu, 0);
+	REQUIRE(k->run != MAP_FAILED);
+	REQUIRE(!ioctl(k->vcpu, KVM_GET_SREGS, &sregs));
+	sregs.cs.base = 0;
+	sregs.cs.selector = 0;
+	REQUIRE(!ioctl(k->vcpu, KVM_SET_SREGS, &sregs));
+	REQUIRE(!ioctl(k->vcpu, KVM_SET_REGS, &regs));
+}
+
+static uint32_t counter(const uint8_t *mem)
+{
+	uint32_t n;
+
+	memcpy(&n, mem + COUNTER_AT, sizeof(n));
+	return n;
+}
+
+static bool kvm_pass(struct kvm_guest *k)
+{
+	int r;
+
+	do {
+		r = ioctl(k->vcpu, KVM_RUN, 0);
+	} while (r < 0 && errno == EINTR);
+	return r == 0 && k->run->exit_reason == KVM_EXIT_IO && k->run->io.port == 0x10;
+}
+
+static struct vcpu *hvx_guest_start(uint32_t step)
+{
+	struct vcpu *v = vcpu_create(vm_create(0), 0);
+
+	vm_load(v->vm, CODE_AT, code, code + sizeof(code));
+	vcpu_setup_real(v, 0, CODE_AT);
+	vcpu_get(v, HVX_REGS_GPR);
+	v->run->regs.gpr[HVX_RBX] = step;
+	vcpu_set(v, HVX_REGS_GPR);
+	return v;
+}
+
+static bool hvx_pass(struct vcpu *v)
+{
+	return vcpu_run(v) == HVX_EXIT_IO && v->run->io.port == 0x10;
+}
+
+TEST_TIME(in_turn, 40)
+{
+	struct kvm_guest k;
+	struct vcpu *v;
+	int kvm;
+
+	if (hvx_vendor() != HVX_VENDOR_VMX)
+		SKIP("AMD-V cannot be shared with KVM");
+	pin();
+	kvm = kvm_load();
+	kvm_guest_start(&k, kvm, 3);
+	v = hvx_guest_start(5);
+	for (uint32_t i = 1; i <= ROUNDS && !tap_failures(); i++) {
+		EXPECT(kvm_pass(&k), "round %u, exit %u", i, k.run->exit_reason);
+		EXPECT_EQ(counter(k.mem), 3 * SPIN * i);
+		EXPECT(hvx_pass(v), "round %u, %s", i, exit_name(v->run->exit_reason));
+		EXPECT_EQ(counter(v->vm->low), 5 * SPIN * i);
+	}
+	close(k.vcpu);
+	close(k.vm);
+	close(kvm);
+}
+
+static void *kvm_thread(void *arg)
+{
+	pin();
+	for (int i = 0; i < ROUNDS; i++)
+		if (!kvm_pass(arg))
+			return arg;
+	return NULL;
+}
+
+/* Preempted in favour of each other at any instruction, KVM's VMCS stays loaded while hvx runs */
+TEST_TIME(preempting_each_other, 60)
+{
+	struct kvm_guest k;
+	pthread_t thread;
+	struct vcpu *v;
+	void *failed;
+	int kvm;
+
+	if (hvx_vendor() != HVX_VENDOR_VMX)
+		SKIP("AMD-V cannot be shared with KVM");
+	pin();
+	kvm = kvm_load();
+	kvm_guest_start(&k, kvm, 7);
+	v = hvx_guest_start(11);
+	REQUIRE(!pthread_create(&thread, NULL, kvm_thread, &k));
+	for (uint32_t i = 1; i <= ROUNDS && !tap_failures(); i++)
+		EXPECT(hvx_pass(v), "round %u, %s", i, exit_name(v->run->exit_reason));
+	pthread_join(thread, &failed);
+	EXPECT(!failed, "KVM guest: exit %u", k.run->exit_reason);
+	EXPECT_EQ(counter(k.mem), 7 * SPIN * ROUNDS);
+	EXPECT_EQ(counter(v->vm->low), 11 * SPIN * ROUNDS);
+	close(k.vcpu);
+	close(k.vm);
+	close(kvm);
+}
+
+TEST_TIME(amd_refused_then_free, 40)
+{
+	struct hvx_create_vm args = { .size = sizeof(args) };
+	struct kvm_guest k;
+	long fd;
+	int kvm;
+
+	if (hvx_vendor() != HVX_VENDOR_SVM)
+		SKIP("VT-x is shared with KVM");
+	kvm = kvm_load();
+	kvm_guest_start(&k, kvm, 1);
+	EXPECT(kvm_pass(&k));
+	EXPECT_EQ(xioctl(hvx_open(), HVX_CREATE_VM, &args), -EBUSY);
+	munmap(k.run, ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0));
+	close(k.vcpu);
+	close(k.vm);
+	close(kvm);
+	kvm_unload();
+	fd = xioctl(hvx_open(), HVX_CREATE_VM, &args);
+	EXPECT(fd >= 0, "%ld", fd);
+	if (fd >= 0)
+		EXPECT(hvx_pass(hvx_guest_start(1)));
+}
