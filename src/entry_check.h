@@ -78,7 +78,6 @@ struct hvx_vmx_entry {
 	u32 activity;			/* guest field "activity state" */
 	u16 vpid;
 	bool zero_length;		/* IA32_VMX_MISC[30]: software interrupts of length 0 */
-	bool any_error_code;		/* IA32_VMX_BASIC[56]: error codes are not checked */
 	struct hvx_vmx_host host;
 };
 
@@ -123,22 +122,6 @@ struct hvx_entry_state {
 /* All rules of a vendor, the shared ones included. True: one is broken, @f says which. */
 bool hvx_vmx_rules(const struct hvx_entry_state *s, struct hvx_entry_failure *f);
 bool hvx_svm_rules(const struct hvx_entry_state *s, struct hvx_entry_failure *f);
-
-/* Shared rules, in two parts: vendors put their own between or after */
-bool hvx_guest_rules(const struct hvx_entry_state *s, struct hvx_entry_failure *f);
-bool hvx_event_rules(const struct hvx_entry_state *s, struct hvx_entry_failure *f);
-
-/* Helpers for rules. refuse() functions return true. */
-bool hvx_refuse(struct hvx_entry_failure *f, u32 check, u32 field, u64 value, const char *name,
-		const char *rule);
-bool hvx_refuse_stage(struct hvx_entry_failure *f, u32 stage, u32 check, u64 value,
-		      const char *name, const char *rule);
-bool hvx_refuse_attr(struct hvx_entry_failure *f, u32 check, const struct hvx_entry_state *s,
-		     unsigned int seg, const char *rule);
-bool hvx_entry_canonical(const struct hvx_entry_state *s, u64 address);
-bool hvx_entry_long_mode(const struct hvx_entry_state *s);	/* EFER.LMA */
-bool hvx_entry_64bit(const struct hvx_entry_state *s);		/* ... and CS.L */
-bool hvx_entry_v86(const struct hvx_entry_state *s);
 
 /* The sentence for a person; always ends with NUL. @by_hvx: no processor was asked. */
 void hvx_entry_sentence(char *text, size_t len, const struct hvx_entry_failure *f, bool by_hvx,

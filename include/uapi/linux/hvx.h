@@ -620,7 +620,7 @@ enum hvx_entry_stage {
 /**
  * enum hvx_entry_check - the rules that a state has to keep for a guest to be entered
  * @HVX_CHECK_NONE: none of the rules below is broken
- * @HVX_CHECK_CR0_HIGH: CR0 bits 63:32 are 0
+ * @HVX_CHECK_CR0_RESERVED: CR0 has no reserved bits
  * @HVX_CHECK_CR0_NW: CR0.NW needs CD
  * @HVX_CHECK_CR0_PG: CR0.PG needs PE
  * @HVX_CHECK_CR0_FIXED: VT-x: CR0 keeps to IA32_VMX_CR0_FIXED0 and _FIXED1
@@ -695,7 +695,7 @@ enum hvx_entry_stage {
  */
 enum hvx_entry_check {
 	HVX_CHECK_NONE,
-	HVX_CHECK_CR0_HIGH,
+	HVX_CHECK_CR0_RESERVED,
 	HVX_CHECK_CR0_NW,
 	HVX_CHECK_CR0_PG,
 	HVX_CHECK_CR0_FIXED,
