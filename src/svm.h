@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The AMD-V backend's own structures.
+ *
+ *   svm_hw.h		what the manual defines
+ *   svm.c		what this CPU can do, refusals, load and unload, VMs and vCPUs
+ *   svm_window.c	open and close: EFER.SVME, VM_HSAVE_PA, VMLOAD state, ASIDs
+ *   svm_vmcb.c		registers between the cache and the VMCB, intercepts
+ *   svm_exit.c		enter: EXITCODE to struct hvx_exit
+ *   svm_event.c	injection, NMI blocking, windows, single step
+ *   svm_msr.c		MSR permission map
+ *   svm_entry.S	VMRUN
+ *
+ * GIF is 0 from the end of open() to the middle of close(): NMIs and machine checks wait (AMD APM
+ * vol. 2, "Global Interrupt Flag, STGI and CLGI Instructions"). So the state that VMLOAD switches
+ * (FS, GS, TR, LDTR, SYSCALL and SYSENTER MSRs) may stay the guest's from the first entry to the
+ * close: nothing that uses a stack of the TSS can happen, and kernel code with interrupts off needs
+ * of it only GS.base, which svm_entry.S gives back before any C runs.
+ */
+#ifndef HVX_SVM_H
+#define HVX_SVM_H
+
+/* struct svm_switch, for svm_entry.S */
+#define SVM_SWITCH_VMCB_PA	0
+#define SVM_SWITCH_GUEST_GS	8
+#define SVM_SWITCH_HOST_GS	16
+#define SVM_SWITCH_LOAD		24
+#define SVM_SWITCH_VERW		26
+
+/* struct hvx_regs, for svm_entry.S: @n in the order of the instruction encoding */
+#define SVM_GPR(n)		((n) * 8)
+
+#ifndef __ASSEMBLER__
+
+#include <linux/build_bug.h>
+#include <linux/percpu.h>
+#include "svm_hw.h"
+#include "vcpu.h"
+
+/* Where the truth about the guest's VMLOAD state is */
+enum svm_hidden {
+	SVM_ON_CPU,		/* the VMCB is stale */
+	SVM_IN_VMCB,		/* VMLOAD before the next VMRUN; svm_entry.S tests bit 0 */
+	SVM_IN_BOTH,
+};
+
+struct svm_switch {
+	u64 vmcb_pa;
+	u64 guest_gs;		/* GS.base of the guest while SVM_ON_CPU or SVM_IN_BOTH */
+	u64 host_gs;
+	u8 hidden;		/* enum svm_hidden */
+	u8 reserved;
+	u16 verw;		/* a valid selector, for VERW */
+};
+
+static_assert(offsetof(struct hvx_regs, gpr) == SVM_GPR(0));
+static_assert(offsetof(struct svm_switch, vmcb_pa) == SVM_SWITCH_VMCB_PA);
+static_assert(offsetof(struct svm_switch, guest_gs) == SVM_SWITCH_GUEST_GS);
+static_assert(offsetof(struct svm_switch, host_gs) == SVM_SWITCH_HOST_GS);
+static_assert(offsetof(struct svm_switch, hidden) == SVM_SWITCH_LOAD);
+static_assert(offsetof(struct svm_switch, verw) == SVM_SWITCH_VERW);
+
+/* svm_vcpu.attention: what makes an entry more than the common one */
+#define SVM_ATT_NMI_WINDOW	BIT(0)	/* exit when an NMI could be delivered */
+#define SVM_ATT_DEBUG_STEP	BIT(1)	/* the VMM steps */
+#define SVM_ATT_STEPPING	BIT(2)	/* this entry has RFLAGS.TF set on its own account */
+#define SVM_ATT_IRET		BIT(3)	/* the IRET at iret_rip ends NMI blocking */
+
+/* All fields: vcpu->lock */
+struct svm_vcpu {
+	struct hvx_vcpu vcpu;
+	struct vmcb *vmcb;
+	struct svm_switch sw;
+	u32 attention;		/* SVM_ATT_* */
+	u32 nmi_shadow;		/* SHADOW_NMI while NMIs are blocked, else 0 */
+	u32 intercept_exc;	/* intercepted exceptions but for those of a single step */
+	u32 guest_tf;		/* RFLAGS.TF under SVM_ATT_STEPPING */
+	u64 iret_rip;
+	u8 soft_len;		/* RIP was advanced by this much to inject INT3 or INTO */
+	int cpu;		/* where VMCB and ASID are known, -1: nowhere */
+	u64 asid_gen;		/* svm_cpu.asid_gen that the ASID belongs to */
+	u64 msrpm_gen;		/* svm_vm.msrpm_gen that this vCPU has seen */
+	u64 serial;		/* never used twice, unlike the address */
+	u64 host_tsc_aux;	/* window */
+	bool tsc_aux_loaded;	/* window: TSC_AUX is the guest's */
+	bool machine_check;	/* window: the guest was stopped by one, close() gives it to the host */
+};
+
+struct svm_vm {
+	struct hvx_vm vm;
+	unsigned long *msrpm;	/* written under vm->lock, read by CPUs */
+	atomic64_t msrpm_gen;
+	u64 *pml5;		/* [I] for hosts with 5-level paging, else NULL */
+};
+
+/* Of this CPU; interrupts off */
+struct svm_cpu {
+	struct page *pages;	/* immutable after load: host save area, host VMLOAD state */
+	u64 hsave_pa;		/* ditto */
+	u64 host_pa;		/* ditto */
+	struct vmcb *host;	/* ditto: what VMSAVE writes at host_pa */
+	u64 efer;		/* window: what to give back */
+	u64 old_hsave_pa;	/* window, when SVME was set already: what to give back */
+	u64 asid_gen;
+	u32 next_asid;
+	u64 last_serial;	/* svm_vcpu that ran last here */
+};
+
+/* Immutable after load */
+struct svm_features {
+	u32 cpuid;		/* SVM_CPUID_* */
+	u32 nr_asids;
+	u32 clean;		/* what is clean after an exit; 0 without the feature */
+	bool nrip;
+	bool decode;
+	bool flush_asid;
+	bool tsc_aux;
+	bool ibpb;
+	u64 iopm_pa;
+};
+
+extern struct svm_features svm_features;
+extern bool svm_share;
+DECLARE_PER_CPU(struct svm_cpu, svm_cpus);
+
+static inline struct svm_vcpu *to_svm(struct hvx_vcpu *vcpu)
+{
+	return container_of(vcpu, struct svm_vcpu, vcpu);
+}
+
+static inline struct svm_vm *to_svm_vm(struct hvx_vm *vm)
+{
+	return container_of(vm, struct svm_vm, vm);
+}
+
+/* The CPU may no longer use what it remembers of these fields (SVM_CLEAN_*) */
+static inline void svm_dirty(struct svm_vcpu *svm, u32 clean_bits)
+{
+	svm->vmcb->clean &= ~clean_bits;
+}
+
+static inline void svm_intercept(struct svm_vcpu *svm, unsigned int i, bool on)
+{
+	u32 *word = &svm->vmcb->intercept[i / 32], old = *word;
+
+	*word = on ? old | BIT(i % 32) : old & ~BIT(i % 32);
+	if (*word != old)
+		svm_dirty(svm, SVM_CLEAN_I);
+}
+
+/* svm.c */
+u64 svm_nested_root(struct svm_vm *vm);
+
+/* svm_window.c */
+int svm_cpus_alloc(void);
+void svm_cpus_free(void);
+bool svm_held(void);
+void svm_say_held(void);
+int svm_open(struct hvx_vcpu *vcpu);
+void svm_close(struct hvx_vcpu *vcpu);
+void svm_tlb_flush(struct hvx_vcpu *vcpu);
+void svm_load_tsc_aux(struct svm_vcpu *svm);
+
+/* svm_vmcb.c */
+void svm_vmcb_reset(struct svm_vcpu *svm);
+void svm_save_hidden(struct svm_vcpu *svm);
+void svm_read_regs(struct hvx_vcpu *vcpu, u64 mask);
+void svm_write_regs(struct svm_vcpu *svm);
+void svm_update_debug(struct hvx_vcpu *vcpu);
+void svm_update_exceptions(struct svm_vcpu *svm);
+
+/* svm_exit.c */
+void svm_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x);
+
+/* svm_event.c */
+void svm_inject(struct svm_vcpu *svm);
+void svm_requeue(struct svm_vcpu *svm, u32 info, u32 error);
+void svm_block_nmi(struct svm_vcpu *svm, bool block);
+void svm_attend_entry(struct svm_vcpu *svm);
+void svm_attend_exit(struct svm_vcpu *svm, struct hvx_exit *x);
+void svm_begin_iret(struct svm_vcpu *svm);
+void svm_set_windows(struct hvx_vcpu *vcpu, bool irq, bool nmi);
+
+/* svm_msr.c */
+int svm_msrpm_alloc(struct svm_vm *vm);
+void svm_msrpm_free(struct svm_vm *vm);
+void svm_msr_filter_changed(struct hvx_vm *vm);
+
+/* svm_check.c */
+bool svm_check_entry(struct hvx_vcpu *vcpu, struct hvx_entry_failure *failure);
+
+/* svm_entry.S */
+void svm_vmrun(struct hvx_regs *regs, struct svm_switch *sw);
+
+#endif /* __ASSEMBLER__ */
+#endif

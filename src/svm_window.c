@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The AMD-V window: one CPU with EFER.SVME set for one vCPU, interrupts off.
+ *
+ *   open	SVME, VM_HSAVE_PA, TSC_AUX, the host's VMLOAD state put away, ASID, GIF 0
+ *   close	the guest's VMLOAD state put away, the host's back, GIF 1, MSRs back
+ *
+ * Outside of a window a CPU keeps nothing but VM_HSAVE_PA and tagged translations. VM_HSAVE_PA also
+ * tells whether another hypervisor had the CPU in between: that one has put its own value there, and
+ * whatever translations it left must not be met under the same ASID.
+ *
+ * An ASID belongs to a vCPU on one CPU, and is flushed when it is given out. A vCPU that comes to
+ * another CPU gets a new one, since what it flushed elsewhere was not flushed here.
+ */
+#include <asm/cpufeature.h>
+#include <asm/mce.h>
+#include <asm/nospec-branch.h>
+#include <asm/special_insns.h>
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/printk.h>
+#include <linux/smp.h>
+#include "compat.h"
+#include "svm.h"
+
+DEFINE_PER_CPU(struct svm_cpu, svm_cpus);
+
+static void zero_hsave(void *unused)
+{
+	if (hvx_rdmsr(SVM_MSR_VM_HSAVE_PA) == this_cpu_read(svm_cpus.hsave_pa))
+		hvx_wrmsr(SVM_MSR_VM_HSAVE_PA, 0);
+}
+
+/* Context: process, no window can open any more */
+void svm_cpus_free(void)
+{
+	int i;
+
+	on_each_cpu(zero_hsave, NULL, 1);
+	for_each_possible_cpu(i) {
+		struct svm_cpu *cpu = per_cpu_ptr(&svm_cpus, i);
+
+		if (cpu->pages)
+			__free_pages(cpu->pages, 1);
+		cpu->pages = NULL;
+	}
+}
+
+int svm_cpus_alloc(void)
+{
+	int i;
+
+	for_each_possible_cpu(i) {
+		struct svm_cpu *cpu = per_cpu_ptr(&svm_cpus, i);
+
+		cpu->pages = alloc_pages_node(cpu_to_node(i), GFP_KERNEL | __GFP_ZERO, 1);
+		if (!cpu->pages) {
+			svm_cpus_free();
+			return -ENOMEM;
+		}
+		cpu->hsave_pa = __sme_set(page_to_phys(cpu->pages));
+		cpu->host = page_address(cpu->pages + 1);
+		cpu->host_pa = __sme_set(page_to_phys(cpu->pages + 1));
+	}
+	return 0;
+}
+
+static void count_svme(void *held)
+{
+	if (hvx_rdmsr(SVM_MSR_EFER) & SVM_EFER_SVME)
+		atomic_inc(held);
+}
+
+/* Does somebody else hold AMD-V on any CPU? Context: process */
+bool svm_held(void)
+{
+	atomic_t held = ATOMIC_INIT(0);
+
+	on_each_cpu(count_svme, &held, 1);
+	return atomic_read(&held);
+}
+
+void svm_say_held(void)
+{
+	pr_err_ratelimited("AMD-V is held by kvm_amd: rmmod kvm_amd, or load hvx with share=1\n");
+}
+
+/* Make the next VMRUN of this vCPU forget the translations of its ASID */
+static void flush_asid(struct svm_vcpu *svm)
+{
+	svm->vmcb->tlb_control = svm_features.flush_asid ? SVM_TLB_FLUSH_ASID : SVM_TLB_FLUSH_ALL;
+}
+
+/*
+ * Beside another hypervisor: its ASIDs grow from below, so take the last one. It was flushed or is
+ * going to be, but what it leaves behind nobody flushes for the other: see the parameter "share".
+ */
+static u32 next_asid(struct svm_cpu *cpu)
+{
+	if (cpu->efer & SVM_EFER_SVME)
+		return svm_features.nr_asids - 1;
+	if (++cpu->next_asid >= svm_features.nr_asids) {
+		cpu->asid_gen++;
+		cpu->next_asid = 1;
+	}
+	return cpu->next_asid;
+}
+
+/* The vCPU is new on this CPU, or its ASID is no longer its own */
+static void arrive(struct svm_vcpu *svm, struct svm_cpu *cpu)
+{
+	svm->vmcb->guest_asid = next_asid(cpu);
+	svm->asid_gen = cpu->asid_gen;
+	svm->cpu = raw_smp_processor_id();
+	svm->sw.host_gs = cpu->host->gs.base;
+	flush_asid(svm);
+	/* "VMCB Clean Field": bits count only for the CPU that ran this VMCB last */
+	svm->vmcb->clean = 0;
+}
+
+/* Take over VM_HSAVE_PA. It is somebody else's: so were the ASIDs. */
+static void take_hsave(struct svm_cpu *cpu, u64 old)
+{
+	cpu->old_hsave_pa = old;
+	hvx_wrmsr(SVM_MSR_VM_HSAVE_PA, cpu->hsave_pa);
+	cpu->asid_gen++;
+	cpu->next_asid = 0;
+}
+
+static int take_svme(struct svm_cpu *cpu)
+{
+	u64 efer = hvx_rdmsr(SVM_MSR_EFER), hsave;
+
+	if (unlikely(efer & SVM_EFER_SVME)) {
+		if (!svm_share) {
+			svm_say_held();
+			return -EBUSY;
+		}
+	} else {
+		hvx_wrmsr(SVM_MSR_EFER, efer | SVM_EFER_SVME);
+	}
+	cpu->efer = efer;
+	hsave = hvx_rdmsr(SVM_MSR_VM_HSAVE_PA);
+	if (unlikely(hsave != cpu->hsave_pa))
+		take_hsave(cpu, hsave);
+	return 0;
+}
+
+static void give_svme_back(struct svm_cpu *cpu)
+{
+	if (unlikely(cpu->efer & SVM_EFER_SVME))
+		hvx_wrmsr(SVM_MSR_VM_HSAVE_PA, cpu->old_hsave_pa);
+	else
+		hvx_wrmsr(SVM_MSR_EFER, cpu->efer);
+}
+
+/* RDTSCP and RDPID of the guest see the register itself */
+void svm_load_tsc_aux(struct svm_vcpu *svm)
+{
+	u64 aux = svm->vcpu.regs.tsc_aux;
+
+	if (!svm_features.tsc_aux)
+		return;
+	if (!svm->tsc_aux_loaded)
+		svm->host_tsc_aux = hvx_rdmsr(MSR_TSC_AUX);
+	if (svm->tsc_aux_loaded || aux != svm->host_tsc_aux) {
+		hvx_wrmsr(MSR_TSC_AUX, aux);
+		svm->tsc_aux_loaded = true;
+	}
+}
+
+static void restore_tsc_aux(struct svm_vcpu *svm)
+{
+	if (svm->tsc_aux_loaded)
+		hvx_wrmsr(MSR_TSC_AUX, svm->host_tsc_aux);
+	svm->tsc_aux_loaded = false;
+}
+
+/* What one guest taught the branch predictors is not for the next one, nor for this VMM */
+static void part_from_last_guest(struct svm_vcpu *svm, struct svm_cpu *cpu)
+{
+	if (likely(cpu->last_serial == svm->serial))
+		return;
+	cpu->last_serial = svm->serial;
+	if (svm_features.ibpb)
+		hvx_wrmsr(MSR_IA32_PRED_CMD, PRED_CMD_IBPB);
+}
+
+static void protect_vmm(void)
+{
+#ifdef X86_FEATURE_IBPB_EXIT_TO_USER
+	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
+		this_cpu_write(x86_ibpb_exit_to_user, true);
+#endif
+}
+
+/* The intercept has swallowed the exception: the host's handler runs as if it had hit the VMM */
+static void take_machine_check(struct svm_vcpu *svm)
+{
+#ifdef CONFIG_X86_MCE
+	struct pt_regs regs = { .cs = 3, .flags = X86_EFLAGS_IF };
+
+	do_machine_check(&regs);
+#endif
+	svm->machine_check = false;
+}
+
+int svm_open(struct hvx_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct svm_cpu *cpu = this_cpu_ptr(&svm_cpus);
+	u64 msrpm_gen = atomic64_read(&to_svm_vm(vcpu->vm)->msrpm_gen);
+
+	if (take_svme(cpu))
+		return -EBUSY;
+	svm_vmsave(cpu->host_pa);
+	svm->sw.hidden = SVM_IN_VMCB;
+	if (unlikely(svm->cpu != raw_smp_processor_id() || svm->asid_gen != cpu->asid_gen))
+		arrive(svm, cpu);
+	if (unlikely(svm->msrpm_gen != msrpm_gen)) {
+		svm->msrpm_gen = msrpm_gen;
+		svm_dirty(svm, SVM_CLEAN_IOPM);
+	}
+	part_from_last_guest(svm, cpu);
+	svm_load_tsc_aux(svm);
+	svm_clgi();
+	return 0;
+}
+
+void svm_close(struct hvx_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct svm_cpu *cpu = this_cpu_ptr(&svm_cpus);
+
+	svm_save_hidden(svm);
+	svm->sw.hidden = SVM_IN_VMCB;
+	svm_vmload(cpu->host_pa);
+	svm_stgi();
+	restore_tsc_aux(svm);
+	give_svme_back(cpu);
+	protect_vmm();
+	if (unlikely(svm->machine_check))
+		take_machine_check(svm);
+}
+
+void svm_tlb_flush(struct hvx_vcpu *vcpu)
+{
+	flush_asid(to_svm(vcpu));
+}
