@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The VT-x backend's own objects.
+ *
+ *   vmx.c		struct hvx_ops, VMs and vCPUs
+ *   vmx_caps.c		what this processor can do: refusal at load, control words
+ *   vmx_window.c	the VMX window: open and close, and what of the host they put away
+ *   vmx_vmcs.c		VMCS: set-up, register groups in and out
+ *   vmx_exit.c		enter, event injection, exit reasons into struct hvx_exit
+ *   vmx_msr.c		MSR bitmaps; MSRs of SYSCALL
+ *   vmx_spec.c		speculation: what is done at entry, exit and window
+ *   vmx_entry.S		registers in, VMLAUNCH or VMRESUME, registers out
+ *   vmx_hw.h		names and encodings of the Intel SDM
+ */
+#ifndef HVX_VMX_H
+#define HVX_VMX_H
+
+#include <asm/desc_defs.h>
+#include <asm/processor-flags.h>
+#include <asm/trapnr.h>
+#include <linux/percpu.h>
+#include "vcpu.h"
+
+/* Bits of a control word: those that must be 1, those that may be 1 */
+struct vmx_range {
+	u32 must;
+	u32 may;
+};
+
+/* Immutable after load */
+struct vmx_caps {
+	u64 basic, misc, ept_vpid;		/* capability MSRs */
+	u64 cr0_fixed0, cr0_fixed1;
+	u64 cr4_fixed0, cr4_fixed1;
+
+	struct vmx_range pin_range, primary_range, secondary_range, exit_range, entry_range;
+
+	/* Control words of a new vCPU */
+	u32 pin, primary, secondary, exit, entry;
+
+	bool pat;		/* IA32_PAT is switched by entry and exit */
+	bool perf_ctrl;		/* ditto IA32_PERF_GLOBAL_CTRL: host counters stop in the guest */
+	bool cet;		/* exit loads IA32_S_CET */
+	bool rdtscp;
+	bool vpid;
+	bool accessed_dirty;
+	bool vmxon_stops_pt;	/* VMXON clears IA32_RTIT_CTL.TraceEn */
+	u32 timer;		/* ticks of the preemption timer, 0: not armed */
+};
+
+extern struct vmx_caps vmx_caps;
+
+/* MSRs of SYSCALL and their kin, as they are or as they shall be */
+struct vmx_msrs {
+	u64 star, lstar, sfmask, kernel_gs_base, tsc_aux;
+};
+
+/* One physical CPU. Context: that CPU, interrupts off. */
+struct vmx_cpu {
+	void *vmxon_region;		/* [I] */
+	u64 vmxon_pa;			/* [I] */
+	const void *last_vcpu;		/* last one in a window here; compared, never followed */
+	bool msrs_known;
+	struct vmx_msrs msrs;		/* the host's, those that never change: not kernel_gs_base */
+};
+
+DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);
+
+/* What the HOST_ fields of a VMCS hold, and what an exit does not bring back */
+struct vmx_host {
+	u64 cr3, cr4, fs_base, efer, perf_global_ctrl;	/* as in the VMCS */
+	u64 debugctl;
+	u64 rtit_ctl;
+	struct desc_ptr gdt;
+	u16 ds, es, fs, gs, ldt;
+	int cpu;			/* whose per-CPU fields the VMCS has; -1: none */
+};
+
+/* vmx_vcpu.stale */
+#define VMX_STALE_CONTROLS	BIT(0)	/* debug control changed */
+
+/* vmx_vcpu.host_event: what to hand to the host after the window */
+#define VMX_HOST_NMI		BIT(0)
+#define VMX_HOST_MACHINE_CHECK	BIT(1)
+
+/* All fields: vcpu->lock held; those of the window: interrupts off besides. */
+struct vmx_vcpu {
+	struct hvx_vcpu vcpu;
+
+	/* What every round trip touches */
+	u64 host_rsp;			/* as in the VMCS; vmx_entry.S writes both */
+	u64 avail;			/* registers that stay available over an entry: RM() */
+	bool launched;			/* VMRESUME, not VMLAUNCH; false after VMCLEAR */
+	u8 stale;			/* VMX_STALE_ */
+	u8 host_event;			/* VMX_HOST_ */
+
+	/* As in the VMCS */
+	u32 primary;
+	u32 entry;
+	u32 exception_bitmap;
+	u64 guest_cr0, guest_cr4;
+	bool msrs_passed;		/* MSR bitmap: the guest reads MSRs of SYSCALL itself */
+
+	/* The window */
+	bool loaded;			/* VMCS is current on this CPU */
+	bool own;			/* VMX operation is this window's */
+	bool msrs_loaded;		/* the guest's MSRs of SYSCALL are on the CPU ... */
+	struct vmx_msrs host_msrs;	/* ... and these are the host's */
+	struct vmx_msrs cpu_msrs;	/* ... and these are there now */
+	u64 host_cr4;			/* before the window, if own */
+	u64 previous;			/* current VMCS before the window, if not own */
+	struct vmx_host host;
+
+	void *vmcs;			/* [I] */
+	u64 vmcs_pa;			/* [I] */
+	u64 eptp;			/* [I] */
+	u16 vpid;			/* [I] 0: VPIDs are not in use */
+};
+
+/* MSR bitmaps of a VM: written by msr_filter_changed() under vm->lock, read by processors */
+struct vmx_vm {
+	struct hvx_vm vm;
+	void *msr_bitmap;		/* [I] the MSRs of SYSCALL exit */
+	void *msr_bitmap_passed;	/* [I] for a guest that has them on the CPU */
+};
+
+static inline struct vmx_vcpu *to_vmx(struct hvx_vcpu *vcpu)
+{
+	return container_of(vcpu, struct vmx_vcpu, vcpu);
+}
+
+static inline struct vmx_vm *to_vmx_vm(struct hvx_vm *vm)
+{
+	return container_of(vm, struct vmx_vm, vm);
+}
+
+/* Pages that every VMCS refers to: immutable after load */
+extern void *vmx_io_bitmap[2];
+
+/* vmx_caps.c. Context: process. */
+int vmx_check(void);
+void vmx_caps_start(void);
+int vmx_check_all_cpus(void);
+
+/* vmx_window.c. Context: window, but for vmx_enter_root(), which begins one: interrupts off. */
+int vmx_open(struct hvx_vcpu *vcpu);
+void vmx_close(struct hvx_vcpu *vcpu);
+int vmx_enter_root(struct vmx_vcpu *vmx);
+void vmx_leave_root(struct vmx_vcpu *vmx);
+
+/* vmx_vmcs.c */
+int vmx_setup_vmcs(struct vmx_vcpu *vmx);			/* process */
+void vmx_write_regs(struct vmx_vcpu *vmx);			/* window */
+void vmx_read_regs(struct hvx_vcpu *vcpu, u64 mask);		/* process or window */
+void vmx_set_windows(struct hvx_vcpu *vcpu, bool irq, bool nmi);	/* window */
+void vmx_tlb_flush(struct hvx_vcpu *vcpu);			/* window */
+
+/* vmx_exit.c. Context: window. */
+void vmx_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x);
+
+/* vmx_msr.c */
+int vmx_msr_vm_init(struct vmx_vm *vm);				/* process */
+void vmx_msr_vm_fini(struct vmx_vm *vm);			/* process */
+void vmx_msr_filter_changed(struct hvx_vm *vm);			/* process */
+void vmx_load_msrs(struct vmx_vcpu *vmx);			/* window */
+void vmx_unload_msrs(struct vmx_vcpu *vmx);			/* window */
+void vmx_sync_msrs(struct vmx_vcpu *vmx);			/* window */
+void vmx_read_syscall_msrs(struct vmx_vcpu *vmx);		/* window */
+
+/* vmx_spec.c */
+void vmx_spec_start(void);					/* process */
+
+/* vmx_entry.S: 0 after an exit, 1 after VMfail, 2 after a fault. Context: window. */
+asmlinkage unsigned int hvx_vmx_enter(u64 *gprs, bool launched, u64 *host_rsp);
+asmlinkage void hvx_vmx_exit(void);	/* HOST_RIP, not to be called */
+
+/* Registers that no guest changes without an exit */
+#define VMX_KEPT	(RM(EFER) | RM(DR7) | RM(TSC))
+
+/* CR0 and CR4 bits that the guest changes without an exit; all processors with EPT have them */
+#define VMX_CR0_GUEST_OWNED	(X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_WP | X86_CR0_AM)
+#define VMX_CR4_GUEST_OWNED	(X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PGE |	\
+				 X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT)
+
+/*
+ * Always intercepted: #UD for the other vendor's hypercall; #DB and #AC, because a guest can make
+ * their delivery raise them again without end; #MC for the host.
+ */
+#define VMX_EXCEPTIONS	(BIT(X86_TRAP_DB) | BIT(X86_TRAP_UD) | BIT(X86_TRAP_AC) | BIT(X86_TRAP_MC))
+
+/* What the fields hold for the guest's CR0 and CR4. Unrestricted guests may clear PE and PG. */
+static inline u64 vmx_hw_cr0(u64 cr0)
+{
+	return cr0 | (vmx_caps.cr0_fixed0 & ~(X86_CR0_PE | X86_CR0_PG));
+}
+
+static inline u64 vmx_hw_cr4(u64 cr4)
+{
+	return cr4 | vmx_caps.cr4_fixed0;
+}
+
+static inline u32 vmx_interruptibility(u32 shadow)
+{
+	return (shadow & (SHADOW_STI | SHADOW_MOV_SS)) | (shadow & SHADOW_NMI) << 1;
+}
+
+static inline u32 vmx_shadow(u32 interruptibility)
+{
+	return (interruptibility & 3) | (interruptibility >> 1 & SHADOW_NMI);
+}
+
+/*
+ * Pending debug exceptions that go with regs.shadow: a single step under a shadow must be pending
+ * (Intel SDM vol. 3C, "Checks on Guest Non-Register State"). Needs RM(SHADOW) and RM(RFLAGS).
+ */
+static inline u64 vmx_pending_debug(const struct hvx_regs *regs)
+{
+	return regs->shadow & (SHADOW_STI | SHADOW_MOV_SS) && regs->rflags & X86_EFLAGS_TF ?
+	       BIT(14) : 0;
+}
+
+#endif

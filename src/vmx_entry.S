@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Into the guest and out again.
+ *
+ * Context: window. VM entry and exit switch RSP, RIP, RFLAGS, segments and the registers that have
+ * VMCS fields; the other 15 general registers are switched here. Where the running kernel mitigates
+ * speculation across the boundary, so does this code; elsewhere that costs a jump or nothing.
+ */
+#include <linux/linkage.h>
+#include <linux/objtool.h>
+#include <asm/asm.h>
+#include <asm/alternative.h>
+#include <asm/cpufeatures.h>
+#include <asm/nospec-branch.h>
+#include <asm/segment.h>
+#include <asm/unwind_hints.h>
+#include "vmx_hw.h"
+
+/* struct hvx_regs.gpr, which begins at 0 */
+#define RAX	(0 * 8)
+#define RCX	(1 * 8)
+#define RDX	(2 * 8)
+#define RBX	(3 * 8)
+#define RBP	(5 * 8)
+#define RSI	(6 * 8)
+#define RDI	(7 * 8)
+#define R8	(8 * 8)
+#define R9	(9 * 8)
+#define R10	(10 * 8)
+#define R11	(11 * 8)
+#define R12	(12 * 8)
+#define R13	(13 * 8)
+#define R14	(14 * 8)
+#define R15	(15 * 8)
+
+#ifdef X86_FEATURE_CLEAR_BHB_VMEXIT
+#define CLEAR_BHB	X86_FEATURE_CLEAR_BHB_VMEXIT
+#else
+#define CLEAR_BHB	X86_FEATURE_CLEAR_BHB_LOOP_ON_VMEXIT
+#endif
+
+	.text
+
+/*
+ * unsigned int hvx_vmx_enter(u64 *gprs, bool launched, u64 *host_rsp)
+ *
+ * Returns 0 after an exit; 1 when VMLAUNCH or VMRESUME failed, 2 when they faulted: the guest has
+ * not run then, and @gprs is as before.
+ */
+SYM_FUNC_START(hvx_vmx_enter)
+	push	%rbp
+	push	%r15
+	push	%r14
+	push	%r13
+	push	%r12
+	push	%rbx
+	push	%rdi
+	cmp	%rsp, (%rdx)
+	jne	.Lnew_stack
+.Lstack_known:
+	/* CF = launched: no instruction before the entry changes it, VERW changes ZF alone */
+	bt	$0, %esi
+	mov	RAX(%rdi), %rax
+	mov	RCX(%rdi), %rcx
+	mov	RDX(%rdi), %rdx
+	mov	RBX(%rdi), %rbx
+	mov	RBP(%rdi), %rbp
+	mov	RSI(%rdi), %rsi
+	mov	R8(%rdi), %r8
+	mov	R9(%rdi), %r9
+	mov	R10(%rdi), %r10
+	mov	R11(%rdi), %r11
+	mov	R12(%rdi), %r12
+	mov	R13(%rdi), %r13
+	mov	R14(%rdi), %r14
+	mov	R15(%rdi), %r15
+	mov	RDI(%rdi), %rdi
+	ALTERNATIVE "jmp .Lno_verw", "", X86_FEATURE_CLEAR_CPU_BUF_VM
+	verw	.Lverw_selector(%rip)
+.Lno_verw:
+	UNWIND_HINT_SAVE
+	jnc	.Llaunch
+.Lresume:
+	vmresume
+	jmp	.Lfailed
+.Llaunch:
+	vmlaunch
+	jmp	.Lfailed
+	_ASM_EXTABLE(.Lresume, .Lfaulted)
+	_ASM_EXTABLE(.Llaunch, .Lfaulted)
+
+SYM_INNER_LABEL(hvx_vmx_exit, SYM_L_GLOBAL)
+	UNWIND_HINT_RESTORE
+	ENDBR
+	push	%rdi
+	mov	8(%rsp), %rdi
+	mov	%rax, RAX(%rdi)
+	mov	%rcx, RCX(%rdi)
+	mov	%rdx, RDX(%rdi)
+	mov	%rbx, RBX(%rdi)
+	mov	%rbp, RBP(%rdi)
+	mov	%rsi, RSI(%rdi)
+	mov	%r8, R8(%rdi)
+	mov	%r9, R9(%rdi)
+	mov	%r10, R10(%rdi)
+	mov	%r11, R11(%rdi)
+	mov	%r12, R12(%rdi)
+	mov	%r13, R13(%rdi)
+	mov	%r14, R14(%rdi)
+	mov	%r15, R15(%rdi)
+	pop	RDI(%rdi)
+	xor	%eax, %eax
+.Lreturn:
+	/* Before any RET: it must not go where the guest trained the return stack */
+	FILL_RETURN_BUFFER %rcx, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT, X86_FEATURE_RSB_VMEXIT_LITE
+	ALTERNATIVE "", "call hvx_clear_branch_history", CLEAR_BHB
+	/* No guest value stays for speculation; the registers restored below hold none either */
+	xor	%ecx, %ecx
+	xor	%edx, %edx
+	xor	%esi, %esi
+	xor	%r8d, %r8d
+	xor	%r9d, %r9d
+	xor	%r10d, %r10d
+	xor	%r11d, %r11d
+	pop	%rdi
+	pop	%rbx
+	pop	%r12
+	pop	%r13
+	pop	%r14
+	pop	%r15
+	pop	%rbp
+	RET
+
+.Lfailed:
+	mov	$1, %eax
+	jmp	.Lreturn
+.Lfaulted:
+	mov	$2, %eax
+	jmp	.Lreturn
+
+.Lnew_stack:
+	mov	%rsp, (%rdx)
+	mov	$VMCS_HOST_RSP_ENCODING, %eax
+.Lwrite_rsp:
+	vmwrite	%rsp, %rax
+.Lrsp_written:
+	jmp	.Lstack_known
+	_ASM_EXTABLE(.Lwrite_rsp, .Lrsp_written)
+SYM_FUNC_END(hvx_vmx_enter)
+
+/*
+ * Take the guest's branches out of the branch history (Intel, "Branch History Injection and
+ * Intra-mode Branch Target Injection", software sequence): more taken branches than it holds, with
+ * calls among them. Keeps RAX. RET lies in the upper half of a cache line for the sake of processors
+ * whose predictor aliases in the lower one.
+ */
+	.balign 64
+SYM_FUNC_START_LOCAL(hvx_clear_branch_history)
+	push	%rax
+	mov	$5, %ecx
+	ANNOTATE_INTRA_FUNCTION_CALL
+	call	.Louter
+	jmp	.Lcleared
+	.balign 64, 0xcc
+	.skip 32 - (.Louter_return - .Louter), 0xcc
+.Louter:
+	ANNOTATE_INTRA_FUNCTION_CALL
+	call	.Linner
+.Louter_return:
+	RET
+	.balign 64, 0xcc
+	.skip 32 - 18, 0xcc
+.Linner:
+	mov	$5, %eax
+.Lbranch:
+	jmp	.Lcount
+	nop
+.Lcount:
+	sub	$1, %eax
+	jnz	.Lbranch
+	sub	$1, %ecx
+	jnz	.Louter
+.Linner_return:
+	RET
+.Lcleared:
+	lfence
+	pop	%rax
+	RET
+SYM_FUNC_END(hvx_clear_branch_history)
+STACK_FRAME_NON_STANDARD hvx_clear_branch_history
+
+	.section .rodata
+	.balign 2
+/* VERW with a valid, writable data segment in memory clears buffers, whatever segment that is */
+.Lverw_selector:
+	.word	__KERNEL_DS

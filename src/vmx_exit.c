@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * One round trip: dirty registers and the event in, the guest, exit reason into struct hvx_exit.
+ *
+ * The table says what an exit reason is to the neutral code and what has to be read for it. Exits that
+ * end in "skip the instruction" read RIP, RFLAGS and shadow at once: a VMREAD here is cheaper than
+ * the way through hvx_need() later.
+ */
+#include <asm/special_insns.h>
+#include <asm/trapnr.h>
+#include "vmx.h"
+#include "vmx_hw.h"
+#include "vmx_spec.h"
+
+/* struct exit_rule.flags */
+#define SKIP		BIT(0)	/* instruction that the core goes past: length, RIP, RFLAGS, shadow */
+#define LENGTH		BIT(1)	/* the instruction length is defined */
+#define DETAIL		BIT(2)	/* fill_detail() */
+
+struct exit_rule {
+	u8 kind;
+	u8 flags;
+};
+
+/* Intel SDM vol. 3C, "Information for VM Exits Due to Instruction Execution" for SKIP and LENGTH */
+static const struct exit_rule exit_rules[NR_EXIT_REASONS] = {
+	[ER_EXCEPTION_OR_NMI]		= { XK_EXCEPTION, DETAIL },
+	[ER_EXTERNAL_INTERRUPT]		= { XK_INTR, 0 },
+	[ER_TRIPLE_FAULT]		= { XK_SHUTDOWN, 0 },
+	[ER_INIT]			= { XK_INTR, 0 },
+	[ER_INTERRUPT_WINDOW]		= { XK_IRQ_WINDOW, 0 },
+	[ER_NMI_WINDOW]			= { XK_NMI_WINDOW, 0 },
+	[ER_TASK_SWITCH]		= { XK_TASK_SWITCH, DETAIL },
+	[ER_CPUID]			= { XK_CPUID, SKIP },
+	[ER_GETSEC]			= { XK_UNDEFINED, LENGTH },
+	[ER_HLT]			= { XK_HLT, SKIP },
+	[ER_INVD]			= { XK_INVD, SKIP },
+	[ER_RDPMC]			= { XK_RDPMC, SKIP },
+	[ER_VMCALL]			= { XK_HYPERCALL, SKIP },
+	[ER_VMCLEAR ... ER_VMXON]	= { XK_UNDEFINED, LENGTH },
+	[ER_CR_ACCESS]			= { XK_CR, SKIP | DETAIL },
+	[ER_MOV_DR]			= { XK_DR, SKIP | DETAIL },
+	[ER_IO]				= { XK_IO, SKIP | DETAIL },
+	[ER_RDMSR]			= { XK_RDMSR, SKIP },
+	[ER_WRMSR]			= { XK_WRMSR, SKIP },
+	[ER_MWAIT]			= { XK_MWAIT, SKIP },
+	[ER_MONITOR_TRAP_FLAG]		= { XK_EXCEPTION, DETAIL },
+	[ER_MONITOR]			= { XK_MWAIT, SKIP },
+	[ER_PAUSE]			= { XK_PAUSE, SKIP },
+	[ER_EPT_VIOLATION]		= { XK_FAULT, DETAIL },
+	[ER_INVEPT]			= { XK_UNDEFINED, LENGTH },
+	[ER_PREEMPTION_TIMER]		= { XK_TIMER, 0 },
+	[ER_INVVPID]			= { XK_UNDEFINED, LENGTH },
+	[ER_WBINVD]			= { XK_INVD, SKIP },
+	[ER_XSETBV]			= { XK_XSETBV, SKIP },
+	[ER_VMFUNC]			= { XK_UNDEFINED, LENGTH },
+	[ER_ENCLS]			= { XK_UNDEFINED, LENGTH },
+	[ER_ENCLV]			= { XK_UNDEFINED, LENGTH },
+
+	/* Reasons that no control asks for, or that nobody has defined */
+	[4 ... 6]			= { XK_UNKNOWN, DETAIL },
+	[14]				= { XK_UNKNOWN, DETAIL },
+	[16 ... 17]			= { XK_UNKNOWN, DETAIL },
+	[33 ... 35]			= { XK_UNKNOWN, DETAIL },
+	[38]				= { XK_UNKNOWN, DETAIL },
+	[41 ... 47]			= { XK_UNKNOWN, DETAIL },
+	[ER_EPT_MISCONFIGURATION]	= { XK_UNKNOWN, DETAIL },
+	[51]				= { XK_UNKNOWN, DETAIL },
+	[56 ... 58]			= { XK_UNKNOWN, DETAIL },
+	[61 ... 69]			= { XK_UNKNOWN, DETAIL },
+};
+
+static const struct exit_rule unknown_rule = { XK_UNKNOWN, DETAIL };
+
+/* "VM-Entry Controls for Event Injection": type of an exception */
+static u32 exception_type(const struct hvx_inject *inject)
+{
+	if (!inject->insn_len)
+		return EI_TYPE_HARDWARE_EXCEPTION;
+	return inject->vector == X86_TRAP_DB ? EI_TYPE_PRIVILEGED_EXCEPTION :
+					       EI_TYPE_SOFTWARE_EXCEPTION;
+}
+
+static u32 event_type(const struct hvx_inject *inject)
+{
+	switch (inject->type) {
+	case HVX_EVENT_NMI:
+		return EI_TYPE_NMI;
+	case HVX_EVENT_EXCEPTION:
+		return exception_type(inject);
+	case HVX_EVENT_SOFT_INT:
+		return EI_TYPE_SOFTWARE_INTERRUPT;
+	default:
+		return EI_TYPE_EXTERNAL_INTERRUPT;
+	}
+}
+
+static noinline void inject_event(struct vmx_vcpu *vmx)
+{
+	const struct hvx_inject *inject = &vmx->vcpu.inject;
+	u32 info = EI_VALID | event_type(inject) | inject->vector;
+
+	/* In real mode exceptions have no error code */
+	if (inject->has_error && vmx->guest_cr0 & X86_CR0_PE) {
+		info |= EI_ERROR_VALID;
+		vmwrite(VMCS_ENTRY_EXCEPTION_ERROR, inject->error);
+	}
+	if (inject->insn_len)
+		vmwrite(VMCS_ENTRY_INSTRUCTION_LENGTH, inject->insn_len);
+	vmwrite(VMCS_ENTRY_INTERRUPTION_INFO, info);
+}
+
+/* NMIs are blocked: the IRET or handler that would unblock them did not complete */
+static void set_nmi_blocking(struct hvx_vcpu *vcpu, bool blocked)
+{
+	struct hvx_regs *regs = &vcpu->regs;
+	u32 shadow = vmx_shadow(vmread(VMCS_GUEST_INTERRUPTIBILITY));
+
+	regs->shadow = blocked ? shadow | SHADOW_NMI : shadow & ~SHADOW_NMI;
+	hvx_changed(vcpu, RM(SHADOW));
+}
+
+/*
+ * The delivery of an event was cut short by this exit: deliver it again with the next entry.
+ * "Information for VM Exits During Event Delivery". True when there was one.
+ */
+static bool requeue_event(struct hvx_vcpu *vcpu)
+{
+	struct hvx_inject *inject = &vcpu->inject;
+	u32 info = vmread(VMCS_IDT_VECTORING_INFO);
+
+	if (likely(!(info & EI_VALID)))
+		return false;
+	*inject = (struct hvx_inject) { .vector = info & EI_VECTOR };
+	switch (info & EI_TYPE) {
+	case EI_TYPE_EXTERNAL_INTERRUPT:
+		inject->type = HVX_EVENT_INTERRUPT;
+		break;
+	case EI_TYPE_NMI:
+		/* Its delivery blocked NMIs already, but an NMI cannot be injected so */
+		inject->type = HVX_EVENT_NMI;
+		set_nmi_blocking(vcpu, false);
+		break;
+	case EI_TYPE_SOFTWARE_INTERRUPT:
+		inject->type = HVX_EVENT_SOFT_INT;
+		inject->insn_len = vmread(VMCS_EXIT_INSTRUCTION_LENGTH);
+		break;
+	case EI_TYPE_PRIVILEGED_EXCEPTION:
+	case EI_TYPE_SOFTWARE_EXCEPTION:
+		inject->insn_len = vmread(VMCS_EXIT_INSTRUCTION_LENGTH);
+		fallthrough;
+	default:
+		inject->type = HVX_EVENT_EXCEPTION;
+		break;
+	}
+	if (info & EI_ERROR_VALID) {
+		inject->has_error = true;
+		inject->error = vmread(VMCS_IDT_VECTORING_ERROR);
+	}
+	return true;
+}
+
+/* "Information About NMI Unblocking Due to IRET": the IRET faulted, NMIs are to stay blocked */
+static void reblock_nmi(struct hvx_vcpu *vcpu, bool unblocked, bool delivering)
+{
+	if (unlikely(unblocked && !delivering))
+		set_nmi_blocking(vcpu, true);
+}
+
+static void fill_exception(struct vmx_vcpu *vmx, struct hvx_exit *x)
+{
+	struct hvx_vcpu *vcpu = &vmx->vcpu;
+	u32 info = vmread(VMCS_EXIT_INTERRUPTION_INFO);
+	u32 type = info & EI_TYPE;
+	bool delivering;
+
+	if (type == EI_TYPE_NMI) {
+		requeue_event(vcpu);
+		vmx->host_event |= VMX_HOST_NMI;
+		x->kind = XK_NMI;
+		return;
+	}
+	delivering = requeue_event(vcpu);
+	x->exc.vector = info & EI_VECTOR;
+	x->exc.has_error = info & EI_ERROR_VALID;
+	x->exc.error = x->exc.has_error ? vmread(VMCS_EXIT_INTERRUPTION_ERROR) : 0;
+	x->exc.payload = vmread(VMCS_EXIT_QUALIFICATION);
+	if (x->exc.vector != X86_TRAP_DF)
+		reblock_nmi(vcpu, info & EI_NMI_UNBLOCKED, delivering);
+	if (type == EI_TYPE_SOFTWARE_EXCEPTION)
+		x->insn_len = vmread(VMCS_EXIT_INSTRUCTION_LENGTH);
+	/* INT1 is a trap for the guest, but RIP is still at it */
+	if (type == EI_TYPE_PRIVILEGED_EXCEPTION)
+		hvx_set_rip(vcpu, hvx_rip(vcpu) + vmread(VMCS_EXIT_INSTRUCTION_LENGTH));
+	if (x->exc.vector == X86_TRAP_MC) {
+		vmx->host_event |= VMX_HOST_MACHINE_CHECK;
+		x->kind = XK_NMI;
+	}
+}
+
+static void fill_step(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	requeue_event(vcpu);
+	x->exc.vector = X86_TRAP_DB;
+	x->exc.has_error = false;
+	x->exc.payload = PENDING_DEBUG_BS;	/* the same bit in DR6 */
+}
+
+static void fill_fault(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	u64 q = vmread(VMCS_EXIT_QUALIFICATION);
+	bool delivering = requeue_event(vcpu);
+
+	reblock_nmi(vcpu, q & EPTQ_NMI_UNBLOCKED, delivering);
+	x->fault.gpa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
+	x->fault.access = (q & EPTQ_READ ? HVX_READ : 0) | (q & EPTQ_WRITE ? HVX_WRITE : 0) |
+			  (q & EPTQ_FETCH ? HVX_EXEC : 0);
+	x->fault.gva_valid = q & EPTQ_LINEAR_VALID;
+	x->fault.walk = x->fault.gva_valid && !(q & EPTQ_FINAL);
+	x->fault.gva = x->fault.gva_valid ? vmread(VMCS_GUEST_LINEAR_ADDRESS) : 0;
+}
+
+/* "Exit Qualification for Control-Register Accesses" */
+static void fill_cr(struct hvx_exit *x)
+{
+	u64 q = vmread(VMCS_EXIT_QUALIFICATION);
+
+	x->cr.cr = q & 0xf;
+	x->cr.op = q >> 4 & 3;		/* numbered as enum hvx_cr_op */
+	x->cr.gpr = q >> 8 & 0xf;
+	x->cr.msw = q >> 16;
+	static_assert(CR_OP_WRITE == 0 && CR_OP_READ == 1 && CR_OP_CLTS == 2 && CR_OP_LMSW == 3);
+}
+
+/* "Exit Qualification for MOV DR" */
+static void fill_dr(struct hvx_exit *x)
+{
+	u64 q = vmread(VMCS_EXIT_QUALIFICATION);
+
+	x->dr.dr = q & 7;
+	x->dr.write = !(q & BIT(4));
+	x->dr.gpr = q >> 8 & 0xf;
+}
+
+/* "Format of the VM-Exit Instruction-Information Field as Used for INS and OUTS" */
+static void fill_string_io(struct hvx_exit *x)
+{
+	u32 info = vmread(VMCS_EXIT_INSTRUCTION_INFO);
+
+	x->io.addr_width = 2 << (info >> 7 & 3);
+	x->io.seg = x->io.in ? SEG_ES : info >> 15 & 7;
+}
+
+/* "Exit Qualification for I/O Instructions" */
+static __always_inline void fill_io(struct hvx_exit *x)
+{
+	u64 q = vmread(VMCS_EXIT_QUALIFICATION);
+
+	x->io.port = q >> 16;
+	x->io.width = (q & 7) + 1;
+	x->io.in = q & BIT(3);
+	x->io.string = q & BIT(4);
+	x->io.rep = q & BIT(5);
+	if (unlikely(x->io.string))
+		fill_string_io(x);
+}
+
+/*
+ * "Exit Qualification for Task Switches". An event that came through a task gate is part of the
+ * switch; it is not delivered again.
+ */
+static void fill_task(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	u64 q = vmread(VMCS_EXIT_QUALIFICATION);
+
+	requeue_event(vcpu);
+	x->task.selector = q;
+	x->task.source = q >> 30 & 3;
+	x->task.has_error = vcpu->inject.has_error;
+	x->task.error = vcpu->inject.error;
+	/* Defined for instructions, software interrupts included */
+	if (x->task.source != 3 || vcpu->inject.insn_len)
+		x->insn_len = vmread(VMCS_EXIT_INSTRUCTION_LENGTH);
+	vcpu->inject.type = HVX_EVENT_NONE;
+}
+
+static void fill_unknown(struct hvx_vcpu *vcpu, struct hvx_exit *x, u32 reason)
+{
+	requeue_event(vcpu);
+	x->raw.reason = reason;
+	x->raw.detail = vmread(VMCS_EXIT_QUALIFICATION);
+	x->raw.detail2 = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
+}
+
+static noinline void fill_detail(struct vmx_vcpu *vmx, struct hvx_exit *x, u32 reason)
+{
+	struct hvx_vcpu *vcpu = &vmx->vcpu;
+
+	switch (reason) {
+	case ER_EPT_VIOLATION:
+		fill_fault(vcpu, x);
+		break;
+	case ER_CR_ACCESS:
+		fill_cr(x);
+		break;
+	case ER_MOV_DR:
+		fill_dr(x);
+		break;
+	case ER_EXCEPTION_OR_NMI:
+		fill_exception(vmx, x);
+		break;
+	case ER_MONITOR_TRAP_FLAG:
+		fill_step(vcpu, x);
+		break;
+	case ER_TASK_SWITCH:
+		fill_task(vcpu, x);
+		break;
+	default:
+		fill_unknown(vcpu, x, reason);
+		break;
+	}
+}
+
+/*
+ * The processor did not enter the guest: VMfail with an error number, or an exit with bit 31 of the
+ * reason set. Guest state and the event are as they were.
+ */
+static noinline void fill_failure(struct vmx_vcpu *vmx, struct hvx_exit *x, unsigned int failed)
+{
+	u32 reason = failed ? 0 : vmread(VMCS_EXIT_REASON);
+
+	x->kind = XK_ENTRY_FAILED;
+	x->raw.reason = reason;
+	x->raw.detail = 0;
+	x->raw.detail2 = 0;
+	if (failed == 1)
+		x->raw.reason = vmread(VMCS_INSTRUCTION_ERROR);
+	else if (!failed)
+		x->raw.detail = vmread(VMCS_EXIT_QUALIFICATION);
+	if ((reason & ER_BASIC) == ER_ENTRY_MACHINE_CHECK)
+		vmx->host_event |= VMX_HOST_MACHINE_CHECK;
+	/* It would go in with a later entry that has nothing to inject */
+	vmwrite(VMCS_ENTRY_INTERRUPTION_INFO, 0);
+}
+
+static __always_inline void translate_exit(struct vmx_vcpu *vmx, struct hvx_exit *x, u32 reason)
+{
+	struct hvx_regs *regs = &vmx->vcpu.regs;
+	const struct exit_rule *rule = &unknown_rule;
+
+	if (likely(reason < NR_EXIT_REASONS))
+		rule = &exit_rules[reason];
+	x->kind = rule->kind;
+	if (rule->flags & SKIP) {
+		regs->rip = vmread(VMCS_GUEST_RIP);
+		regs->rflags = vmread(VMCS_GUEST_RFLAGS);
+		regs->shadow = vmx_shadow(vmread(VMCS_GUEST_INTERRUPTIBILITY));
+		regs->avail |= RM(RIP) | RM(RFLAGS) | RM(SHADOW);
+	}
+	if (rule->flags & (SKIP | LENGTH))
+		x->insn_len = vmread(VMCS_EXIT_INSTRUCTION_LENGTH);
+	if (rule->flags & DETAIL) {
+		if (reason == ER_IO)
+			fill_io(x);
+		else
+			fill_detail(vmx, x, reason);
+	}
+}
+
+void vmx_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	struct hvx_regs *regs = &vcpu->regs;
+	unsigned int failed;
+	u32 reason;
+
+	if (likely(regs->dirty & RM(RIP)))
+		vmwrite(VMCS_GUEST_RIP, regs->rip);
+	if (unlikely(regs->dirty & ~RM(RIP)) || unlikely(vmx->stale))
+		vmx_write_regs(vmx);
+	regs->dirty = 0;
+	if (unlikely(vcpu->inject.type != HVX_EVENT_NONE))
+		inject_event(vmx);
+	if (unlikely(regs->cr2 != native_read_cr2()))
+		native_write_cr2(regs->cr2);
+
+	failed = hvx_vmx_enter(regs->gpr, vmx->launched, &vmx->host_rsp);
+	vmx_spec_exit();
+
+	x->insn_len = 0;
+	x->nr_insn = 0;
+	x->decode = 0;
+	reason = likely(!failed) ? vmread(VMCS_EXIT_REASON) : ER_ENTRY_FAILURE;
+	if (unlikely(reason & ER_ENTRY_FAILURE)) {
+		fill_failure(vmx, x, failed);
+		return;
+	}
+	vmx->launched = true;
+	regs->cr2 = native_read_cr2();
+	regs->avail = vmx->avail;
+	vcpu->inject.type = HVX_EVENT_NONE;
+	translate_exit(vmx, x, reason & ER_BASIC);
+}

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * MSRs that the guest has on the CPU.
+ *
+ * MSR bitmaps (Intel SDM vol. 3C, "MSR-Bitmap Address"): all accesses exit, but those of the table
+ * below. Most of these MSRs are VMCS fields while the guest runs. Those of SYSCALL are not: guest
+ * values are on the CPU inside windows alone, and only for a guest that can use them. A VM has two
+ * bitmaps, therefore: with the second, in use while they are loaded, the guest reads them itself.
+ * Writes of STAR, LSTAR and SFMASK exit always, so that only KERNEL_GS_BASE has to be read back.
+ * CSTAR has no effect on processors with VT-x and is never loaded.
+ */
+#include <asm/msr-index.h>
+#include <linux/bitops.h>
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/string.h>
+#include "compat.h"
+#include "vmx.h"
+#include "vmx_hw.h"
+
+#define PASS_READ	BIT(0)
+#define PASS_WRITE	BIT(1)
+#define PASS_LOADED	BIT(2)	/* in the second bitmap alone */
+#define PASS_PAT	BIT(3)	/* when entry and exit switch IA32_PAT */
+
+static const struct {
+	u32 msr;
+	u32 pass;
+} passed[] = {
+	{ MSR_IA32_TSC,			PASS_READ },
+	{ MSR_IA32_SYSENTER_CS,		PASS_READ | PASS_WRITE },
+	{ MSR_IA32_SYSENTER_ESP,	PASS_READ | PASS_WRITE },
+	{ MSR_IA32_SYSENTER_EIP,	PASS_READ | PASS_WRITE },
+	{ MSR_IA32_CR_PAT,		PASS_READ | PASS_WRITE | PASS_PAT },
+	{ MSR_FS_BASE,			PASS_READ | PASS_WRITE },
+	{ MSR_GS_BASE,			PASS_READ | PASS_WRITE },
+	{ MSR_KERNEL_GS_BASE,		PASS_READ | PASS_WRITE | PASS_LOADED },
+	{ MSR_STAR,			PASS_READ | PASS_LOADED },
+	{ MSR_LSTAR,			PASS_READ | PASS_LOADED },
+	{ MSR_SYSCALL_MASK,		PASS_READ | PASS_LOADED },
+};
+
+/* Where the bit for reading an MSR is; the one for writing lies 2 KiB above */
+static unsigned int bitmap_bit(u32 msr)
+{
+	return (msr & 0x1fff) + (msr >= 0xc0000000 ? 1024 * BITS_PER_BYTE : 0);
+}
+
+#define WRITE_BITS	(2048 * BITS_PER_BYTE)
+
+static bool policy_exits(const struct hvx_msr_policy *policy, u32 msr, u32 flag)
+{
+	u32 i;
+
+	if (!policy)
+		return false;
+	for (i = 0; i < policy->nr; i++) {
+		const struct hvx_msr_range *range = &policy->range[i];
+
+		if (range->flags & flag && msr >= range->first && msr - range->first < range->nr)
+			return true;
+	}
+	return false;
+}
+
+static void set_exit(void *bitmap, unsigned int bit, bool exits)
+{
+	if (exits)
+		set_bit(bit, bitmap);
+	else
+		clear_bit(bit, bitmap);
+}
+
+static void update_bitmap(void *bitmap, bool loaded, const struct hvx_msr_policy *policy)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(passed); i++) {
+		u32 msr = passed[i].msr, pass = passed[i].pass;
+		unsigned int bit = bitmap_bit(msr);
+
+		if ((pass & PASS_LOADED && !loaded) || (pass & PASS_PAT && !vmx_caps.pat))
+			continue;
+		set_exit(bitmap, bit, !(pass & PASS_READ) ||
+			 policy_exits(policy, msr, HVX_MSR_EXIT_READ));
+		set_exit(bitmap, bit + WRITE_BITS, !(pass & PASS_WRITE) ||
+			 policy_exits(policy, msr, HVX_MSR_EXIT_WRITE));
+	}
+}
+
+static void update_bitmaps(struct vmx_vm *vmx_vm, const struct hvx_msr_policy *policy)
+{
+	update_bitmap(vmx_vm->msr_bitmap, false, policy);
+	update_bitmap(vmx_vm->msr_bitmap_passed, true, policy);
+}
+
+void vmx_msr_filter_changed(struct hvx_vm *vm)
+{
+	update_bitmaps(to_vmx_vm(vm), srcu_dereference_check(vm->msr_policy, &vm->srcu,
+							     lockdep_is_held(&vm->lock)));
+}
+
+void vmx_msr_vm_fini(struct vmx_vm *vm)
+{
+	free_page((unsigned long)vm->msr_bitmap);
+	free_page((unsigned long)vm->msr_bitmap_passed);
+}
+
+int vmx_msr_vm_init(struct vmx_vm *vm)
+{
+	vm->msr_bitmap = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
+	vm->msr_bitmap_passed = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
+	if (!vm->msr_bitmap || !vm->msr_bitmap_passed) {
+		vmx_msr_vm_fini(vm);
+		return -ENOMEM;
+	}
+	memset(vm->msr_bitmap, 0xff, PAGE_SIZE);
+	memset(vm->msr_bitmap_passed, 0xff, PAGE_SIZE);
+	update_bitmaps(vm, NULL);
+	return 0;
+}
+
+/* A value that no processor takes changes nothing; values come from guest and VMM */
+static __always_inline void write_msr(u32 msr, u64 value)
+{
+	asm volatile("1:	wrmsr\n"
+		     "2:\n"
+		     _ASM_EXTABLE(1b, 2b)
+		     :: "c" (msr), "a" ((u32)value), "d" ((u32)(value >> 32)) : "memory");
+}
+
+static __always_inline void switch_msr(u32 msr, u64 *there, u64 value)
+{
+	if (*there != value) {
+		write_msr(msr, value);
+		*there = value;
+	}
+}
+
+static noinline void read_host_msrs(struct vmx_msrs *msrs)
+{
+	msrs->star = hvx_rdmsr(MSR_STAR);
+	msrs->lstar = hvx_rdmsr(MSR_LSTAR);
+	msrs->sfmask = hvx_rdmsr(MSR_SYSCALL_MASK);
+	if (vmx_caps.rdtscp)
+		msrs->tsc_aux = hvx_rdmsr(MSR_TSC_AUX);
+}
+
+/*
+ * What must be there again after the window. The kernel's own values never change; another
+ * hypervisor may have left its guest's, counting on finding them again.
+ */
+static __always_inline void find_host_msrs(struct vmx_vcpu *vmx)
+{
+	struct vmx_cpu *cpu = this_cpu_ptr(&vmx_cpu);
+
+	if (unlikely(!vmx->own)) {
+		read_host_msrs(&vmx->host_msrs);
+	} else {
+		if (unlikely(!cpu->msrs_known)) {
+			read_host_msrs(&cpu->msrs);
+			cpu->msrs_known = true;
+		}
+		vmx->host_msrs = cpu->msrs;
+	}
+	vmx->cpu_msrs = vmx->host_msrs;
+}
+
+static void write_syscall_msrs(struct vmx_vcpu *vmx)
+{
+	const struct hvx_regs *regs = &vmx->vcpu.regs;
+	struct vmx_msrs *there = &vmx->cpu_msrs;
+
+	switch_msr(MSR_STAR, &there->star, regs->star);
+	switch_msr(MSR_LSTAR, &there->lstar, regs->lstar);
+	switch_msr(MSR_SYSCALL_MASK, &there->sfmask, regs->sfmask);
+	write_msr(MSR_KERNEL_GS_BASE, regs->kernel_gs_base);
+}
+
+/* From here on the guest's KERNEL_GS_BASE is on the CPU alone */
+static void load_syscall_msrs(struct vmx_vcpu *vmx)
+{
+	vmx->host_msrs.kernel_gs_base = hvx_rdmsr(MSR_KERNEL_GS_BASE);
+	write_syscall_msrs(vmx);
+	vmx->msrs_loaded = true;
+	vmx->avail &= ~RM(SYSCALL);
+}
+
+static void pass_msrs(struct vmx_vcpu *vmx, bool pass)
+{
+	const struct vmx_vm *vm = to_vmx_vm(vmx->vcpu.vm);
+
+	vmwrite(VMCS_MSR_BITMAPS, __pa(pass ? vm->msr_bitmap_passed : vm->msr_bitmap));
+	vmx->msrs_passed = pass;
+}
+
+static bool uses_syscall(const struct vmx_vcpu *vmx)
+{
+	return vmx->vcpu.regs.efer & (EFER_SCE | EFER_LME | EFER_LMA);
+}
+
+/* At the begin of a window */
+void vmx_load_msrs(struct vmx_vcpu *vmx)
+{
+	bool uses = uses_syscall(vmx);
+
+	find_host_msrs(vmx);
+	if (vmx_caps.rdtscp)
+		switch_msr(MSR_TSC_AUX, &vmx->cpu_msrs.tsc_aux, vmx->vcpu.regs.tsc_aux);
+	if (uses)
+		load_syscall_msrs(vmx);
+	if (unlikely(vmx->msrs_passed != uses))
+		pass_msrs(vmx, uses);
+}
+
+/* Before an entry, when EFER or one of the MSRs changed inside the window */
+void vmx_sync_msrs(struct vmx_vcpu *vmx)
+{
+	if (vmx_caps.rdtscp)
+		switch_msr(MSR_TSC_AUX, &vmx->cpu_msrs.tsc_aux, vmx->vcpu.regs.tsc_aux);
+	if (vmx->msrs_loaded) {
+		if (vmx->vcpu.regs.dirty & RM(SYSCALL))
+			write_syscall_msrs(vmx);
+	} else if (uses_syscall(vmx)) {
+		load_syscall_msrs(vmx);
+		pass_msrs(vmx, true);
+	}
+}
+
+/* The guest may have written KERNEL_GS_BASE; what the core wrote since then is newer */
+void vmx_read_syscall_msrs(struct vmx_vcpu *vmx)
+{
+	struct hvx_regs *regs = &vmx->vcpu.regs;
+
+	if (vmx->msrs_loaded && !(regs->dirty & RM(SYSCALL)))
+		regs->kernel_gs_base = hvx_rdmsr(MSR_KERNEL_GS_BASE);
+	regs->avail |= RM(SYSCALL);
+}
+
+/* At the end of a window */
+void vmx_unload_msrs(struct vmx_vcpu *vmx)
+{
+	struct vmx_msrs *there = &vmx->cpu_msrs;
+
+	switch_msr(MSR_TSC_AUX, &there->tsc_aux, vmx->host_msrs.tsc_aux);
+	if (!vmx->msrs_loaded)
+		return;
+	vmx_read_syscall_msrs(vmx);
+	switch_msr(MSR_STAR, &there->star, vmx->host_msrs.star);
+	switch_msr(MSR_LSTAR, &there->lstar, vmx->host_msrs.lstar);
+	switch_msr(MSR_SYSCALL_MASK, &there->sfmask, vmx->host_msrs.sfmask);
+	hvx_wrmsr(MSR_KERNEL_GS_BASE, vmx->host_msrs.kernel_gs_base);
+	vmx->msrs_loaded = false;
+	vmx->avail |= RM(SYSCALL);
+}
