@@ -428,7 +428,7 @@ static struct hvx_operand operand(struct hvx_insn *insn, enum op_spec spec)
 	return (struct hvx_operand) { OPD_NONE };
 }
 
-/* What executed instructions do to their destination; the source is read, by XCHG written too */
+/* XCHG and XADD write their source, too, but that is a register */
 static u8 dst_access(u8 op)
 {
 	switch (op) {
@@ -472,12 +472,13 @@ static void describe_operands(struct hvx_insn *insn, const struct op_form_desc *
 	/* Source first: of two strings the memory operand described is the source */
 	insn->src = operand(insn, form->src);
 	insn->dst = operand(insn, form->dst);
+	insn->dst_access = dst_access(insn->op);
 	if (insn->op == INSN_CMPXCHG2)
 		insn->dst.size *= 2;
 	if (in_memory(insn->src.kind))
 		insn->access |= HVX_READ;
 	if (in_memory(insn->dst.kind))
-		insn->access |= dst_access(insn->op);
+		insn->access |= insn->dst_access;
 }
 
 /*

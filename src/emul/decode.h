@@ -121,7 +121,8 @@ struct hvx_insn {
 	u8 seg;			/* override: enum hvx_seg_reg or HVX_NO_REG */
 	u8 op_size;		/* bytes */
 	u8 addr_size;		/* bytes */
-	u8 access;		/* to memory operand: HVX_READ, HVX_WRITE */
+	u8 access;		/* to memory operands: HVX_READ, HVX_WRITE */
+	u8 dst_access;		/* to the destination, wherever it is; the source is read */
 	bool has_modrm;
 	struct hvx_operand dst, src;
 	struct hvx_mem_operand mem;

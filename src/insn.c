@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The instruction at CS:RIP.
+ *
+ * Hot where the processor gives no instruction lengths (AMD-V without next-RIP save): one page
+ * walk, one read, one pass of the decoder.
+ */
+#include <linux/errno.h>
+#include <linux/mm.h>
+#include "event.h"
+#include "insn.h"
+#include "run.h"
+
+/* What hvx_insn_linear() and the walk look at, brought in at once */
+#define FETCH_REGS							\
+	(RM(RIP) | RM(RFLAGS) | RM_SEG(SEG_CS) | RM_SEG(SEG_SS) | RM(CR0) | RM(CR3) | RM(CR4) |	\
+	 RM(EFER))
+
+u64 hvx_insn_linear(struct hvx_vcpu *vcpu)
+{
+	u64 rip = hvx_rip(vcpu);
+
+	if (hvx_long_mode(vcpu))
+		return rip;
+	return (u32)(hvx_segment(vcpu, SEG_CS)->base + rip);
+}
+
+enum hvx_insn_mode hvx_insn_mode(struct hvx_vcpu *vcpu)
+{
+	if (hvx_long_mode(vcpu))
+		return HVX_INSN_64;
+	return hvx_segment(vcpu, SEG_CS)->attr & SA_DB ? HVX_INSN_32 : HVX_INSN_16;
+}
+
+/* Bytes of the page that @linear is in: what lies behind need not be mapped */
+static unsigned int in_page(u64 linear)
+{
+	return min_t(unsigned int, HVX_INSN_MAX, PAGE_SIZE - offset_in_page(linear));
+}
+
+static int read_code(struct hvx_vcpu *vcpu, u64 linear, u8 *bytes, unsigned int n,
+		     struct hvx_walk *walk, u64 *fault)
+{
+	unsigned int access = HVX_EXEC | (hvx_cpl(vcpu) == 3 ? HVX_USER : 0);
+
+	return hvx_read_gva(vcpu, linear, bytes, n, access, walk, fault);
+}
+
+static int fetch_bytes(struct hvx_vcpu *vcpu, u64 linear, u8 *bytes, unsigned int n)
+{
+	struct hvx_walk walk;
+	u64 fault;
+	int err = read_code(vcpu, linear, bytes, n, &walk, &fault);
+
+	if (likely(!err))
+		return 0;
+	if (err == -EFAULT && !walk.page_size) {
+		/* The processor still had a translation that the page tables no longer hold */
+		if (walk.non_canonical)
+			hvx_queue_gp(vcpu, 0);
+		else
+			hvx_queue_pf(vcpu, fault, walk.error_code);
+		return 1;
+	}
+	return hvx_in_window(vcpu) ? -EAGAIN : err;
+}
+
+/* Outside 64-bit mode addresses wrap at 4 GiB */
+static u64 wrap(struct hvx_vcpu *vcpu, u64 linear)
+{
+	return hvx_long_mode(vcpu) ? linear : (u32)linear;
+}
+
+int hvx_insn_fetch(struct hvx_vcpu *vcpu, struct hvx_insn *insn)
+{
+	enum hvx_insn_mode mode;
+	u8 bytes[HVX_INSN_MAX];
+	unsigned int n;
+	u64 linear;
+	int err;
+
+	hvx_need(vcpu, FETCH_REGS);
+	mode = hvx_insn_mode(vcpu);
+	linear = hvx_insn_linear(vcpu);
+	n = in_page(linear);
+	err = fetch_bytes(vcpu, linear, bytes, n);
+	if (err)
+		return err;
+	err = hvx_decode(insn, bytes, n, mode);
+	if (likely(err != -ENODATA))
+		return err;
+
+	err = fetch_bytes(vcpu, wrap(vcpu, linear + n), bytes + n, HVX_INSN_MAX - n);
+	return err ? err : hvx_decode(insn, bytes, HVX_INSN_MAX, mode);
+}
+
+int hvx_insn_decode(struct hvx_vcpu *vcpu, struct hvx_insn *insn, const u8 *bytes, unsigned int nr)
+{
+	if (nr) {
+		int err = hvx_decode(insn, bytes, nr, hvx_insn_mode(vcpu));
+
+		if (err != -ENODATA)
+			return err;
+	}
+	return hvx_insn_fetch(vcpu, insn);
+}
+
+unsigned int hvx_insn_bytes(struct hvx_vcpu *vcpu, u8 *bytes)
+{
+	u64 linear = hvx_insn_linear(vcpu), fault;
+	unsigned int n = in_page(linear);
+	struct hvx_walk walk;
+
+	if (read_code(vcpu, linear, bytes, n, &walk, &fault))
+		return 0;
+	if (n < HVX_INSN_MAX && !read_code(vcpu, wrap(vcpu, linear + n), bytes + n,
+					   HVX_INSN_MAX - n, &walk, &fault))
+		n = HVX_INSN_MAX;
+	return n;
+}
+
+u64 hvx_insn_offset(struct hvx_vcpu *vcpu, const struct hvx_insn *insn)
+{
+	hvx_need(vcpu, RM(RIP) | RM(RSP));
+	return hvx_emul_offset(insn, vcpu->regs.gpr, vcpu->regs.rip);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The instruction at CS:RIP, for exits that the processor does not describe. */
+#ifndef HVX_INSN_H
+#define HVX_INSN_H
+
+#include "vcpu.h"
+
+/* CS:RIP as a linear address */
+u64 hvx_insn_linear(struct hvx_vcpu *vcpu);
+
+/* How code at CS:RIP is decoded */
+enum hvx_insn_mode hvx_insn_mode(struct hvx_vcpu *vcpu);
+
+/*
+ * Fetch and decode. Context: window, or process with vm->srcu held.
+ * 0; 1: an exception was queued, the guest no longer maps its code; -EAGAIN: only in process
+ * context; -EINVAL, -EOPNOTSUPP: no instruction that the decoder knows; -ENXIO, -EIO: the code is
+ * not in memory.
+ */
+int hvx_insn_fetch(struct hvx_vcpu *vcpu, struct hvx_insn *insn);
+
+/* The same where the processor gave bytes: @nr of them, which may be too few or none */
+int hvx_insn_decode(struct hvx_vcpu *vcpu, struct hvx_insn *insn, const u8 *bytes, unsigned int nr);
+
+/* As many bytes at CS:RIP as can be read without a fault, 15 at most. Context: process. */
+unsigned int hvx_insn_bytes(struct hvx_vcpu *vcpu, u8 *bytes);
+
+/* Offset of the memory operand in its segment */
+u64 hvx_insn_offset(struct hvx_vcpu *vcpu, const struct hvx_insn *insn);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Memory accesses that no region answers: emulation, and the exit to the VMM. */
+#ifndef HVX_MMIO_H
+#define HVX_MMIO_H
+
+#include "vcpu.h"
+
+/*
+ * A second-level fault that hvx_mmu_fault() called HVX_FAULT_MMIO.
+ * 1: enter the guest again, the instruction is complete or an exception was queued; 0: to user space
+ * with the run page filled in, and vcpu->pending when an answer is wanted; or negative errno.
+ * Context: process, vcpu->lock and vm->srcu held.
+ */
+int hvx_mmio(struct hvx_vcpu *vcpu, const struct hvx_exit *x);
+
+/* The VMM answered: go on where hvx_mmio() stopped. Context and return as hvx_mmio(). */
+int hvx_mmio_complete(struct hvx_vcpu *vcpu);
+
+#endif
