@@ -78,6 +78,7 @@ struct hvx_vmx_entry {
 	u32 activity;			/* guest field "activity state" */
 	u16 vpid;
 	bool zero_length;		/* IA32_VMX_MISC[30]: software interrupts of length 0 */
+	bool host_known;		/* .host is filled in */
 	struct hvx_vmx_host host;
 };
 

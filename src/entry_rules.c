@@ -394,17 +394,13 @@ bool hvx_event_rules(const struct hvx_entry_state *s, struct hvx_entry_failure *
 
 	switch (e->type) {
 	case HVX_EVENT_NONE:
+	case HVX_EVENT_NMI:
 		return false;
 	case HVX_EVENT_INTERRUPT:
 		if (!(s->regs->rflags & RFLAGS_IF))
 			return hvx_refuse(f, HVX_CHECK_RFLAGS_IF, FIELD(regs.rflags),
 					  s->regs->rflags, "RFLAGS",
 					  "IF must be 1 while an interrupt is delivered");
-		return false;
-	case HVX_EVENT_NMI:
-		if (e->vector != 2)
-			return hvx_refuse(f, HVX_CHECK_EVENT_VECTOR, FIELD(event.vector),
-					  e->vector, "event.vector", "that of an NMI is 2");
 		return false;
 	case HVX_EVENT_EXCEPTION:
 		return exception_rules(s, f);

@@ -9,7 +9,7 @@
 #include <linux/stddef.h>
 #include "entry_rules.h"
 
-#define EFER_SVME	BIT_ULL(12)
+#define EFR_SVME	BIT_ULL(12)
 
 /* MSRPM and IOPM: two and three pages (AMD APM vol. 2, "MSR Intercepts", "I/O Intercepts") */
 #define MSRPM_SIZE	0x2000
@@ -45,7 +45,7 @@ static bool control_rules(const struct hvx_entry_state *s, struct hvx_entry_fail
 	if (svm->npt && !entry_page(s, svm->ncr3))
 		return refuse_control(f, HVX_CHECK_CTL_ADDRESS, svm->ncr3, "N_CR3",
 				      "the table must lie in physical memory");
-	if (!(svm->efer & EFER_SVME))
+	if (!(svm->efer & EFR_SVME))
 		return refuse_control(f, HVX_CHECK_CTL_SVME, svm->efer, "the EFER of the VMCB",
 				      "SVME must be 1");
 	return false;

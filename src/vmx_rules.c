@@ -218,6 +218,8 @@ static bool host_rules(const struct hvx_entry_state *s, struct hvx_entry_failure
 	const struct hvx_vmx_host *h = &s->vmx.host;
 	unsigned int i;
 
+	if (!s->vmx.host_known)
+		return false;
 	if (host_register_rules(s, f))
 		return true;
 	for (i = 0; i < NR_HOST_SELECTORS; i++) {
@@ -486,10 +488,13 @@ static bool pdpte_rules(const struct hvx_entry_state *s, struct hvx_entry_failur
 	return false;
 }
 
-static bool length_rules(const struct hvx_entry_state *s, struct hvx_entry_failure *f)
+static bool injection_rules(const struct hvx_entry_state *s, struct hvx_entry_failure *f)
 {
 	const struct hvx_inject *e = s->inject;
 
+	if (e->type == HVX_EVENT_NMI && e->vector != 2)
+		return hvx_refuse(f, HVX_CHECK_EVENT_VECTOR, FIELD(event.vector), e->vector,
+				  "event.vector", "that of an NMI is 2");
 	if (e->type != HVX_EVENT_SOFT_INT || e->insn_len || s->vmx.zero_length)
 		return false;
 	return hvx_refuse(f, HVX_CHECK_EVENT_LENGTH, FIELD(event.insn_len), 0, "event.insn_len",
@@ -500,6 +505,6 @@ bool hvx_vmx_rules(const struct hvx_entry_state *s, struct hvx_entry_failure *f)
 {
 	return control_rules(s, f) || host_rules(s, f) ||
 	       hvx_guest_rules(s, f) || register_rules(s, f) || segment_rules(s, f) ||
-	       hvx_event_rules(s, f) || length_rules(s, f) ||
+	       hvx_event_rules(s, f) || injection_rules(s, f) ||
 	       state_rules(s, f) || pdpte_rules(s, f);
 }

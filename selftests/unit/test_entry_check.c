@@ -134,6 +134,7 @@ static void fill_vmx(struct hvx_entry_state *s)
 	x->eptp = ADDR(4) | 0x5e;
 	x->link_pointer = ~0ULL;
 	x->vpid = 1;
+	x->host_known = true;
 	x->host.cr0 = 0x80050033;
 	x->host.cr3 = ADDR(5);
 	x->host.cr4 = 0x3626e0;
@@ -516,7 +517,7 @@ TEST(events)
 		  e->type = HVX_EVENT_EXCEPTION; e->vector = 2)
 		G(BOTH, LONG, EVENT_VECTOR, OFF(event.vector), "event.vector",
 		  e->type = HVX_EVENT_EXCEPTION; e->vector = 32)
-		G(BOTH, LONG, EVENT_VECTOR, OFF(event.vector), "event.vector",
+		G(VMX, LONG, EVENT_VECTOR, OFF(event.vector), "event.vector",
 		  e->type = HVX_EVENT_NMI; e->vector = 3)
 		G(BOTH, LONG, EVENT_ERROR, OFF(event.vector), "event.vector",
 		  e->type = HVX_EVENT_EXCEPTION; e->vector = 13)
@@ -638,6 +639,8 @@ TEST(vmx_controls)
 		ON(VMX, HOST, HOST_ADDRESS, "host FS.base", H.address[HOST_FS_BASE] = BIT_ULL(63))
 	);
 	TRY_ROWS(
+		{ "no window yet", LONG, NEITHER, VMX, 0, 0, 0, "",
+		  CHANGE(X.host_known = false; H.cr0 = 0) },
 		{ "no PAT", LONG, NEITHER, VMX, 0, 0, 0, "",
 		  CHANGE(H.pat = 2; X.control[VMX_EXIT].value &= ~BIT(19)) },
 		{ "no VPID", LONG, NEITHER, VMX, 0, 0, 0, "",
