@@ -17,21 +17,21 @@
 #include "vmx_hw.h"
 
 /* struct hvx_regs.gpr, which begins at 0 */
-#define RAX	(0 * 8)
-#define RCX	(1 * 8)
-#define RDX	(2 * 8)
-#define RBX	(3 * 8)
-#define RBP	(5 * 8)
-#define RSI	(6 * 8)
-#define RDI	(7 * 8)
-#define R8	(8 * 8)
-#define R9	(9 * 8)
-#define R10	(10 * 8)
-#define R11	(11 * 8)
-#define R12	(12 * 8)
-#define R13	(13 * 8)
-#define R14	(14 * 8)
-#define R15	(15 * 8)
+#define G_RAX	(0 * 8)
+#define G_RCX	(1 * 8)
+#define G_RDX	(2 * 8)
+#define G_RBX	(3 * 8)
+#define G_RBP	(5 * 8)
+#define G_RSI	(6 * 8)
+#define G_RDI	(7 * 8)
+#define G_R8	(8 * 8)
+#define G_R9	(9 * 8)
+#define G_R10	(10 * 8)
+#define G_R11	(11 * 8)
+#define G_R12	(12 * 8)
+#define G_R13	(13 * 8)
+#define G_R14	(14 * 8)
+#define G_R15	(15 * 8)
 
 #ifdef X86_FEATURE_CLEAR_BHB_VMEXIT
 #define CLEAR_BHB	X86_FEATURE_CLEAR_BHB_VMEXIT
@@ -60,21 +60,21 @@ SYM_FUNC_START(hvx_vmx_enter)
 .Lstack_known:
 	/* CF = launched: no instruction before the entry changes it, VERW changes ZF alone */
 	bt	$0, %esi
-	mov	RAX(%rdi), %rax
-	mov	RCX(%rdi), %rcx
-	mov	RDX(%rdi), %rdx
-	mov	RBX(%rdi), %rbx
-	mov	RBP(%rdi), %rbp
-	mov	RSI(%rdi), %rsi
-	mov	R8(%rdi), %r8
-	mov	R9(%rdi), %r9
-	mov	R10(%rdi), %r10
-	mov	R11(%rdi), %r11
-	mov	R12(%rdi), %r12
-	mov	R13(%rdi), %r13
-	mov	R14(%rdi), %r14
-	mov	R15(%rdi), %r15
-	mov	RDI(%rdi), %rdi
+	mov	G_RAX(%rdi), %rax
+	mov	G_RCX(%rdi), %rcx
+	mov	G_RDX(%rdi), %rdx
+	mov	G_RBX(%rdi), %rbx
+	mov	G_RBP(%rdi), %rbp
+	mov	G_RSI(%rdi), %rsi
+	mov	G_R8(%rdi), %r8
+	mov	G_R9(%rdi), %r9
+	mov	G_R10(%rdi), %r10
+	mov	G_R11(%rdi), %r11
+	mov	G_R12(%rdi), %r12
+	mov	G_R13(%rdi), %r13
+	mov	G_R14(%rdi), %r14
+	mov	G_R15(%rdi), %r15
+	mov	G_RDI(%rdi), %rdi
 	ALTERNATIVE "jmp .Lno_verw", "", X86_FEATURE_CLEAR_CPU_BUF_VM
 	verw	.Lverw_selector(%rip)
 .Lno_verw:
@@ -94,21 +94,21 @@ SYM_INNER_LABEL(hvx_vmx_exit, SYM_L_GLOBAL)
 	ENDBR
 	push	%rdi
 	mov	8(%rsp), %rdi
-	mov	%rax, RAX(%rdi)
-	mov	%rcx, RCX(%rdi)
-	mov	%rdx, RDX(%rdi)
-	mov	%rbx, RBX(%rdi)
-	mov	%rbp, RBP(%rdi)
-	mov	%rsi, RSI(%rdi)
-	mov	%r8, R8(%rdi)
-	mov	%r9, R9(%rdi)
-	mov	%r10, R10(%rdi)
-	mov	%r11, R11(%rdi)
-	mov	%r12, R12(%rdi)
-	mov	%r13, R13(%rdi)
-	mov	%r14, R14(%rdi)
-	mov	%r15, R15(%rdi)
-	pop	RDI(%rdi)
+	mov	%rax, G_RAX(%rdi)
+	mov	%rcx, G_RCX(%rdi)
+	mov	%rdx, G_RDX(%rdi)
+	mov	%rbx, G_RBX(%rdi)
+	mov	%rbp, G_RBP(%rdi)
+	mov	%rsi, G_RSI(%rdi)
+	mov	%r8, G_R8(%rdi)
+	mov	%r9, G_R9(%rdi)
+	mov	%r10, G_R10(%rdi)
+	mov	%r11, G_R11(%rdi)
+	mov	%r12, G_R12(%rdi)
+	mov	%r13, G_R13(%rdi)
+	mov	%r14, G_R14(%rdi)
+	mov	%r15, G_R15(%rdi)
+	pop	G_RDI(%rdi)
 	xor	%eax, %eax
 .Lreturn:
 	/* Before any RET: it must not go where the guest trained the return stack */

@@ -245,7 +245,8 @@ static noinline void deliver_host_event(struct vmx_vcpu *vmx)
 	u8 event = vmx->host_event;
 
 	vmx->host_event = 0;
-	if (event & VMX_HOST_MACHINE_CHECK) {
+	/* A kernel without CONFIG_X86_MCE never sets CR4.MCE */
+	if (IS_ENABLED(CONFIG_X86_MCE) && event & VMX_HOST_MACHINE_CHECK) {
 		struct pt_regs regs = {
 			.cs = 3,
 			.flags = X86_EFLAGS_IF,
