@@ -418,7 +418,7 @@ static struct result judge(const struct model *m, u64 gpa, u64 size)
 
 static struct result model_32bit(const struct hvx_paging *c, u32 gva, unsigned int access)
 {
-	struct model m = { c, access, true, true, false };
+	struct model m = { .c = c, .access = access, .user_page = true, .writable = true };
 	u32 pde, pte;
 
 	memcpy(&pde, mem + (c->cr3 & 0xfffff000) + (gva >> 22) * 4, 4);
@@ -464,7 +464,7 @@ static struct result model_directory(struct model *m, u64 table, u64 gva)
 
 static struct result model_pae(const struct hvx_paging *c, u32 gva, unsigned int access)
 {
-	struct model m = { c, access, true, true, false };
+	struct model m = { .c = c, .access = access, .user_page = true, .writable = true };
 	u64 pdpte = c->pdpte ? c->pdpte[gva >> 30] : get8((c->cr3 & ~31ULL) + (gva >> 30) * 8);
 
 	m.absent = !(pdpte & P);
@@ -480,7 +480,7 @@ static struct result model_pae(const struct hvx_paging *c, u32 gva, unsigned int
 
 static struct result model_long(const struct hvx_paging *c, u64 gva, unsigned int access)
 {
-	struct model m = { c, access, true, true, false };
+	struct model m = { .c = c, .access = access, .user_page = true, .writable = true };
 	u64 table = c->cr3 & 0x000ffffffffff000ULL, e;
 	int shift;
 

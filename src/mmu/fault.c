@@ -45,6 +45,7 @@ static enum step find_region(struct fault *f)
 {
 	const struct hvx_slot *slot;
 
+	/* Pairs with the releases in publish() and invalidate_range_end() */
 	f->seq = smp_load_acquire(&f->vm->mmu.invalidate_seq);
 	slot = hvx_slot_find(hvx_slots(f->vm), f->gpa);
 	if (!slot)
@@ -127,7 +128,7 @@ static void put_fault_page(struct fault *f)
 {
 	if (!f->page)
 		return;
-	/* The guest may write at any time from now on, and the host's own entry knows nothing of it */
+	/* The guest may write from now on, and the host's own entry knows nothing of it */
 	if (f->writable && !PageReserved(f->page))
 		SetPageDirty(f->page);
 	mark_page_accessed(f->page);

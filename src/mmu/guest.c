@@ -146,7 +146,9 @@ int hvx_poke_gpa(struct hvx_vcpu *vcpu, u64 gpa, const void *buf, size_t len)
 
 int hvx_poke_cmpxchg_gpa(struct hvx_vcpu *vcpu, u64 gpa, u64 *old, u64 new, size_t len)
 {
+	u32 value;
 	void *to;
+	bool done;
 
 	assert_window(vcpu);
 	if (WARN_ON_ONCE((len != 4 && len != 8) || !IS_ALIGNED(gpa, len)))
@@ -156,11 +158,8 @@ int hvx_poke_cmpxchg_gpa(struct hvx_vcpu *vcpu, u64 gpa, u64 *old, u64 new, size
 		return -EFAULT;
 	if (len == 8)
 		return try_cmpxchg64((u64 *)to, old, new) ? 0 : -EAGAIN;
-	else {
-		u32 value = *old;
-		bool done = try_cmpxchg((u32 *)to, &value, (u32)new);
-
-		*old = value;
-		return done ? 0 : -EAGAIN;
-	}
+	value = *old;
+	done = try_cmpxchg((u32 *)to, &value, (u32)new);
+	*old = value;
+	return done ? 0 : -EAGAIN;
 }

@@ -38,7 +38,7 @@ struct hvx_slots;
 struct hvx_mmu {
 	struct hvx_pt pt;			/* second-level table; its lock is .lock */
 	rwlock_t lock;				/* read: fault; write: removal of entries */
-	atomic64_t tlb_gen;			/* moves whenever an entry was removed or weakened */
+	atomic64_t tlb_gen;			/* [atomic] moved when entries are weakened */
 	atomic64_t kicked_gen;			/* [atomic] never above tlb_gen */
 	struct mmu_notifier notifier;
 	unsigned long invalidate_seq;		/* under lock (write); see fault.c */

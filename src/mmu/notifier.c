@@ -17,7 +17,7 @@
 #include "slots.h"
 
 /* bool on newer kernels, int on older ones */
-typedef typeof(((struct mmu_notifier_ops *)NULL)->test_young(NULL, NULL, 0)) young_t;
+#define YOUNG	typeof(((struct mmu_notifier_ops *)NULL)->test_young(NULL, NULL, 0))
 
 static struct hvx_vm *vm_of(struct mmu_notifier *notifier)
 {
@@ -82,6 +82,7 @@ static void invalidate_range_end(struct mmu_notifier *notifier,
 	struct hvx_mmu *mmu = &vm_of(notifier)->mmu;
 
 	write_lock(&mmu->lock);
+	/* Pairs with find_region(): who sees the new value sees the new page tables */
 	smp_store_release(&mmu->invalidate_seq, mmu->invalidate_seq + 1);
 	WARN_ON_ONCE(--mmu->invalidate_count < 0);
 	write_unlock(&mmu->lock);
@@ -146,8 +147,8 @@ static bool for_young(struct mmu_notifier *notifier, unsigned long start, unsign
  * The accessed flag that a TLB holds back makes a page look old for as long as the translation
  * lives: the host's own page tables are aged without a flush, too. Removal needs one.
  */
-static young_t clear_young(struct mmu_notifier *notifier, struct mm_struct *mm,
-			   unsigned long start, unsigned long end)
+static YOUNG clear_young(struct mmu_notifier *notifier, struct mm_struct *mm,
+			 unsigned long start, unsigned long end)
 {
 	bool young = for_young(notifier, start, end, clear_young_part);
 
@@ -155,8 +156,8 @@ static young_t clear_young(struct mmu_notifier *notifier, struct mm_struct *mm,
 	return young;
 }
 
-static young_t test_young(struct mmu_notifier *notifier, struct mm_struct *mm,
-			  unsigned long address)
+static YOUNG test_young(struct mmu_notifier *notifier, struct mm_struct *mm,
+			unsigned long address)
 {
 	return for_young(notifier, address, address + 1, test_young_part);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The radix table that the processor walks from guest-physical to host-physical addresses, in the
- * two formats that there are: EPT (SDM vol. 3, "The Extended Page Table Mechanism (EPT)") and nested
- * paging (APM vol. 2, "Nested Paging", which reuses the format of long-mode page tables).
+ * two formats that there are: EPT (SDM vol. 3, "The Extended Page Table Mechanism (EPT)") and
+ * nested paging (APM vol. 2, "Nested Paging", which reuses the format of long-mode page tables).
  *
  * Invariants
  *   - Who changes what is told by a reader/writer lock of the caller, named "the lock" here.
@@ -40,7 +40,7 @@
 /* Nested page-table entries: APM vol. 2, "Page-Translation-Table Entry Fields" */
 #define NPT_PRESENT		BIT_ULL(0)
 #define NPT_WRITE		BIT_ULL(1)
-#define NPT_USER		BIT_ULL(2)	/* nested walks are user accesses: needed everywhere */
+#define NPT_USER		BIT_ULL(2)	/* nested walks are user accesses: always set */
 #define NPT_PWT			BIT_ULL(3)
 #define NPT_PCD			BIT_ULL(4)
 #define NPT_ACCESSED		BIT_ULL(5)
@@ -283,12 +283,6 @@ static bool iter_next(struct pt_iter *it, const struct hvx_pt *pt)
 	return true;
 }
 
-#define for_each_entry_above(it, pt, gpa, end, bottom)			\
-	for (bool more_ = iter_first(it, pt, gpa, end, bottom); more_;	\
-	     more_ = iter_next(it, pt))
-
-#define for_each_entry(it, pt, gpa, end)	for_each_entry_above(it, pt, gpa, end, 1)
-
 /* ------------------------------------------------------------------------- mapping */
 
 /* Make an absent entry lead to a table; the entry afterwards, 0 when the cache is empty */
@@ -318,21 +312,22 @@ static enum hvx_pt_result install_leaf(struct hvx_pt *pt, u64 *entry,
 	u64 new;
 
 	do {
+		if (is_table(pt, old, leaf->level))
+			return HVX_PT_IN_WAY;
+		new = add;
 		if (!is_present(pt, old)) {
 			result = HVX_PT_ADDED;
-			new = add;
-		} else if (is_table(pt, old, leaf->level)) {
-			return HVX_PT_IN_WAY;
-		} else if ((old ^ add) & same) {
-			result = HVX_PT_REPLACED;
-			new = add;
-		} else if (!(leaf->prot & ~leaf_prot(pt, old))) {
-			return HVX_PT_SAME;
-		} else {
-			result = HVX_PT_WIDENED;
-			new = (old | add) & ~f->no_exec;
-			new |= old & add & f->no_exec;
+			continue;
 		}
+		if ((old ^ add) & same) {
+			result = HVX_PT_REPLACED;
+			continue;
+		}
+		if (!(leaf->prot & ~leaf_prot(pt, old)))
+			return HVX_PT_SAME;
+		result = HVX_PT_WIDENED;
+		new = (old | add) & ~f->no_exec;
+		new |= old & add & f->no_exec;
 	} while (!try_cmpxchg64(entry, &old, new));
 	return result;
 }
@@ -406,8 +401,9 @@ static u64 clear_range(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *budget
 		       u64 bits, bool *changed)
 {
 	struct pt_iter it;
+	bool more;
 
-	for_each_entry(&it, pt, gpa, end) {
+	for (more = iter_first(&it, pt, gpa, end, 1); more; more = iter_next(&it, pt)) {
 		u64 *entry = iter_entry(&it);
 		u64 old = READ_ONCE(*entry);
 
@@ -453,8 +449,9 @@ bool hvx_pt_test_accessed(const struct hvx_pt *pt, u64 gpa, u64 end)
 {
 	u64 accessed = pt->format->accessed ?: pt->format->present;
 	struct pt_iter it;
+	bool more;
 
-	for_each_entry(&it, pt, gpa, end) {
+	for (more = iter_first(&it, pt, gpa, end, 1); more; more = iter_next(&it, pt)) {
 		u64 entry = READ_ONCE(*iter_entry(&it));
 
 		if (is_present(pt, entry) && entry & accessed)
@@ -505,8 +502,9 @@ u64 hvx_pt_prune(struct hvx_pt *pt, int level, u64 gpa, u64 end, unsigned int *b
 		 struct hvx_pt_unhooked *unhooked)
 {
 	struct pt_iter it;
+	bool more;
 
-	for_each_entry_above(&it, pt, gpa, end, level + 1) {
+	for (more = iter_first(&it, pt, gpa, end, level + 1); more; more = iter_next(&it, pt)) {
 		u64 *entry = iter_entry(&it);
 		u64 value = READ_ONCE(*entry);
 
@@ -531,6 +529,22 @@ void hvx_pt_free_unhooked(struct hvx_pt *pt, struct hvx_pt_unhooked *unhooked)
 	}
 }
 
+/* All tables of @level, whatever they hold */
+static void unhook_level(struct hvx_pt *pt, int level, struct hvx_pt_unhooked *unhooked)
+{
+	u64 end = hvx_pt_limit(pt);
+	struct pt_iter it;
+	bool more;
+
+	for (more = iter_first(&it, pt, 0, end, level + 1); more; more = iter_next(&it, pt)) {
+		u64 *entry = iter_entry(&it);
+
+		if (it.level == level + 1 && is_table(pt, READ_ONCE(*entry), it.level))
+			unhook(pt, entry, unhooked);
+		cond_resched();
+	}
+}
+
 /**
  * hvx_pt_fini() - give everything back
  * @pt: the table; one that hvx_pt_init() failed for or that is gone already is fine
@@ -540,20 +554,12 @@ void hvx_pt_free_unhooked(struct hvx_pt *pt, struct hvx_pt_unhooked *unhooked)
 void hvx_pt_fini(struct hvx_pt *pt)
 {
 	struct hvx_pt_unhooked unhooked = {};
-	struct pt_iter it;
 	int level;
 
 	if (!pt->root)
 		return;
-	for (level = 1; level < pt->levels; level++) {
-		for_each_entry_above(&it, pt, 0, hvx_pt_limit(pt), level + 1) {
-			u64 *entry = iter_entry(&it);
-
-			if (it.level == level + 1 && is_table(pt, READ_ONCE(*entry), it.level))
-				unhook(pt, entry, &unhooked);
-			cond_resched();
-		}
-	}
+	for (level = 1; level < pt->levels; level++)
+		unhook_level(pt, level, &unhooked);
 	hvx_pt_free_unhooked(pt, &unhooked);
 	free_table(pt->root);
 	pt->root = NULL;

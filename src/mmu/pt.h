@@ -13,7 +13,7 @@
 
 #define HVX_PT_LEVELS		4	/* of both formats; the root is at this level */
 #define HVX_PT_SHIFT		9	/* address bits that one level resolves */
-#define HVX_PT_ENTRIES		(1 << HVX_PT_SHIFT)
+#define HVX_PT_ENTRIES		BIT(HVX_PT_SHIFT)
 
 /* Levels that can hold leaves */
 #define HVX_PT_4K		1

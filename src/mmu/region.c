@@ -139,6 +139,7 @@ static void publish(struct hvx_vm *vm, struct hvx_slots *slots)
 
 	write_lock(&mmu->lock);
 	rcu_assign_pointer(mmu->slots, slots);
+	/* Pairs with find_region(): who sees the new value sees the new array */
 	smp_store_release(&mmu->invalidate_seq, mmu->invalidate_seq + 1);
 	write_unlock(&mmu->lock);
 }

@@ -10,7 +10,7 @@
 struct hvx_vcpu;
 
 /* With HVX_READ, HVX_WRITE, HVX_EXEC and HVX_USER in the access of a walk */
-#define HVX_IMPLICIT	BIT(4)	/* of a descriptor table or TSS: supervisor, SMAP whatever AC says */
+#define HVX_IMPLICIT	BIT(4)	/* to a descriptor table or TSS: supervisor, and AC lifts no SMAP */
 #define HVX_MARK	BIT(5)	/* set accessed and dirty flags, as the access itself would */
 
 /* Result of a walk of the guest's page tables */
@@ -24,7 +24,7 @@ struct hvx_walk {
 /* The registers of the guest that say how */
 struct hvx_paging {
 	u64 cr0, cr3, cr4, efer;
-	const u64 *pdpte;	/* PAE paging: the PDPTE registers; NULL: they are read from memory */
+	const u64 *pdpte;	/* PAE paging: the PDPTE registers; NULL: read them from memory */
 	unsigned int phys_bits;	/* address bits above are reserved in table entries */
 	bool gbpages;		/* 1 GiB pages are supported */
 	bool ac;		/* RFLAGS.AC; matters with CR4.SMAP alone */
