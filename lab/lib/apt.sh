@@ -5,6 +5,7 @@
 
 # The mirror that this system's apt uses, for a label (Debian, Debian-Security).
 mirror() {
+	# shellcheck disable=SC2016
 	apt-get indextargets --format '$(LABEL)|$(COMPONENT)|$(SITE)' |
 		awk -F'|' -v l="$1" '$1 == l && $2 == "main" { print $3; exit }'
 }

@@ -29,6 +29,11 @@ CMDLINE = ("console=ttyS0,115200 loglevel=5 panic=-1 mitigations=off tsc=reliabl
 BOCHS_CMDLINE = f"{CMDLINE} tsc_early_khz={IPS // 1000}"
 
 
+def kernel_cmdline(opts, base):
+    """The debug kernel is to report every fault, not only the first."""
+    return base + (" kasan_multi_shot" if opts.kernel == "debug" else "")
+
+
 def qemu_argv(opts, work, image):
     """One QEMU: console on the first serial line, the command on the second."""
     con = os.path.join(work, "console")
@@ -51,7 +56,7 @@ def qemu_argv(opts, work, image):
     for dev in opts.device:
         argv += ["-device", dev]
     argv += opts.qemu
-    cmdline = CMDLINE + (" intel_iommu=on" if opts.iommu == "intel" else "")
+    cmdline = kernel_cmdline(opts, CMDLINE) + (" intel_iommu=on" if opts.iommu == "intel" else "")
     return argv + ["-kernel", os.path.join(opts.kernel_dir, "vmlinuz"), "-initrd", image,
                    "-append", f"{cmdline} {opts.append}".strip()]
 
@@ -89,7 +94,7 @@ def make_iso(opts, work, image):
         subprocess.run(["cp", "-L", src, dest], check=True)
     with open(f"{boot}/isolinux.cfg", "w", encoding="ascii") as f:
         f.write("default l\nprompt 0\ntimeout 1\nlabel l\n kernel /vmlinuz\n"
-                f" append initrd=/initrd {BOCHS_CMDLINE} {opts.append}\n")
+                f" append initrd=/initrd {kernel_cmdline(opts, BOCHS_CMDLINE)} {opts.append}\n")
     subprocess.run(["xorriso", "-as", "mkisofs", "-quiet", "-o", f"{work}/boot.iso",
                     "-b", "isolinux/isolinux.bin", "-c", "isolinux/boot.cat", "-no-emul-boot",
                     "-boot-load-size", "4", "-boot-info-table", root],
