@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * entry: states that no guest can be entered with. Each must be refused by name: the check, the
- * offset of the field in struct hvx_run, its value and a sentence that names it; the next good state
- * must run as if nothing had been.
+ * offset of the field in struct hvx_run, its value and a sentence that names it; the next good
+ * state must run as if nothing had been.
  *
  *   TEST(control) ..	rows of states; each row says which vendor refuses it. What one vendor does
  *			not define is entered there, and the guest does what it does.
@@ -21,6 +21,7 @@
 #include "vm.h"
 
 #define CODE		0x8000		/* guest-physical: HLT */
+#define OFF(member)	offsetof(struct hvx_run, member)
 #define PRECHECK	"/sys/module/hvx/parameters/entry_precheck"
 #define NONCANONICAL	0x4000000000000000ULL
 #define EFER_SVME	(1ULL << 12)
@@ -40,7 +41,6 @@ struct row {
 	uint32_t check;
 	const char *name;	/* in the sentence */
 	uint32_t field;
-	uint16_t width;		/* of the field */
 	const char *what;
 	void (*change)(struct hvx_run *r);
 };
@@ -103,11 +103,28 @@ static void expect_good(struct vcpu *v, const struct row *row)
 		vcpu_describe(v, reason);
 }
 
+static size_t width_of(uint32_t field)
+{
+	if (field >= OFF(event))
+		return field == OFF(event.error_code) ? 4 : 1;
+	if (field < OFF(seg.seg) || field >= OFF(seg.gdt))
+		return 8;
+	switch ((field - OFF(seg.seg)) % sizeof(struct hvx_seg)) {
+	case offsetof(struct hvx_seg, base):
+		return 8;
+	case offsetof(struct hvx_seg, limit):
+		return 4;
+	default:
+		return 2;
+	}
+}
+
 static uint64_t field_value(const struct hvx_run *r, const struct row *row)
 {
 	uint64_t value = 0;
 
-	memcpy(&value, (const char *)r + row->field, row->width);
+	if (row->field)
+		memcpy(&value, (const char *)r + row->field, width_of(row->field));
 	return value;
 }
 
@@ -124,7 +141,7 @@ static void expect_refused(struct vcpu *v, const struct row *row, int reason, ui
 	       row->check, e->text);
 	EXPECT(e->stage == HVX_ENTRY_GUEST, "%s: stage %u", row->what, e->stage);
 	EXPECT(e->field == row->field, "%s: field %#x, not %#x", row->what, e->field, row->field);
-	if (row->width)
+	if (row->field)
 		EXPECT(e->value == value, "%s: value %#llx, not %#lx", row->what, e->value, value);
 	EXPECT(memchr(e->text, 0, sizeof(e->text)), "%s: the sentence has no end", row->what);
 	EXPECT(strstr(e->text, row->name), "%s: '%s' does not name %s", row->what, e->text,
@@ -153,7 +170,8 @@ static void limit_run(bool on)
 		made = true;
 	}
 	if (on)
-		t.it_value.tv_nsec = t.it_interval.tv_nsec = 200 * 1000 * 1000;
+		t.it_value.tv_nsec = 200 * 1000 * 1000;
+	t.it_interval = t.it_value;
 	timer_settime(timer, 0, &t, NULL);
 }
 
@@ -181,17 +199,13 @@ static void try_row(struct vcpu *v, const struct row *row)
 	expect_good(v, row);
 }
 
-#define OFF(member)	offsetof(struct hvx_run, member), sizeof(((struct hvx_run *)0)->member)
-#define NO_FIELD	0, 0
-#define OFF(member)	offsetof(struct hvx_run, member), sizeof(((struct hvx_run *)0)->member)
-#define NO_FIELD	0, 0
 #define CHANGE(...) ({							\
 	void change_(struct hvx_run *r) { (void)r; __VA_ARGS__; }	\
 	change_;							\
 })
 #define ROW(mode, vendors, check, name, field, ...)			\
-	{ mode, vendors, HVX_CHECK_##check, name, field, #__VA_ARGS__, CHANGE(__VA_ARGS__) },
-#define PASS(mode, ...)	ROW(mode, NONE, NONE, "", NO_FIELD, __VA_ARGS__)
+	{ mode, vendors, HVX_CHECK_##check, name, field, #__VA_ARGS__, CHANGE(__VA_ARGS__) }
+#define PASS(mode, ...)	ROW(mode, NONE, NONE, "", 0, __VA_ARGS__)
 
 #define S(i)		(r->seg.seg[HVX_##i])
 #define ATTR(i)		OFF(seg.seg[HVX_##i].attr)
@@ -211,41 +225,41 @@ static void use_rows(struct vcpu *v, use_fn use, const struct row *rows, size_t 
 static void control_rows(struct vcpu *v, use_fn use)
 {
 	const struct row rows[] = {
-		ROW(REAL, BOTH, CR0_RESERVED, "CR0", OFF(ctrl.cr0), r->ctrl.cr0 |= 1ULL << 32)
-		ROW(LONG, BOTH, CR0_RESERVED, "CR0", OFF(ctrl.cr0), r->ctrl.cr0 |= 1ULL << 63)
-		ROW(PROT, BOTH, CR0_NW, "CR0", OFF(ctrl.cr0), r->ctrl.cr0 |= CR0_NW)
-		ROW(REAL, BOTH, CR0_PG, "CR0", OFF(ctrl.cr0), r->ctrl.cr0 |= CR0_PG)
-		ROW(LONG, BOTH, CR0_PG, "CR0", OFF(ctrl.cr0), r->ctrl.cr0 &= ~CR0_PE)
-		ROW(LONG, BOTH, CR3_WIDTH, "CR3", OFF(ctrl.cr3), r->ctrl.cr3 |= 1ULL << 52)
-		ROW(LONG, BOTH, CR3_WIDTH, "CR3", OFF(ctrl.cr3), r->ctrl.cr3 |= 1ULL << 63)
-		ROW(LONG, BOTH, CR4_RESERVED, "CR4", OFF(ctrl.cr4), r->ctrl.cr4 |= CR4_VMXE)
-		ROW(LONG, BOTH, CR4_RESERVED, "CR4", OFF(ctrl.cr4), r->ctrl.cr4 |= 1ULL << 63)
-		ROW(REAL, BOTH, CR4_RESERVED, "CR4", OFF(ctrl.cr4), r->ctrl.cr4 |= 1ULL << 15)
-		ROW(LONG, BOTH, CR4_PAE, "CR4", OFF(ctrl.cr4), r->ctrl.cr4 &= ~CR4_PAE)
-		ROW(LONG, BOTH, EFER_RESERVED, "EFER", OFF(ctrl.efer), r->ctrl.efer |= 1ULL << 1)
-		ROW(LONG, BOTH, EFER_RESERVED, "EFER", OFF(ctrl.efer), r->ctrl.efer |= EFER_SVME)
-		ROW(LONG, BOTH, EFER_RESERVED, "EFER", OFF(ctrl.efer), r->ctrl.efer |= 1ULL << 32)
-		ROW(LONG, BOTH, EFER_LMA, "EFER", OFF(ctrl.efer), r->ctrl.efer &= ~EFER_LMA)
-		ROW(LONG, BOTH, EFER_LMA, "EFER", OFF(ctrl.efer), r->ctrl.efer &= ~EFER_LME)
-		ROW(PROT, BOTH, EFER_LMA, "EFER", OFF(ctrl.efer), r->ctrl.efer |= EFER_LMA)
-		PASS(PROT, r->ctrl.efer |= EFER_LME)
-		PASS(REAL, r->ctrl.cr0 |= CR0_CD | CR0_NW)
+		ROW(REAL, BOTH, CR0_RESERVED, "CR0", OFF(ctrl.cr0), r->ctrl.cr0 |= 1ULL << 32),
+		ROW(LONG, BOTH, CR0_RESERVED, "CR0", OFF(ctrl.cr0), r->ctrl.cr0 |= 1ULL << 63),
+		ROW(PROT, BOTH, CR0_NW, "CR0", OFF(ctrl.cr0), r->ctrl.cr0 |= CR0_NW),
+		ROW(REAL, BOTH, CR0_PG, "CR0", OFF(ctrl.cr0), r->ctrl.cr0 |= CR0_PG),
+		ROW(LONG, BOTH, CR0_PG, "CR0", OFF(ctrl.cr0), r->ctrl.cr0 &= ~CR0_PE),
+		ROW(LONG, BOTH, CR3_WIDTH, "CR3", OFF(ctrl.cr3), r->ctrl.cr3 |= 1ULL << 52),
+		ROW(LONG, BOTH, CR3_WIDTH, "CR3", OFF(ctrl.cr3), r->ctrl.cr3 |= 1ULL << 63),
+		ROW(LONG, BOTH, CR4_RESERVED, "CR4", OFF(ctrl.cr4), r->ctrl.cr4 |= CR4_VMXE),
+		ROW(LONG, BOTH, CR4_RESERVED, "CR4", OFF(ctrl.cr4), r->ctrl.cr4 |= 1ULL << 63),
+		ROW(REAL, BOTH, CR4_RESERVED, "CR4", OFF(ctrl.cr4), r->ctrl.cr4 |= 1ULL << 15),
+		ROW(LONG, BOTH, CR4_PAE, "CR4", OFF(ctrl.cr4), r->ctrl.cr4 &= ~CR4_PAE),
+		ROW(LONG, BOTH, EFER_RESERVED, "EFER", OFF(ctrl.efer), r->ctrl.efer |= 1ULL << 1),
+		ROW(LONG, BOTH, EFER_RESERVED, "EFER", OFF(ctrl.efer), r->ctrl.efer |= EFER_SVME),
+		ROW(LONG, BOTH, EFER_RESERVED, "EFER", OFF(ctrl.efer), r->ctrl.efer |= 1ULL << 32),
+		ROW(LONG, BOTH, EFER_LMA, "EFER", OFF(ctrl.efer), r->ctrl.efer &= ~EFER_LMA),
+		ROW(LONG, BOTH, EFER_LMA, "EFER", OFF(ctrl.efer), r->ctrl.efer &= ~EFER_LME),
+		ROW(PROT, BOTH, EFER_LMA, "EFER", OFF(ctrl.efer), r->ctrl.efer |= EFER_LMA),
+		PASS(PROT, r->ctrl.efer |= EFER_LME),
+		PASS(REAL, r->ctrl.cr0 |= CR0_CD | CR0_NW),
 		ROW(LONG, BOTH, APIC_BASE, "APIC_BASE", OFF(ctrl.apic_base),
-		    r->ctrl.apic_base |= 1)
-		ROW(LONG, BOTH, RFLAGS_RESERVED, "RFLAGS", OFF(regs.rflags), r->regs.rflags = 0)
+		    r->ctrl.apic_base |= 1),
+		ROW(LONG, BOTH, RFLAGS_RESERVED, "RFLAGS", OFF(regs.rflags), r->regs.rflags = 0),
 		ROW(LONG, BOTH, RFLAGS_RESERVED, "RFLAGS", OFF(regs.rflags),
-		    r->regs.rflags |= 1ULL << 15)
+		    r->regs.rflags |= 1ULL << 15),
 		ROW(REAL, BOTH, RFLAGS_RESERVED, "RFLAGS", OFF(regs.rflags),
-		    r->regs.rflags |= 1ULL << 63)
-		ROW(LONG, BOTH, RFLAGS_VM, "RFLAGS", OFF(regs.rflags), r->regs.rflags |= FL_VM)
-		ROW(REAL, BOTH, RFLAGS_VM, "RFLAGS", OFF(regs.rflags), r->regs.rflags |= FL_VM)
-		ROW(PROT, BOTH, RIP_HIGH, "RIP", OFF(regs.rip), r->regs.rip |= 1ULL << 32)
-		ROW(LONG, BOTH, RIP_CANONICAL, "RIP", OFF(regs.rip), r->regs.rip = NONCANONICAL)
+		    r->regs.rflags |= 1ULL << 63),
+		ROW(LONG, BOTH, RFLAGS_VM, "RFLAGS", OFF(regs.rflags), r->regs.rflags |= FL_VM),
+		ROW(REAL, BOTH, RFLAGS_VM, "RFLAGS", OFF(regs.rflags), r->regs.rflags |= FL_VM),
+		ROW(PROT, BOTH, RIP_HIGH, "RIP", OFF(regs.rip), r->regs.rip |= 1ULL << 32),
+		ROW(LONG, BOTH, RIP_CANONICAL, "RIP", OFF(regs.rip), r->regs.rip = NONCANONICAL),
 		ROW(LONG, BOTH, TABLE_BASE, "GDTR", OFF(seg.gdt.base),
-		    r->seg.gdt.base = NONCANONICAL)
+		    r->seg.gdt.base = NONCANONICAL),
 		ROW(LONG, BOTH, TABLE_BASE, "IDTR", OFF(seg.idt.base),
-		    r->seg.idt.base = NONCANONICAL)
-		PASS(PROT, r->regs.rflags |= FL_ID | FL_AC | FL_IOPL | FL_NT)
+		    r->seg.idt.base = NONCANONICAL),
+		PASS(PROT, r->regs.rflags |= FL_ID | FL_AC | FL_IOPL | FL_NT),
 	};
 
 	use_rows(v, use, rows, sizeof(rows) / sizeof(*rows));
@@ -254,48 +268,48 @@ static void control_rows(struct vcpu *v, use_fn use)
 static void segment_rows(struct vcpu *v, use_fn use)
 {
 	const struct row rows[] = {
-		ROW(PROT, BOTH, SEG_USABLE, "CS.attr", ATTR(CS), S(CS).attr |= HVX_SEG_UNUSABLE)
-		ROW(PROT, BOTH, SEG_USABLE, "TR.attr", ATTR(TR), S(TR).attr |= HVX_SEG_UNUSABLE)
-		ROW(PROT, BOTH, SEG_PRESENT, "CS.attr", ATTR(CS), S(CS).attr &= ~HVX_SEG_P)
-		ROW(LONG, BOTH, SEG_PRESENT, "SS.attr", ATTR(SS), S(SS).attr &= ~HVX_SEG_P)
-		ROW(LONG, BOTH, SEG_PRESENT, "TR.attr", ATTR(TR), S(TR).attr &= ~HVX_SEG_P)
-		ROW(PROT, BOTH, SEG_SYSTEM, "DS.attr", ATTR(DS), S(DS).attr &= ~HVX_SEG_S)
-		ROW(REAL, BOTH, SEG_SYSTEM, "CS.attr", ATTR(CS), S(CS).attr &= ~HVX_SEG_S)
-		ROW(PROT, BOTH, SEG_SYSTEM, "TR.attr", ATTR(TR), S(TR).attr |= HVX_SEG_S)
-		ROW(LONG, BOTH, SEG_TYPE, "TR.attr", ATTR(TR), S(TR).attr ^= 4)
-		ROW(LONG, BOTH, SEG_TYPE, "LDTR.attr", ATTR(LDTR), S(LDTR).attr = HVX_SEG_P | 0xb)
-		PASS(LONG, S(LDTR).attr = HVX_SEG_P | 2)
-		ROW(LONG, VMX, SEG_TYPE, "TR.attr", ATTR(TR), S(TR).attr &= ~2)
-		ROW(PROT, VMX, SEG_TYPE, "CS.attr", ATTR(CS), S(CS).attr &= ~1)
-		ROW(PROT, VMX, SEG_TYPE, "SS.attr", ATTR(SS), S(SS).attr &= ~2)
-		ROW(PROT, VMX, SEG_TYPE, "DS.attr", ATTR(DS), S(DS).attr &= ~1)
-		ROW(PROT, VMX, SEG_TYPE, "GS.attr", ATTR(GS), S(GS).attr ^= 0xa)
-		PASS(PROT, S(ES).attr ^= 2)
-		ROW(PROT, VMX, SEG_DPL, "CS.attr", ATTR(CS), S(CS).attr |= DPL3)
-		ROW(REAL, BOTH, SEG_DPL, "SS.attr", ATTR(SS), S(SS).attr |= DPL3)
-		ROW(PROT, BOTH, SEG_TI, "TR.selector", SEL(TR), S(TR).selector |= 4)
+		ROW(PROT, BOTH, SEG_USABLE, "CS.attr", ATTR(CS), S(CS).attr |= HVX_SEG_UNUSABLE),
+		ROW(PROT, BOTH, SEG_USABLE, "TR.attr", ATTR(TR), S(TR).attr |= HVX_SEG_UNUSABLE),
+		ROW(PROT, BOTH, SEG_PRESENT, "CS.attr", ATTR(CS), S(CS).attr &= ~HVX_SEG_P),
+		ROW(LONG, BOTH, SEG_PRESENT, "SS.attr", ATTR(SS), S(SS).attr &= ~HVX_SEG_P),
+		ROW(LONG, BOTH, SEG_PRESENT, "TR.attr", ATTR(TR), S(TR).attr &= ~HVX_SEG_P),
+		ROW(PROT, BOTH, SEG_SYSTEM, "DS.attr", ATTR(DS), S(DS).attr &= ~HVX_SEG_S),
+		ROW(REAL, BOTH, SEG_SYSTEM, "CS.attr", ATTR(CS), S(CS).attr &= ~HVX_SEG_S),
+		ROW(PROT, BOTH, SEG_SYSTEM, "TR.attr", ATTR(TR), S(TR).attr |= HVX_SEG_S),
+		ROW(LONG, BOTH, SEG_TYPE, "TR.attr", ATTR(TR), S(TR).attr ^= 4),
+		ROW(LONG, BOTH, SEG_TYPE, "LDTR.attr", ATTR(LDTR), S(LDTR).attr = HVX_SEG_P | 0xb),
+		PASS(LONG, S(LDTR).attr = HVX_SEG_P | 2),
+		ROW(LONG, VMX, SEG_TYPE, "TR.attr", ATTR(TR), S(TR).attr &= ~2),
+		ROW(PROT, VMX, SEG_TYPE, "CS.attr", ATTR(CS), S(CS).attr &= ~1),
+		ROW(PROT, VMX, SEG_TYPE, "SS.attr", ATTR(SS), S(SS).attr &= ~2),
+		ROW(PROT, VMX, SEG_TYPE, "DS.attr", ATTR(DS), S(DS).attr &= ~1),
+		ROW(PROT, VMX, SEG_TYPE, "GS.attr", ATTR(GS), S(GS).attr ^= 0xa),
+		PASS(PROT, S(ES).attr ^= 2),
+		ROW(PROT, VMX, SEG_DPL, "CS.attr", ATTR(CS), S(CS).attr |= DPL3),
+		ROW(REAL, BOTH, SEG_DPL, "SS.attr", ATTR(SS), S(SS).attr |= DPL3),
+		ROW(PROT, BOTH, SEG_TI, "TR.selector", SEL(TR), S(TR).selector |= 4),
 		ROW(LONG, BOTH, SEG_TI, "LDTR.selector", SEL(LDTR),
-		    S(LDTR).attr = HVX_SEG_P | 2; S(LDTR).selector = 4)
-		ROW(LONG, BOTH, SEG_BASE, "CS.base", BASE(CS), S(CS).base = 1ULL << 32)
-		ROW(PROT, BOTH, SEG_BASE, "DS.base", BASE(DS), S(DS).base = 1ULL << 32)
-		ROW(LONG, BOTH, SEG_BASE, "FS.base", BASE(FS), S(FS).base = NONCANONICAL)
+		    S(LDTR).attr = HVX_SEG_P | 2; S(LDTR).selector = 4),
+		ROW(LONG, BOTH, SEG_BASE, "CS.base", BASE(CS), S(CS).base = 1ULL << 32),
+		ROW(PROT, BOTH, SEG_BASE, "DS.base", BASE(DS), S(DS).base = 1ULL << 32),
+		ROW(LONG, BOTH, SEG_BASE, "FS.base", BASE(FS), S(FS).base = NONCANONICAL),
 		ROW(LONG, BOTH, SEG_BASE, "GS.base", BASE(GS),
-		    S(GS).attr = HVX_SEG_UNUSABLE; S(GS).base = NONCANONICAL)
-		ROW(LONG, BOTH, SEG_BASE, "TR.base", BASE(TR), S(TR).base = NONCANONICAL)
+		    S(GS).attr = HVX_SEG_UNUSABLE; S(GS).base = NONCANONICAL),
+		ROW(LONG, BOTH, SEG_BASE, "TR.base", BASE(TR), S(TR).base = NONCANONICAL),
 		ROW(LONG, BOTH, SEG_BASE, "LDTR.base", BASE(LDTR),
-		    S(LDTR).attr = HVX_SEG_P | 2; S(LDTR).base = NONCANONICAL)
-		ROW(PROT, VMX, SEG_LIMIT, "DS.limit", LIMIT(DS), S(DS).limit = 0xfffffffe)
-		ROW(PROT, VMX, SEG_LIMIT, "ES.limit", LIMIT(ES), S(ES).attr &= ~HVX_SEG_G)
-		ROW(LONG, BOTH, CS_L_DB, "CS.attr", ATTR(CS), S(CS).attr |= HVX_SEG_DB)
-		PASS(PAE, S(CS).attr |= HVX_SEG_L)
-		PASS(LONG, S(ES).attr = S(DS).attr = HVX_SEG_UNUSABLE)
-		ROW(V86, BOTH, V86_BASE, "CS.base", BASE(CS), S(CS).base++)
-		ROW(V86, BOTH, V86_LIMIT, "DS.limit", LIMIT(DS), S(DS).limit = 0xfffff)
-		ROW(V86, BOTH, V86_ATTR, "SS.attr", ATTR(SS), S(SS).attr = ATTR_DATA)
-		ROW(V86, VMX, V86_ATTR, "FS.attr", ATTR(FS), S(FS).attr |= HVX_SEG_DB)
-		PASS(REAL, S(DS).limit = ~0u; S(DS).attr |= HVX_SEG_G | HVX_SEG_DB)
-		PASS(REAL, S(CS).attr = ATTR_DATA)
-		PASS(PROT, S(CS).attr = ATTR_DATA | HVX_SEG_DB | HVX_SEG_G)
+		    S(LDTR).attr = HVX_SEG_P | 2; S(LDTR).base = NONCANONICAL),
+		ROW(PROT, VMX, SEG_LIMIT, "DS.limit", LIMIT(DS), S(DS).limit = 0xfffffffe),
+		ROW(PROT, VMX, SEG_LIMIT, "ES.limit", LIMIT(ES), S(ES).attr &= ~HVX_SEG_G),
+		ROW(LONG, BOTH, CS_L_DB, "CS.attr", ATTR(CS), S(CS).attr |= HVX_SEG_DB),
+		PASS(PAE, S(CS).attr |= HVX_SEG_L),
+		PASS(LONG, S(ES).attr = HVX_SEG_UNUSABLE; S(DS).attr = HVX_SEG_UNUSABLE),
+		ROW(V86, BOTH, V86_BASE, "CS.base", BASE(CS), S(CS).base++),
+		ROW(V86, BOTH, V86_LIMIT, "DS.limit", LIMIT(DS), S(DS).limit = 0xfffff),
+		ROW(V86, BOTH, V86_ATTR, "SS.attr", ATTR(SS), S(SS).attr = ATTR_DATA),
+		ROW(V86, VMX, V86_ATTR, "FS.attr", ATTR(FS), S(FS).attr |= HVX_SEG_DB),
+		PASS(REAL, S(DS).limit = ~0u; S(DS).attr |= HVX_SEG_G | HVX_SEG_DB),
+		PASS(REAL, S(CS).attr = ATTR_DATA),
+		PASS(PROT, S(CS).attr = ATTR_DATA | HVX_SEG_DB | HVX_SEG_G),
 	};
 
 	use_rows(v, use, rows, sizeof(rows) / sizeof(*rows));
@@ -305,33 +319,33 @@ static void event_rows(struct vcpu *v, use_fn use)
 {
 	const struct row rows[] = {
 		ROW(LONG, BOTH, EVENT_VECTOR, "event.vector", OFF(event.vector),
-		    E.type = HVX_EVENT_EXCEPTION; E.vector = 2)
+		    E.type = HVX_EVENT_EXCEPTION; E.vector = 2),
 		ROW(LONG, BOTH, EVENT_ERROR, "event.vector", OFF(event.vector),
-		    E.type = HVX_EVENT_EXCEPTION; E.vector = 13)
+		    E.type = HVX_EVENT_EXCEPTION; E.vector = 13),
 		ROW(PROT, BOTH, EVENT_ERROR, "event.vector", OFF(event.vector),
-		    E.type = HVX_EVENT_EXCEPTION; E.vector = 6; E.flags = HVX_EVENT_HAS_ERROR)
+		    E.type = HVX_EVENT_EXCEPTION; E.vector = 6; E.flags = HVX_EVENT_HAS_ERROR),
 		ROW(LONG, BOTH, EVENT_ERROR, "event.error_code", OFF(event.error_code),
 		    E.type = HVX_EVENT_EXCEPTION; E.vector = 13;
-		    E.flags = HVX_EVENT_HAS_ERROR; E.error_code = 0x10000)
+		    E.flags = HVX_EVENT_HAS_ERROR; E.error_code = 0x10000),
 		ROW(LONG, BOTH, RFLAGS_IF, "RFLAGS", OFF(regs.rflags),
-		    E.type = HVX_EVENT_INTERRUPT; E.vector = 32)
+		    E.type = HVX_EVENT_INTERRUPT; E.vector = 32),
 		ROW(LONG, VMX, SHADOW, "event.shadow", OFF(event.shadow),
-		    r->regs.rflags |= FL_IF; E.shadow = HVX_SHADOW_STI | HVX_SHADOW_MOV_SS)
+		    r->regs.rflags |= FL_IF; E.shadow = HVX_SHADOW_STI | HVX_SHADOW_MOV_SS),
 		ROW(LONG, VMX, SHADOW_IF, "event.shadow", OFF(event.shadow),
-		    E.shadow = HVX_SHADOW_STI)
+		    E.shadow = HVX_SHADOW_STI),
 		ROW(LONG, VMX, SHADOW_EVENT, "event.shadow", OFF(event.shadow),
 		    r->regs.rflags |= FL_IF; E.shadow = HVX_SHADOW_STI;
-		    E.type = HVX_EVENT_INTERRUPT; E.vector = 32)
+		    E.type = HVX_EVENT_INTERRUPT; E.vector = 32),
 		ROW(LONG, VMX, SHADOW_EVENT, "event.shadow", OFF(event.shadow),
-		    E.shadow = HVX_SHADOW_MOV_SS; E.type = HVX_EVENT_NMI; E.vector = 2)
-		PASS(LONG, E.shadow = HVX_SHADOW_MOV_SS)
-		PASS(LONG, r->regs.rflags |= FL_IF; E.shadow = HVX_SHADOW_STI)
-		PASS(LONG, r->regs.rflags |= FL_TF; E.shadow = HVX_SHADOW_MOV_SS)
-		PASS(LONG, E.nmi_masked = 1)
-		PASS(LONG, E.type = HVX_EVENT_NMI; E.vector = 2)
-		PASS(REAL, E.type = HVX_EVENT_EXCEPTION; E.vector = 13)
+		    E.shadow = HVX_SHADOW_MOV_SS; E.type = HVX_EVENT_NMI; E.vector = 2),
+		PASS(LONG, E.shadow = HVX_SHADOW_MOV_SS),
+		PASS(LONG, r->regs.rflags |= FL_IF; E.shadow = HVX_SHADOW_STI),
+		PASS(LONG, r->regs.rflags |= FL_TF; E.shadow = HVX_SHADOW_MOV_SS),
+		PASS(LONG, E.nmi_masked = 1),
+		PASS(LONG, E.type = HVX_EVENT_NMI; E.vector = 2),
+		PASS(REAL, E.type = HVX_EVENT_EXCEPTION; E.vector = 13),
 		PASS(REAL, E.type = HVX_EVENT_EXCEPTION; E.vector = 13;
-		     E.flags = HVX_EVENT_HAS_ERROR)
+		     E.flags = HVX_EVENT_HAS_ERROR),
 	};
 
 	use_rows(v, use, rows, sizeof(rows) / sizeof(*rows));
@@ -340,20 +354,20 @@ static void event_rows(struct vcpu *v, use_fn use)
 static void einval_rows(struct vcpu *v, use_fn use)
 {
 	const struct row rows[] = {
-		ROW(LONG, BOTH, NONE, "", NO_FIELD, r->ctrl.cr8 = 16)
-		ROW(LONG, BOTH, NONE, "", NO_FIELD, r->ctrl.xcr0 = 0)
-		ROW(LONG, BOTH, NONE, "", NO_FIELD, r->ctrl.xcr0 = 5)
-		ROW(LONG, BOTH, NONE, "", NO_FIELD, r->ctrl.xcr0 |= 1ULL << 63)
-		ROW(LONG, BOTH, NONE, "", NO_FIELD, r->debug.dr6 |= 1ULL << 32)
-		ROW(LONG, BOTH, NONE, "", NO_FIELD, r->debug.dr7 |= 1ULL << 32)
-		ROW(LONG, BOTH, NONE, "", NO_FIELD, S(ES).attr |= 1 << 13)
-		ROW(LONG, BOTH, NONE, "", NO_FIELD, r->seg.gdt.reserved[1] = 1)
-		ROW(LONG, BOTH, NONE, "", NO_FIELD, E.type = HVX_EVENT_SOFT_INT + 1)
-		ROW(LONG, BOTH, NONE, "", NO_FIELD, E.type = HVX_EVENT_EXCEPTION; E.vector = 32)
-		ROW(LONG, BOTH, NONE, "", NO_FIELD, E.type = HVX_EVENT_SOFT_INT; E.insn_len = 16)
-		ROW(LONG, BOTH, NONE, "", NO_FIELD, E.shadow = 4)
-		ROW(LONG, BOTH, NONE, "", NO_FIELD, E.nmi_masked = 2)
-		ROW(LONG, BOTH, NONE, "", NO_FIELD, r->regs_dirty = 1ULL << 5)
+		ROW(LONG, BOTH, NONE, "", 0, r->ctrl.cr8 = 16),
+		ROW(LONG, BOTH, NONE, "", 0, r->ctrl.xcr0 = 0),
+		ROW(LONG, BOTH, NONE, "", 0, r->ctrl.xcr0 = 5),
+		ROW(LONG, BOTH, NONE, "", 0, r->ctrl.xcr0 |= 1ULL << 63),
+		ROW(LONG, BOTH, NONE, "", 0, r->debug.dr6 |= 1ULL << 32),
+		ROW(LONG, BOTH, NONE, "", 0, r->debug.dr7 |= 1ULL << 32),
+		ROW(LONG, BOTH, NONE, "", 0, S(ES).attr |= 1 << 13),
+		ROW(LONG, BOTH, NONE, "", 0, r->seg.gdt.reserved[1] = 1),
+		ROW(LONG, BOTH, NONE, "", 0, E.type = HVX_EVENT_SOFT_INT + 1),
+		ROW(LONG, BOTH, NONE, "", 0, E.type = HVX_EVENT_EXCEPTION; E.vector = 32),
+		ROW(LONG, BOTH, NONE, "", 0, E.type = HVX_EVENT_SOFT_INT; E.insn_len = 16),
+		ROW(LONG, BOTH, NONE, "", 0, E.shadow = 4),
+		ROW(LONG, BOTH, NONE, "", 0, E.nmi_masked = 2),
+		ROW(LONG, BOTH, NONE, "", 0, r->regs_dirty = 1ULL << 5),
 	};
 
 	use_rows(v, use, rows, sizeof(rows) / sizeof(*rows));
@@ -431,9 +445,9 @@ TEST(injected)
 		uint32_t flags, error;
 		uint32_t field;
 	} event[] = {
-		{ 13, 0, 0, offsetof(struct hvx_run, event.vector) },
-		{ 6, HVX_EVENT_HAS_ERROR, 0, offsetof(struct hvx_run, event.vector) },
-		{ 14, HVX_EVENT_HAS_ERROR, 0x10000, offsetof(struct hvx_run, event.error_code) },
+		{ 13, 0, 0, OFF(event.vector) },
+		{ 6, HVX_EVENT_HAS_ERROR, 0, OFF(event.vector) },
+		{ 14, HVX_EVENT_HAS_ERROR, 0x10000, OFF(event.error_code) },
 	};
 	struct vcpu *v = vcpu_create(vm_create(0), 0);
 	struct hvx_exit_entry *e = &v->run->entry;

@@ -5,15 +5,15 @@
  * They run before an entry whenever the VMM has set registers (HVX_REQ_CHECK_ENTRY), because some
  * machines check less than their manual says, and after a refusal to say what it was about.
  *
- *   entry_rules.c	rules that hold on any x86 processor; the sentence
+ *   entry_rules.[ch]	rules that hold on any x86 processor; the sentence
  *   vmx_rules.c	what VT-x checks besides
  *   svm_rules.c	what AMD-V checks besides
  *   vmx_check.c, svm_check.c	fill in struct hvx_entry_state from a vCPU
  *   entry_check.c	struct hvx_exit_entry, the module parameter
  *
- * The rules are pure functions over struct hvx_entry_state and build in user space. A rule is shared
- * when no guest can bring any processor into a state that breaks it. What only VT-x refuses stays
- * with VT-x: AMD-V keeps less of a segment register than VT-x wants to see, and a guest there
+ * The rules are pure functions over struct hvx_entry_state and build in user space. A rule is
+ * shared when no guest can bring any processor into a state that breaks it. What only VT-x refuses
+ * stays with VT-x: AMD-V keeps less of a segment register than VT-x wants to see, and a guest there
  * legitimately reaches states that VT-x would refuse.
  */
 #ifndef HVX_ENTRY_CHECK_H
@@ -31,7 +31,7 @@ struct hvx_entry_failure {
 	u32 field;		/* offset in struct hvx_run, 0: none */
 	u64 value;
 	const char *name;	/* of the field: "CS.attr" */
-	const char *rule;	/* what it breaks, to follow "but": "L and D/B must not both be 1" */
+	const char *rule;	/* what it breaks, as it follows "but": "PE must be 1" */
 };
 
 /* One control word and what its capability MSR says of it */
@@ -68,7 +68,7 @@ struct hvx_vmx_host {
 
 struct hvx_vmx_entry {
 	struct hvx_vmx_control control[NR_VMX_CONTROLS];
-	u64 cr0_fixed0, cr0_fixed1;	/* IA32_VMX_CR0_FIXED0, 1: bits that must, bits that may be 1 */
+	u64 cr0_fixed0, cr0_fixed1;	/* IA32_VMX_CR0_FIXED0, _FIXED1: must be 1, may be 1 */
 	u64 cr4_fixed0, cr4_fixed1;
 	u64 io_bitmap[2];
 	u64 msr_bitmap;
@@ -135,8 +135,8 @@ extern bool hvx_entry_precheck;
 void hvx_entry_gather(struct hvx_vcpu *vcpu, struct hvx_entry_state *s);
 
 /*
- * Fill in run->entry and run->exit_reason. @hw_reason, @hw_detail: as in struct hvx_exit_entry, 0 when
- * the processor was not asked. Context: vcpu->lock, any.
+ * Fill in run->entry and run->exit_reason. @hw_reason, @hw_detail: as in struct hvx_exit_entry, 0
+ * when the processor was not asked. Context: vcpu->lock, any.
  */
 void hvx_entry_explain(struct hvx_vcpu *vcpu, const struct hvx_entry_failure *f, u64 hw_reason,
 		       u64 hw_detail);

@@ -6,11 +6,12 @@
  *   hvx_event_rules()	the event under delivery
  *   hvx_entry_sentence()	struct hvx_entry_failure in words
  *
- * No guest can bring a processor into a state that breaks one of these rules, whatever mode switch it
- * is in the middle of: each is enforced by the instruction that would cause it (Intel SDM vol. 2, AMD
- * APM vol. 3), and most are checked again at VM entry (Intel SDM vol. 3C, "Checks on the Guest State
- * Area"; AMD APM vol. 2, "Canonicalization and Consistency Checks"). Segments in real mode keep what
- * protected mode left in them, so nothing is said here of limits and types of code and data.
+ * No guest can bring a processor into a state that breaks one of these rules, whatever mode switch
+ * it is in the middle of: each is enforced by the instruction that would cause it (Intel SDM
+ * vol. 2, AMD APM vol. 3), and most are checked again at VM entry (Intel SDM vol. 3C, "Checks on
+ * the Guest State Area"; AMD APM vol. 2, "Canonicalization and Consistency Checks"). Segments in
+ * real mode keep what protected mode left in them, so nothing is said here of limits and types of
+ * code and data.
  *
  * Pure functions; also built in user space.
  */
@@ -39,10 +40,14 @@
 static const struct {
 	const char *selector, *attr, *limit, *base;
 } seg_name[NR_SEGS] = {
-#define NAMES(s)	{ s ".selector", s ".attr", s ".limit", s ".base" }
-	NAMES("ES"), NAMES("CS"), NAMES("SS"), NAMES("DS"), NAMES("FS"), NAMES("GS"),
-	NAMES("TR"), NAMES("LDTR"),
-#undef NAMES
+	{ "ES.selector", "ES.attr", "ES.limit", "ES.base" },
+	{ "CS.selector", "CS.attr", "CS.limit", "CS.base" },
+	{ "SS.selector", "SS.attr", "SS.limit", "SS.base" },
+	{ "DS.selector", "DS.attr", "DS.limit", "DS.base" },
+	{ "FS.selector", "FS.attr", "FS.limit", "FS.base" },
+	{ "GS.selector", "GS.attr", "GS.limit", "GS.base" },
+	{ "TR.selector", "TR.attr", "TR.limit", "TR.base" },
+	{ "LDTR.selector", "LDTR.attr", "LDTR.limit", "LDTR.base" },
 };
 
 static_assert((int)SEG_LDTR == (int)HVX_LDTR);
@@ -376,11 +381,12 @@ static bool exception_rules(const struct hvx_entry_state *s, struct hvx_entry_fa
 
 	if (e->vector > 31 || e->vector == 2)
 		return hvx_refuse(f, HVX_CHECK_EVENT_VECTOR, FIELD(event.vector), e->vector,
-				  "event.vector", "an exception has a vector up to 31 that is not 2");
+				  "event.vector", "that of an exception is 0 to 31 and not 2");
 	/* In real mode a CPU may or may not have put one in: nothing is pushed */
 	if ((s->regs->cr0 & CR0_PE) && e->has_error != pushes_error(e->vector))
 		return hvx_refuse(f, HVX_CHECK_EVENT_ERROR, FIELD(event.vector), e->vector,
-				  "event.vector", e->has_error ? "this exception has no error code" :
+				  "event.vector", e->has_error ?
+				  "this exception has no error code" :
 				  "this exception has an error code");
 	if (e->has_error && (e->error & GENMASK(31, 16)))
 		return hvx_refuse(f, HVX_CHECK_EVENT_ERROR, FIELD(event.error_code), e->error,
@@ -425,6 +431,5 @@ void hvx_entry_sentence(char *text, size_t len, const struct hvx_entry_failure *
 		scnprintf(text, len, "%s: %s is %#llx, but %s", who, f->name,
 			  (unsigned long long)f->value, f->rule);
 	else
-		scnprintf(text, len, "%s (reason %#llx, detail %#llx), and no rule that hvx knows is broken",
-			  who, (unsigned long long)hw_reason, (unsigned long long)hw_detail);
+		scnprintf(text, len, "%s (reason %#llx, detail %#llx): no known rule is broken", who, (unsigned long long)hw_reason, (unsigned long long)hw_detail);
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Entry rules of AMD-V: AMD APM vol. 2, "Canonicalization and Consistency Checks" and "Event
- * Injection", as far as the shared rules have not got them. Pure functions; also built in user space.
+ * Injection", as far as the shared rules have not got them. Pure functions; also built in user
+ * space.
  *
- * VMRUN looks at little of a segment register and makes all bases canonical by itself; the VMCB holds
- * no more than that after an exit. So nothing is said here of types, privilege levels and limits.
+ * VMRUN looks at little of a segment register and makes all bases canonical by itself; the VMCB
+ * holds no more than that after an exit. So nothing is said here of types, privilege levels and
+ * limits.
  */
 #include <linux/stddef.h>
 #include "entry_rules.h"
@@ -52,8 +54,8 @@ static bool control_rules(const struct hvx_entry_state *s, struct hvx_entry_fail
 }
 
 /*
- * A processor comes to a RIP just past the lower half by running off its end, and to any other on the
- * way to the #GP of a SYSRET: it enters there and the guest takes #GP. Anywhere else it is an error.
+ * A processor comes to a RIP just past the lower half by running off its end, and to any other on
+ * the way to the #GP of a SYSRET: it enters there and the guest takes #GP. Any other is an error.
  */
 static bool rip_rules(const struct hvx_entry_state *s, struct hvx_entry_failure *f)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Entry checks of VT-x, the kernel's part: a vCPU and its VMCS into struct hvx_entry_state. The rules
- * are in vmx_rules.c.
+ * Entry checks of VT-x, the kernel's part: a vCPU and its VMCS into struct hvx_entry_state. The
+ * rules are in vmx_rules.c.
  *
  * Registers come from the cache, where they are as the guest sees them. What the next entry derives
  * from them is derived here alike, because the VMCS has it only then.

@@ -690,8 +690,9 @@ enum hvx_entry_stage {
  * @HVX_CHECK_HOST_ADDRESS: VT-x: the host's bases and RIP are canonical
  * @HVX_CHECK_MSR_LOAD: VT-x: an MSR of the MSR-load area cannot be loaded
  *
- * Rules without a vendor hold on both; so the answer to a state is the same on both, except where the
- * documentation of the ABI says that AMD-V accepts what VT-x refuses.
+ * Rules without a vendor hold on both, so that a state gets the same answer on both. Types and DPLs
+ * of code and data segments are what VT-x alone looks at, and AMD-V enters at some of the RIPs that
+ * are not canonical, as a guest can come to one there.
  */
 enum hvx_entry_check {
 	HVX_CHECK_NONE,
