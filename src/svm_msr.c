@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The MSR permission map of a VM: one bit for reads and one for writes of each MSR, 1 to exit (AMD
- * APM vol. 2, "MSR Intercepts"). What VMLOAD, VMRUN and the VMCB switch is the guest's own unless
- * the VMM's filter wants it; everything else exits.
+ * APM vol. 2, "MSR Intercepts"). What VMLOAD and VMSAVE switch is the guest's own unless the VMM's
+ * filter wants it; everything else exits.
  *
  * The map changes bit by bit while vCPUs may run: an MSR that is not concerned never exits for it.
  */
@@ -16,7 +16,7 @@
 #define MSRPM_ORDER	1	/* 8 KiB */
 
 static const u32 passed_through[] = {
-	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP, MSR_IA32_CR_PAT,
+	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
 	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK, MSR_FS_BASE, MSR_GS_BASE,
 	MSR_KERNEL_GS_BASE,
 };

@@ -2,7 +2,7 @@
 /*
  * Registers between the cache (struct hvx_regs) and the VMCB.
  *
- * Every write to CR0, CR4, EFER and DR0-DR7 is intercepted, so that the cache alone knows their
+ * Every write to CR0, CR4, EFER, PAT and DR0-DR7 is intercepted, so that the cache alone knows their
  * values and the VMCB holds what is in force: CR0 without CD, EFER with SVME, DR6 clean, DR7 of the
  * VMM while it debugs. The rest lives in the VMCB, but for what VMLOAD switches: that may be on the
  * CPU (enum svm_hidden).
@@ -120,8 +120,6 @@ void svm_read_regs(struct hvx_vcpu *vcpu, u64 mask)
 				read_seg(svm, i);
 	if (mask & RM(TABLES))
 		read_tables(regs, vmcb);
-	if (mask & RM(PAT))
-		regs->pat = vmcb->g_pat;
 	read_syscall_msrs(regs, vmcb, mask);
 	regs->avail |= mask;
 }
