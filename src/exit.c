@@ -116,8 +116,10 @@ static int fill_lmsw(struct hvx_vcpu *vcpu, struct hvx_exit *x, const struct hvx
 
 static int fill_operands(struct hvx_vcpu *vcpu, struct hvx_exit *x, const struct hvx_insn *insn)
 {
-	if (x->decode & XD_IO)
+	if (x->decode & XD_IO) {
 		x->io.seg = insn->seg == HVX_NO_REG ? SEG_DS : insn->seg;
+		x->io.addr_width = insn->addr_size;
+	}
 	if (!(x->decode & XD_OPERANDS))
 		return 0;
 	if (x->kind == XK_CR && insn->op == INSN_LMSW) {

@@ -50,7 +50,7 @@ enum hvx_cr_op { CR_OP_WRITE, CR_OP_READ, CR_OP_CLTS, CR_OP_LMSW };
 
 /* exit.decode: what the processor did not tell and the instruction must */
 #define XD_OPERANDS	BIT(0)	/* .cr, .dr: op, register number and GPR */
-#define XD_IO		BIT(1)	/* .io: segment of OUTS */
+#define XD_IO		BIT(1)	/* .io: segment of OUTS, address width */
 
 struct hvx_exit {
 	u8 kind;		/* enum hvx_exit_kind */

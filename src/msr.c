@@ -81,7 +81,7 @@ static const struct msr_home homes[] = {
 	HOME(MSR_IA32_SYSENTER_CS, sysenter_cs, false, RM(SYSENTER), 0xffffffffULL),
 	HOME(MSR_IA32_SYSENTER_ESP, sysenter_esp, true, RM(SYSENTER), ~0ULL),
 	HOME(MSR_IA32_SYSENTER_EIP, sysenter_eip, true, RM(SYSENTER), ~0ULL),
-	HOME(MSR_TSC_AUX, tsc_aux, false, 0, 0xffffffffULL),
+	HOME(MSR_TSC_AUX, tsc_aux, false, RM(TSC), 0xffffffffULL),
 };
 
 static const struct msr_home *home_of(u32 index)

@@ -44,7 +44,7 @@ enum hvx_reg_bit {
 	RB_SYSCALL,			/* STAR, LSTAR, CSTAR, SFMASK, KERNEL_GS_BASE */
 	RB_PAT,
 	RB_DEBUGCTL,
-	RB_TSC,				/* TSC offset */
+	RB_TSC,				/* TSC offset, TSC_AUX */
 	NR_REG_BITS,
 };
 
