@@ -80,7 +80,8 @@ native_back:
 	pushfq
 	popq	native_flags
 native_out:
-	cld
+	pushq	$2
+	popfq
 	mov	$0x2b, %eax
 	mov	%eax, %ss
 	xor	%eax, %eax

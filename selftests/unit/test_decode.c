@@ -335,9 +335,6 @@ static bool same_operands(const struct hvx_insn *insn, const ZydisDecodedInstruc
 
 	if (insn->op > INSN_MOV_DR || z->mnemonic == ZYDIS_MNEMONIC_NOP)
 		return true;
-	/* Size of the source: Zydis says 4 for memory, 2 for a register */
-	if (z->mnemonic == ZYDIS_MNEMONIC_MOVSXD && insn->op_size == 2)
-		return true;
 	for (unsigned int i = 0; i < 2; i++) {
 		if (opds[i]->kind == OPD_NONE || opds[i]->kind == OPD_STACK)
 			continue;

@@ -384,7 +384,7 @@ static struct hvx_operand operand(struct hvx_insn *insn, enum op_spec spec)
 	case SP_EW:
 		return rm_operand(insn, 2);
 	case SP_ED:
-		return rm_operand(insn, min_t(u8, size, 4));
+		return rm_operand(insn, is_memory(insn) ? 4 : min_t(u8, size, 4));
 	case SP_RW:
 		return rm_operand(insn, is_memory(insn) ? 2 : size);
 	case SP_G:

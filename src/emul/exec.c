@@ -235,12 +235,10 @@ static int map_at(struct run *r, struct opnd *o, u8 seg, u64 offset, unsigned in
 		return err;
 	if (needs_alignment(r->insn) && linear & (size - 1))
 		return raise(r, VEC_GP, 0);
-	err = map_pieces(r, o, linear, access);
-	if (err)
-		return err;
-	if (r->env->check_align && size <= 8 && linear & (size - 1))
+	/* Processors look at the alignment before they look at the page tables */
+	if (r->env->check_align && linear & (size - 1))
 		return raise(r, VEC_AC, 0);
-	return 0;
+	return map_pieces(r, o, linear, access);
 }
 
 /* --------------------------------------------------------------------- registers */
@@ -441,13 +439,15 @@ static int access_pieces(struct run *r, struct opnd *o, bool write)
 static int load(struct run *r, struct opnd *o)
 {
 	const struct hvx_operand *desc = &o->desc;
+	/* PUSH stores RSP as it was */
+	const u64 *gpr = r->env->regs.gpr;
 
 	switch (desc->kind) {
 	case OPD_GPR:
-		o->value = r->regs.gpr[desc->reg] & hvx_size_mask(desc->size);
+		o->value = gpr[desc->reg] & hvx_size_mask(desc->size);
 		return 0;
 	case OPD_GPR_HIGH:
-		o->value = (r->regs.gpr[desc->reg] >> 8) & 0xff;
+		o->value = (gpr[desc->reg] >> 8) & 0xff;
 		return 0;
 	case OPD_IMM:
 		o->value = r->insn->imm & hvx_size_mask(desc->size);

@@ -39,7 +39,7 @@ struct op_entry {
 enum op_spec {
 	SP_NONE,
 	SP_E,			/* ModRM.rm: register or memory */
-	SP_EB, SP_EW, SP_ED,	/* the same, of 1, 2, at most 4 bytes */
+	SP_EB, SP_EW, SP_ED,	/* the same, of 1, 2, 4 bytes */
 	SP_RW,			/* register of operand size, or memory of 2 bytes */
 	SP_G,			/* ModRM.reg: general register */
 	SP_A,			/* AL, AX, EAX, RAX */
