@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* main.c: the command line of runvm. */
+#include <errno.h>
+#include <linux/hvx.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runvm.h"
+
+static const struct command commands[] = {
+	{ "hello", "[--memory SIZE]",
+	  "start a small 64-bit guest that greets and describes its CPU", cmd_hello },
+	{ "doctor", "", "say whether this host can run guests, and what to do if not", cmd_doctor },
+};
+
+static void complain(const char *format, va_list args)
+{
+	fflush(stdout);
+	fputs("runvm: ", stderr);
+	vfprintf(stderr, format, args);
+	fputc('\n', stderr);
+}
+
+void die(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	complain(format, args);
+	va_end(args);
+	exit(STATUS_FAILED);
+}
+
+void usage_error(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	complain(format, args);
+	va_end(args);
+	exit(STATUS_USAGE);
+}
+
+static unsigned int shift_of(char suffix)
+{
+	switch (suffix) {
+	case 'K':
+		return 10;
+	case 'M':
+		return 20;
+	case 'G':
+		return 30;
+	}
+	return 0;
+}
+
+uint64_t parse_size(const char *text, uint64_t min, uint64_t max)
+{
+	unsigned long long n;
+	unsigned int shift;
+	char *end;
+
+	errno = 0;
+	n = strtoull(text, &end, 0);
+	shift = shift_of(*end);
+	if (end == text || *text == '-' || errno || (shift ? end[1] : *end))
+		usage_error("'%s' is not a size: a number, and K, M or G", text);
+	if (n > max >> shift || n << shift < min)
+		usage_error("'%s' is out of bounds: %lluM to %lluM", text,
+			    (unsigned long long)min >> 20, (unsigned long long)max >> 20);
+	return n << shift;
+}
+
+static void print_help(FILE *to)
+{
+	unsigned int i;
+
+	fputs("runvm starts virtual machines on hvx.\n\n", to);
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		fprintf(to, "  runvm %-7s%-16s %s\n", commands[i].name, commands[i].args,
+			commands[i].help);
+	fputs("  runvm --help, runvm --version\n\n"
+	      "Exit status: the guest's, or 1 for a failure, 2 for wrong arguments.\n", to);
+}
+
+static const struct command *find(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+static int finish(int status)
+{
+	if (fflush(stdout) || ferror(stdout))
+		die("standard output: %s", strerror(errno));
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+
+	if (argc < 2) {
+		print_help(stderr);
+		return STATUS_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+		print_help(stdout);
+		return finish(0);
+	}
+	if (!strcmp(argv[1], "--version")) {
+		printf("runvm %s (ABI %d)\n", RUNVM_VERSION, HVX_API_VERSION);
+		return finish(0);
+	}
+	command = find(argv[1]);
+	if (!command)
+		usage_error("no command '%s' (runvm --help lists them)", argv[1]);
+	return finish(command->run(argc - 1, argv + 1));
+}

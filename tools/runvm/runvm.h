@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * runvm: start virtual machines on hvx.
+ *
+ *	main.c		command line, the list of commands
+ *	cmd_*.c		one command each
+ *	vm.c		the ABI of /dev/hvx, with failures in words
+ *	guest/		guest programs that are built in
+ */
+#ifndef RUNVM_H
+#define RUNVM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+
+/* How runvm ends, unless a guest says otherwise */
+#define STATUS_FAILED	1
+#define STATUS_USAGE	2
+
+struct command {
+	const char *name;
+	const char *args;
+	const char *help;
+	int (*run)(int argc, char **argv);	/* argv[0] is the command's name */
+};
+
+int cmd_hello(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+
+/* One line to standard error, then the end */
+void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+void usage_error(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+/* A number with an optional suffix K, M or G; a usage error when it is none or out of bounds */
+uint64_t parse_size(const char *text, uint64_t min, uint64_t max);
+
+#endif
