@@ -186,7 +186,7 @@ static void write_msrs(struct vmx_vcpu *vmx, u64 dirty)
 		vmwrite(VMCS_GUEST_IA32_DEBUGCTL, regs->debugctl);
 	if (dirty & RM(TSC))
 		vmwrite(VMCS_TSC_OFFSET, regs->tsc_offset);
-	if (dirty & (RM(EFER) | RM(SYSCALL)))
+	if (dirty & (RM(EFER) | RM(SYSCALL) | RM(TSC)))
 		vmx_sync_msrs(vmx);
 }
 
