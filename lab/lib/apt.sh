@@ -27,8 +27,8 @@ packages() {
 			missing+=("$p")
 	done
 	[ ${#missing[@]} -eq 0 ] && return 0
+	mkdir -p "$CACHE/stamp"
 	(
-		mkdir -p "$CACHE/stamp"
 		flock 9
 		need_root "installing ${missing[*]}"
 		say "installing ${missing[*]}"
