@@ -18,7 +18,8 @@
 #define hvx_task_work()		xfer_to_guest_mode_handle_work()
 #else
 #include <linux/entry-kvm.h>
-#define hvx_task_work()		xfer_to_guest_mode_handle_work(NULL)
+#define HVX_TASK_WORK_TAKES_VCPU
+int hvx_task_work(void);
 #endif
 /* Signal, reschedule or other work of this task; hvx_task_work() does it, non-zero for a signal */
 #define hvx_task_work_pending()	__xfer_to_guest_mode_work_pending()
