@@ -11,14 +11,6 @@ extern char dbg_a[], dbg_b[], dbg_c[], dbg_d[], dbg_e[], dbg_int3[], dbg_end[];
 
 static volatile uint64_t watched, dr0_seen, flags_seen;
 
-static bool host_is_tcg(void)
-{
-	uint32_t r[4];
-
-	g_cpuid(0x40000000, 0, r);
-	return r[1] == 0x54474354;
-}
-
 static struct vcpu *start(guest_fn fn)
 {
 	struct vcpu *v = vcpu_create(vm_create(0), 0);
@@ -207,6 +199,7 @@ TEST(sw_breakpoint)
 }
 
 static uint64_t own_rip, own_dr6;
+static bool emulated_badly;
 
 static GUEST_CODE void on_db(struct gcpu *g, struct gframe *f)
 {
@@ -225,6 +218,8 @@ GUEST(own_breakpoints)
 	G_WRITE_REG(dr1, (uintptr_t)&watched);
 	G_WRITE_REG(dr7, 0x402);
 	asm volatile("nop\nown_bp: nop\nnop" : : : "memory");
+	if (!g->count[1] && emulated_badly)
+		guest_sync(0);
 	GUEST_EQ(g->count[1], 1);
 	GUEST_EQ(own_rip, (uintptr_t)own_bp);
 	GUEST_EQ(own_dr6 & 0xf, 1);
@@ -248,8 +243,11 @@ TEST(guests_own)
 {
 	struct vcpu *v = start(own_breakpoints);
 
+	emulated_badly = host_is_tcg();
 	v->g->arg = 2;
-	vcpu_expect_sync(v, 1);
+	if (vcpu_ucall(v) == UC_SYNC && !v->uc.arg[0])
+		SKIP("this QEMU does not arm a DR7 that VMRUN loads");
+	REQUIRE(v->uc.cmd == UC_SYNC, "%s", exit_name(v->run->exit_reason));
 	watched = 7;
 	if (vcpu_ucall(v) == UC_DONE)
 		return;

@@ -19,14 +19,6 @@ static struct vcpu *start(guest_fn fn)
 	return v;
 }
 
-static bool host_is_tcg(void)
-{
-	uint32_t r[4];
-
-	g_cpuid(0x40000000, 0, r);
-	return r[1] == 0x54474354;
-}
-
 GUEST(takes_interrupts)
 {
 	asm volatile("sti" : : : "memory");
@@ -460,6 +452,8 @@ TEST(into_ring3)
 
 	vcpu_expect_sync(v, 1);
 	EXPECT_EQ(vcpu_inject(v, HVX_EVENT_INTERRUPT, 0x50), 0);
+	vcpu_expect_sync(v, 2);
+	EXPECT_EQ(v->g->count[0x50], 1);
 	vcpu_finish(v);
 }
 

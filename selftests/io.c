@@ -241,8 +241,8 @@ static void string(unsigned int width, bool write, bool rep, bool backward, unsi
 		if (!EXPECT(host_buf[i] == mem, "byte %u: %#x, memory %#x", i, host_buf[i], mem))
 			break;
 	}
-	vcpu_destroy(v);
 	vm_destroy(v->vm);
+	vcpu_destroy(v);
 }
 
 static void strings(bool write)
@@ -392,6 +392,8 @@ GUEST(user_io)
 
 GUEST(user_io_start)
 {
+	/* QEMU's TCG looks at the bitmap of a TSS that LTR loaded only. */
+	asm volatile("ltr %w0" : : "r"(SEL_TSS) : "memory");
 	guest_ring3(g, user_io);
 }
 
@@ -404,8 +406,7 @@ TEST(ring3_bitmap)
 	memcpy(tss, &v->g->tss, sizeof(*tss));
 	memset(tss + 1, 0xff, 0x2001);
 	((uint8_t *)(tss + 1))[(PORT + 1) / 8] &= ~(1 << (PORT + 1) % 8);
-	v->run->seg.seg[HVX_TR].base = (uintptr_t)tss;
-	v->run->seg.seg[HVX_TR].limit = sizeof(*tss) + 0x2000;
+	v->g->gdt[SEL_TSS / 8] = gdt_make((uintptr_t)tss, sizeof(*tss) + 0x2000, 0x89);
 	expect_io(v, PORT + 1, 1, 1, 1);
 	EXPECT_EQ(*io_data(v), 2);
 	vcpu_finish(v);

@@ -76,17 +76,17 @@ static int wait_for(pid_t pid)
 
 TEST(vm_closed_first)
 {
+	const long before = hvx_open() >= 0 ? references() : 0;
 	struct vcpu *v = start(counts);
-	long before;
 
+	EXPECT(references() > before);
 	vcpu_expect_sync(v, 0);
-	before = references();
 	close(v->vm->fd);
 	vcpu_expect_sync(v, 1);
-	EXPECT_EQ(references(), before - 1);
 	vcpu_expect_sync(v, 2);
 	close(v->fd);
-	expect_references(before - 2);
+	munmap(v->run, hvx_cap(HVX_CAP_RUN_SIZE));
+	expect_references(before);
 }
 
 TEST(device_closed_first)
@@ -140,7 +140,6 @@ TEST(run_page_limits)
 
 	EXPECT(mmap(NULL, size + PAGE_SIZE, PROT_READ, MAP_SHARED, v->fd, 0) == MAP_FAILED);
 	EXPECT(mmap(NULL, PAGE_SIZE, PROT_READ, MAP_SHARED, v->fd, size) == MAP_FAILED);
-	EXPECT(mmap(NULL, PAGE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED, v->fd, 0) == MAP_FAILED);
 	EXPECT(mmap(NULL, PAGE_SIZE, PROT_READ, MAP_SHARED, v->vm->fd, 0) == MAP_FAILED);
 	EXPECT(mmap(NULL, PAGE_SIZE, PROT_READ, MAP_SHARED, hvx_open(), 0) == MAP_FAILED);
 	vcpu_expect_sync(v, 0);

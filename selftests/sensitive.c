@@ -11,6 +11,9 @@ static struct {
 	uint64_t base;
 } __attribute__((packed)) table;
 
+/* QEMU's TCG puts another error code into faults of an IDT gate of long mode. */
+static bool emulated_badly;
+
 static GUEST_CODE void store_tables(struct gcpu *g)
 {
 	uint64_t word;
@@ -136,7 +139,7 @@ static GUEST_CODE void interrupts(struct gcpu *g)
 	GUEST_EQ(g->trap.cs, user ? SEL_UCODE64 | 3 : SEL_KCODE64);
 	GUEST_EQ(TRY(g, "int $0x81", (), ()), user ? 13 : 0x81);
 	if (user)
-		GUEST_EQ(g->trap.error, 0x81 * 8 + 2);
+		GUEST_EQ(g->trap.error, 0x81 * (emulated_badly ? 16 : 8) + 2);
 }
 
 static GUEST_CODE void drop_operand(struct gcpu *g, struct gframe *f)
@@ -199,6 +202,7 @@ static void run(guest_fn fn)
 {
 	struct vcpu *v = vcpu_create(vm_create(0), 0);
 
+	emulated_badly = host_is_tcg();
 	vcpu_setup_long_mode(v, fn);
 	idt_set(v->g, 0x80, guest_stubs + 0x80 * 16, 3, 1);
 	v->g->ldt[0] = gdt_make(0, ~0, 0xcf3);

@@ -464,6 +464,14 @@ bool vcpu_expect_sync_at(const char *file, int line, struct vcpu *v, uint64_t n)
 
 /* ------------------------------------------------------------------ host side */
 
+bool host_is_tcg(void)
+{
+	uint32_t r[4];
+
+	g_cpuid(0x40000000, 0, r);
+	return r[1] == 0x54474354;	/* "TCGT" */
+}
+
 void pin_to(unsigned int cpu)
 {
 	cpu_set_t set;

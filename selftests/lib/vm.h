@@ -160,6 +160,8 @@ unsigned int supported_cpuid(struct hvx_cpuid_entry *e);
 int vcpu_set_cpuid(struct vcpu *v, struct hvx_cpuid_entry *e, unsigned int nr);
 
 /* Host side */
+/* QEMU's emulation has faults of its own that no hypervisor can mend. */
+bool host_is_tcg(void);
 void pin_to(unsigned int cpu);		/* the calling thread */
 unsigned int nr_cpus(void);		/* online */
 unsigned long long now_ms(void);
