@@ -11,6 +11,12 @@
 
 extern void exc_into(void), exc_bound(void), exc_stack_limit(void);	/* guest/exceptions.S */
 
+/*
+ * QEMU's TCG has no ICEBP, no #AC, no #XM and no segment limits, and puts another error code into
+ * faults of an IDT gate of long mode.
+ */
+static bool emulated_badly;
+
 static struct vcpu *start(guest_fn fn)
 {
 	struct vcpu *v = vcpu_create(vm_create(0), 0);
@@ -37,12 +43,6 @@ TEST(de_divide)
 {
 	finish(divide);
 }
-
-/*
- * QEMU's TCG has no ICEBP, no #AC, no #XM and no segment limits, and puts another error code into
- * faults of an IDT gate of long mode.
- */
-static bool emulated_badly;
 
 /* Error code of a fault that has to do with the gate of @vec */
 static GUEST_CODE uint64_t gate_error(unsigned int vec)
