@@ -21,6 +21,7 @@
 /* Feature words and the bits of them that guests can have. Bit names: Intel SDM, "CPUID". */
 #define LEAF1_ECX	(BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | \
 			 BIT(22) | BIT(23) | BIT(25) | BIT(26) | BIT(28) | BIT(29) | BIT(30))
+#define LEAF1_EBX_APIC_ID	0xff000000ULL
 #define LEAF1_ECX_OSXSAVE	BIT(27)
 #define LEAF1_ECX_HYPERVISOR	BIT(31)
 #define LEAF1_EDX	(GENMASK(8, 0) | BIT(11) | BIT(13) | BIT(15) | BIT(16) | BIT(17) | BIT(19) | \
@@ -78,11 +79,12 @@ static void follow_registers(struct hvx_vcpu *vcpu, u32 function, u32 index)
 	u64 *gpr = vcpu->regs.gpr;
 
 	if (function == 1) {
+		gpr[REG_RBX] = (gpr[REG_RBX] & ~LEAF1_EBX_APIC_ID) | (u64)vcpu->id << 24;
 		gpr[REG_RCX] &= ~(u64)LEAF1_ECX_OSXSAVE;
 		if (hvx_cr4(vcpu) & CR4_OSXSAVE)
 			gpr[REG_RCX] |= LEAF1_ECX_OSXSAVE;
 	} else if (index == 0 && gpr[REG_RBX]) {
-		gpr[REG_RBX] = hvx_xsave_size(vcpu->regs.xcr0);
+		gpr[REG_RBX] = hvx_xsave_size(hvx_xcr0(vcpu));
 	}
 }
 
@@ -335,8 +337,8 @@ static bool features_given(const struct hvx_cpuid_table *table,
 		/* free: bits that a VMM's own devices or its topology stand behind */
 		{ 1, 2, LEAF1_ECX_OSXSAVE | LEAF1_ECX_HYPERVISOR | BIT(21) | BIT(24) },
 		{ 1, 3, BIT(9) | BIT(12) | BIT(14) | BIT(28) },
-		{ 7, 1, 0 }, { 7, 2, 0 }, { 0xd, 0, 0 }, { 0xd, 3, 0 },
-		{ 0x80000001, 3, BIT(9) },
+		{ 7, 1, 0 }, { 7, 2, 0 }, { 7, 3, 0 }, { 0xd, 0, 0 }, { 0xd, 3, 0 },
+		{ 0x80000001, 2, BIT(1) | BIT(3) | BIT(22) }, { 0x80000001, 3, BIT(9) },
 	};
 	int i;
 

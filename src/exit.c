@@ -24,7 +24,7 @@
 #include "run.h"
 
 #define RFLAGS_TF	BIT(8)
-#define HC_ENOSYS	1000	/* as other hypervisors say it: -KVM_ENOSYS */
+#define HC_ENOSYS	1000	/* Linux guests know it as KVM_ENOSYS */
 
 enum hvx_next hvx_skip(struct hvx_vcpu *vcpu, const struct hvx_exit *x)
 {

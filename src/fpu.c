@@ -145,12 +145,17 @@ void hvx_fpu_enter(struct hvx_vcpu *vcpu)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->regs.xcr0);
 }
 
+/* Where XSETBV is not intercepted the guest's value is on the CPU alone */
+u64 hvx_xcr0(struct hvx_vcpu *vcpu)
+{
+	if (unlikely(hvx_ops->traits & HVX_TRAIT_XCR0) && hvx_in_window(vcpu))
+		vcpu->regs.xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+	return vcpu->regs.xcr0;
+}
+
 void hvx_fpu_leave(struct hvx_vcpu *vcpu)
 {
-	/* Where XSETBV is not intercepted the guest's value is on the CPU alone */
-	if (unlikely(hvx_ops->traits & HVX_TRAIT_XCR0))
-		vcpu->regs.xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
-	if (vcpu->regs.xcr0 != host_xcr0)
+	if (hvx_xcr0(vcpu) != host_xcr0)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, host_xcr0);
 	if (unlikely(host_xss))
 		hvx_wrmsr(MSR_IA32_XSS, host_xss);

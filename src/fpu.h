@@ -33,6 +33,9 @@ void hvx_fpu_fini(struct hvx_vcpu *vcpu);
 void hvx_fpu_enter(struct hvx_vcpu *vcpu);
 void hvx_fpu_leave(struct hvx_vcpu *vcpu);
 
+/* The guest's XCR0, which may be on the CPU alone. Context: vcpu->lock. */
+u64 hvx_xcr0(struct hvx_vcpu *vcpu);
+
 /* XCR0 changes, also in the middle of a window. Context: vcpu->lock. */
 void hvx_set_xcr0(struct hvx_vcpu *vcpu, u64 xcr0);
 
