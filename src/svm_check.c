@@ -18,7 +18,7 @@ static bool intercepted(const struct vmcb *vmcb, unsigned int i)
 /* The ASID is given out when a window opens: before the first one there is none to check */
 static u32 asid_of(const struct svm_vcpu *svm)
 {
-	return svm->cpu < 0 ? 1 : svm->vmcb->guest_asid;
+	return svm->vcpu.last_cpu < 0 ? 1 : svm->vmcb->guest_asid;
 }
 
 bool svm_check_entry(struct hvx_vcpu *vcpu, struct hvx_entry_failure *failure)
