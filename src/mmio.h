@@ -7,8 +7,8 @@
 
 /*
  * A second-level fault that hvx_mmu_fault() called HVX_FAULT_MMIO.
- * 1: enter the guest again, the instruction is complete or an exception was queued; 0: to user space
- * with the run page filled in, and vcpu->pending when an answer is wanted; or negative errno.
+ * 1: enter the guest again, the instruction is complete or an exception was queued; 0: to user
+ * space with the run page filled in, and vcpu->pending when an answer is wanted; or negative errno.
  * Context: process, vcpu->lock and vm->srcu held.
  */
 int hvx_mmio(struct hvx_vcpu *vcpu, const struct hvx_exit *x);

@@ -64,7 +64,8 @@ static void setup(enum hvx_insn_mode mode, const char *bytes, unsigned int n)
 	memset(&env, 0, sizeof(env));
 	memset(&emul, 0, sizeof(emul));
 	env.ops = &ops;
-	env.pe = env.protected = true;
+	env.pe = true;
+	env.protected = true;
 	env.canonical_bits = 48;
 	env.regs.rip = 0x1000;
 	env.regs.rflags = 2;
@@ -289,7 +290,8 @@ TEST(segments)
 {
 	/* Real mode: no error codes, limits count, types do not */
 	SETUP(16, "\x8b\x07");
-	env.pe = env.protected = false;
+	env.pe = false;
+	env.protected = false;
 	env.seg[SEG_DS] = (struct hvx_segment) { MMIO - 0x10000, 0xffff, 0xf000, 0x9b };
 	env.regs.gpr[REG_RBX] = 0x1ffff;
 	expect_fault(VEC_GP, 0, 0);

@@ -79,7 +79,6 @@ static void set_ldt(unsigned int entry, u32 base, u32 limit, unsigned int conten
 		.base_addr = base,
 		.limit = limit,
 		.contents = contents,
-		.useable = 1,
 	};
 
 	REQUIRE(!syscall(SYS_modify_ldt, 1, &desc, sizeof(desc)), "modify_ldt: %s",
@@ -242,7 +241,8 @@ static void init_env(struct hvx_emul_env *env, const struct hvx_insn *insn)
 
 	memset(env, 0, sizeof(*env));
 	env->ops = &emu_ops;
-	env->pe = env->protected = true;
+	env->pe = true;
+	env->protected = true;
 	env->canonical_bits = 48;
 	env->seg[SEG_GS].base = GS_BASE;
 	env->seg[SEG_CS] = (struct hvx_segment) { 0, 0xffffffff, USER32_CS, 0xcfb };
@@ -455,7 +455,7 @@ static bool generate(struct guess *g, struct hvx_insn *insn, u64 *gpr, enum hvx_
 		return false;
 	if (hvx_decode(insn, g->bytes, 15, mode))
 		return false;
-	/* What was an opcode may have been random bytes before: then the displacement is elsewhere */
+	/* Where prefixes were drawn as opcode, the displacement is elsewhere */
 	return insn->op == first.op && insn->len == first.len && insn->modrm == first.modrm &&
 	       insn->sib == first.sib;
 }
@@ -490,44 +490,50 @@ static bool same_fault(const struct hvx_insn *insn, const struct hvx_emul_env *e
 
 static unsigned long done[NR_INSN_OPS], faults, retries;
 
-static void compare(const struct guess *g, const struct hvx_insn *insn,
-		    const struct hvx_emul_env *env, int ret, const u64 *gpr_before)
+#define WRONG(what, fmt, ...)						\
+	tap_failed(__FILE__, __LINE__, what, " %d-bit %s(op %d): " fmt,		\
+		   16 << insn->mode, text, insn->op, __VA_ARGS__)
+
+static void compare_registers(const struct hvx_insn *insn, const struct hvx_emul_env *env,
+			      const char *text)
 {
 	u64 mask = insn->mode == HVX_INSN_64 ? ~0ULL : 0xffffffff;
 	unsigned int nr = insn->mode == HVX_INSN_64 ? 16 : 8;
 	u64 flags = FLAGS_ARITH | FLAG_DF;
+
+	for (unsigned int i = 0; i < nr; i++) {
+		if ((env->regs.gpr[i] ^ native_gpr[i]) & mask)
+			WRONG("register", "%u: %#llx, not %#llx", i, env->regs.gpr[i],
+			      native_gpr[i]);
+	}
+	if ((env->regs.rflags ^ native_flags) & flags)
+		WRONG("flags", "%#llx, not %#llx", env->regs.rflags & flags, native_flags & flags);
+	if (env->regs.rip != CODE + insn->len)
+		WRONG("RIP", "%#llx", env->regs.rip);
+}
+
+static void compare(const struct guess *g, const struct hvx_insn *insn,
+		    const struct hvx_emul_env *env, int ret)
+{
 	const char *text = hex(g->bytes, insn->len);
+	unsigned int at = 0;
 
 	if (ret < 0 || !same_fault(insn, env, ret)) {
-		tap_failed(__FILE__, __LINE__, "fault", " mode %d %s(op %d): emulator %d: %u %x "
-			   "%#llx, processor %d: %u %x %#llx", 16 << insn->mode, text, insn->op, ret,
-			   env->exception.vector, env->exception.error, env->exception.cr2,
-			   fault.signal, fault.vector, fault.error, fault.cr2);
+		WRONG("fault", "%d: %u %x %#llx, not %d: %u %x %#llx", ret, env->exception.vector,
+		      env->exception.error, env->exception.cr2, fault.signal, fault.vector,
+		      fault.error, fault.cr2);
 		return;
 	}
 	/* A fault in the middle of a REP leaves what was done before; memory is compared alone */
-	for (unsigned int i = 0; i < nr && !fault.signal; i++) {
-		if ((env->regs.gpr[i] ^ native_gpr[i]) & mask)
-			tap_failed(__FILE__, __LINE__, "register", " %u mode %d %s(op %d): %#llx, not "
-				   "%#llx, from %#llx", i, 16 << insn->mode, text, insn->op,
-				   env->regs.gpr[i], native_gpr[i], gpr_before[i]);
-	}
-	if (!fault.signal && (env->regs.rflags ^ native_flags) & flags)
-		tap_failed(__FILE__, __LINE__, "flags", " mode %d %s(op %d): %#llx, not %#llx",
-			   16 << insn->mode, text, insn->op, env->regs.rflags & flags,
-			   native_flags & flags);
-	if (!fault.signal && env->regs.rip != CODE + insn->len)
-		tap_failed(__FILE__, __LINE__, "RIP", " %s %#llx", text, env->regs.rip);
+	if (!fault.signal)
+		compare_registers(insn, env, text);
 	if (memcmp(dev, data, DATA_SIZE)) {
-		unsigned int at = 0;
-
 		while (dev[at] == data[at])
 			at++;
-		tap_failed(__FILE__, __LINE__, "memory", " mode %d %s(op %d) at %#x: %#x, not %#x",
-			   16 << insn->mode, text, insn->op, at, dev[at], data[at]);
+		WRONG("memory", "at %#x: %#x, not %#x", at, dev[at], data[at]);
 	}
 	if (memcmp(xmm, native_xmm, sizeof(xmm)))
-		tap_failed(__FILE__, __LINE__, "XMM", " mode %d %s", 16 << insn->mode, text);
+		WRONG("XMM", "%u bytes", insn->op_size);
 }
 
 static void one(const struct guess *g, const struct hvx_insn *insn, const u64 *gpr, u64 flags)
@@ -555,7 +561,7 @@ static void one(const struct guess *g, const struct hvx_insn *insn, const u64 *g
 		return;
 	}
 	run_native(insn, g->bytes);
-	compare(g, insn, &env, ret, gpr);
+	compare(g, insn, &env, ret);
 	memcpy(xmm, native_xmm, sizeof(xmm));
 	memcpy(data, dev, DATA_SIZE);
 	done[insn->op]++;

@@ -99,13 +99,12 @@ static u8 take_prefixes(struct cursor *c, struct hvx_insn *insn)
 
 	for (;;) {
 		byte = next_byte(c);
-		if (legacy_prefix(insn, byte)) {
+		if (legacy_prefix(insn, byte))
 			insn->rex = 0;
-		} else if (insn->mode == HVX_INSN_64 && (byte & 0xf0) == 0x40) {
+		else if (insn->mode == HVX_INSN_64 && (byte & 0xf0) == 0x40)
 			insn->rex = REX_PRESENT | (byte & 0xf);
-		} else {
+		else
 			return byte;
-		}
 	}
 }
 

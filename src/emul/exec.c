@@ -3,8 +3,8 @@
  * Execution of instructions that met MMIO; the protocol is in emul.h.
  *
  * One run of an instruction:
- *   1. map	both operands: segment checks, page translation, alignment. All faults come from here,
- *		before a device sees anything.
+ *   1. map	both operands: segment checks, alignment, page translation. All faults come from
+ *		here, before a device sees anything.
  *   2. load	read the operands; replayed from the log as far as that goes
  *   3. compute	into a copy of the registers
  *   4. store	write the destination
