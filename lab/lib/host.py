@@ -23,7 +23,7 @@ QEMU_CPU = {"svm": "EPYC,+svm,+npt"}
 BOCHS_CPU = {"svm-nrip": "ryzen", "vmx": "corei7_skylake_x", "vmx-old": "corei7_haswell_4770"}
 
 CMDLINE = ("console=ttyS0,115200 loglevel=5 panic=-1 mitigations=off tsc=reliable nokaslr "
-           "printk.devkmsg=on rdinit=/init")
+           "no_timer_check printk.devkmsg=on rdinit=/init")
 # Some of Bochs's models announce a TSC of gigahertz: say what it really does, or
 # the kernel's clocks disagree.
 BOCHS_CMDLINE = f"{CMDLINE} tsc_early_khz={IPS // 1000}"

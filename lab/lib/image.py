@@ -7,6 +7,7 @@ import shlex
 import stat
 import subprocess
 import tempfile
+import time
 
 # Modules of the stock kernel that a run may want; those that a kernel has built
 # in, or has not, are left out. Dependencies come along by themselves.
@@ -78,7 +79,19 @@ def stripped(path, cache, arg):
         tmp = f"{out}.{os.getpid()}"
         subprocess.run(["strip", arg, "-o", tmp, path], check=True)
         os.rename(tmp, out)
+    os.utime(out)
     return read(out)
+
+
+def prune(cache, days=1):
+    """Forget stripped files that no run has used for a while."""
+    for name in os.listdir(cache) if os.path.isdir(cache) else []:
+        path = os.path.join(cache, name)
+        try:
+            if time.time() - os.stat(path).st_mtime > days * 86400:
+                os.unlink(path)
+        except FileNotFoundError:
+            pass
 
 
 def is_elf_program(path):
@@ -186,6 +199,7 @@ def add_tree(cpio, src, dest):
 def overlay(path, lab, top, opts, module):
     """What changes from run to run, unpacked over the base image."""
     strip_cache = os.path.join(top, "build/strip")
+    prune(strip_cache)
     cpio = Cpio()
     cpio.file("init", read(os.path.join(lab, "guest/init")), 0o755)
     settings = {"load": "1" if opts.load and module else "", "params": " ".join(opts.param),
