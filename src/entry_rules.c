@@ -431,5 +431,6 @@ void hvx_entry_sentence(char *text, size_t len, const struct hvx_entry_failure *
 		scnprintf(text, len, "%s: %s is %#llx, but %s", who, f->name,
 			  (unsigned long long)f->value, f->rule);
 	else
-		scnprintf(text, len, "%s (reason %#llx, detail %#llx): no known rule is broken", who, (unsigned long long)hw_reason, (unsigned long long)hw_detail);
+		scnprintf(text, len, "%s (reason %#llx, detail %#llx): no known rule is broken",
+			  who, (unsigned long long)hw_reason, (unsigned long long)hw_detail);
 }

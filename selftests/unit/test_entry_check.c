@@ -12,7 +12,7 @@
 #include "entry_rules.h"
 #include "tap.h"
 
-enum mode { REAL, BIG_REAL, PROT16, PROT32, PAE, V86, COMPAT, LONG };
+enum cpu_mode { REAL, BIG_REAL, PROT16, PROT32, PAE, V86, COMPAT, LONG };
 enum { VMX = 1, SVM = 2, BOTH = 3, NEITHER = 0 };
 
 struct state {
@@ -69,10 +69,10 @@ static void long_mode(struct hvx_regs *r)
 	r->efer = BIT(0) | BIT(8) | BIT(10) | BIT(11);
 }
 
-static void enter_mode(struct hvx_regs *r, enum mode to)
+static void enter_mode(struct hvx_regs *r, enum cpu_mode which)
 {
 	fill_registers(r);
-	switch (to) {
+	switch (which) {
 	case REAL:
 		break;
 	case BIG_REAL:
@@ -152,7 +152,7 @@ static void fill_svm(struct hvx_entry_state *s)
 	};
 }
 
-static void fill(struct state *t, enum mode mode, unsigned int vendor)
+static void fill(struct state *t, enum cpu_mode mode, unsigned int vendor)
 {
 	memset(t, 0, sizeof(*t));
 	enter_mode(&t->r, mode);
@@ -169,7 +169,7 @@ static void fill(struct state *t, enum mode mode, unsigned int vendor)
 
 struct row {
 	const char *what;
-	enum mode mode;
+	enum cpu_mode mode;
 	unsigned int vendors;	/* that refuse */
 	unsigned int only;	/* to be tried on; 0: those that refuse */
 	u32 check;
