@@ -80,10 +80,10 @@ GUEST(in_shadow)
 {
 	extern char inj_shadow_2[];
 
-	asm volatile("sti" : : : "memory");
-	guest_sync(1);
-	/* The VMM makes us begin here, in a shadow. */
-	asm volatile("inj_shadow: nop\ninj_shadow_2: nop; nop" : : : "memory");
+	/* The VMM has us go on in a shadow. */
+	asm volatile("sti; nop; outl %%eax, %%dx\n"
+		     "inj_shadow: nop\ninj_shadow_2: nop; nop" : :
+		     "a"(0), "d"(0x100) : "memory");
 	GUEST_EQ(g->count[0x50], 1);
 	GUEST_EQ(g->trap.rip, (uintptr_t)inj_shadow_2);
 }
@@ -95,11 +95,11 @@ static void shadow(uint8_t kind)
 	struct vcpu *v = start(in_shadow);
 
 	v->run->regs_wanted = HVX_REGS_GPR | HVX_REGS_EVENT;
-	vcpu_expect_sync(v, 1);
+	vcpu_expect(v, HVX_EXIT_IO);
+	EXPECT_EQ(v->run->regs.rip, (uintptr_t)inj_shadow);
 	EXPECT_EQ(v->run->event.shadow, 0);
-	v->run->regs.rip = (uintptr_t)inj_shadow;
 	v->run->event.shadow = kind;
-	vcpu_set(v, HVX_REGS_GPR | HVX_REGS_EVENT);
+	vcpu_set(v, HVX_REGS_EVENT);
 	EXPECT_EQ(vcpu_inject(v, HVX_EVENT_INTERRUPT, 0x50), 0);
 	vcpu_finish(v);
 }

@@ -3,6 +3,7 @@
  * abi_layout.h: sizes and offsets of the ABI's structs as every caller must see them. Built for
  * 32-bit and 64-bit callers, so that a field whose place depends on the caller does not compile.
  */
+#include <linux/hvx.h>
 #include <stddef.h>
 
 #define SIZE(type, n)		_Static_assert(sizeof(struct type) == (n), #type)
