@@ -124,7 +124,7 @@ static int vmx_vcpu_init(struct hvx_vcpu *vcpu)
 	/* Two VMs share VPIDs: translations are told apart by EPT pointer, too */
 	vmx->vpid = vmx_caps.vpid ? vcpu->id + 1 : 0;
 	vmx->avail = VMX_KEPT | RM(SYSCALL) | (vmx_caps.pat ? 0 : RM(PAT));
-	vmx->stale = VMX_STALE_CONTROLS;
+	vmx->stale_controls = true;
 	err = vmx_setup_vmcs(vmx);
 	if (err)
 		vmx_vcpu_fini(vcpu);
@@ -134,12 +134,8 @@ static int vmx_vcpu_init(struct hvx_vcpu *vcpu)
 /* The next entry takes the new state over */
 static void vmx_update_debug(struct hvx_vcpu *vcpu)
 {
-	to_vmx(vcpu)->stale |= VMX_STALE_CONTROLS;
-}
-
-static bool vmx_check_entry(struct hvx_vcpu *vcpu, struct hvx_entry_failure *failure)
-{
-	return false;
+	to_vmx(vcpu)->stale_controls = true;
+	hvx_changed(vcpu, RM(DR7));
 }
 
 struct hvx_ops hvx_vmx_ops = {

@@ -50,9 +50,9 @@ struct vmx_caps {
 
 extern struct vmx_caps vmx_caps;
 
-/* MSRs of SYSCALL and their kin, as they are or as they shall be */
+/* Host values of the MSRs of SYSCALL and their kin. KERNEL_GS_BASE is the task's. */
 struct vmx_msrs {
-	u64 star, lstar, sfmask, kernel_gs_base, tsc_aux;
+	u64 star, lstar, sfmask, tsc_aux;
 };
 
 /* One physical CPU. Context: that CPU, interrupts off. */
@@ -61,7 +61,7 @@ struct vmx_cpu {
 	u64 vmxon_pa;			/* [I] */
 	const void *last_vcpu;		/* last one in a window here; compared, never followed */
 	bool msrs_known;
-	struct vmx_msrs msrs;		/* the host's, those that never change: not kernel_gs_base */
+	struct vmx_msrs msrs;		/* the kernel's own, which never change */
 };
 
 DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);
@@ -76,9 +76,6 @@ struct vmx_host {
 	int cpu;			/* whose per-CPU fields the VMCS has; -1: none */
 };
 
-/* vmx_vcpu.stale */
-#define VMX_STALE_CONTROLS	BIT(0)	/* debug control changed */
-
 /* vmx_vcpu.host_event: what to hand to the host after the window */
 #define VMX_HOST_NMI		BIT(0)
 #define VMX_HOST_MACHINE_CHECK	BIT(1)
@@ -91,7 +88,7 @@ struct vmx_vcpu {
 	u64 host_rsp;			/* as in the VMCS; vmx_entry.S writes both */
 	u64 avail;			/* registers that stay available over an entry: RM() */
 	bool launched;			/* VMRESUME, not VMLAUNCH; false after VMCLEAR */
-	u8 stale;			/* VMX_STALE_ */
+	bool stale_controls;		/* debug control changed; RM(DR7) is dirty then */
 	u8 host_event;			/* VMX_HOST_ */
 
 	/* As in the VMCS */
@@ -105,9 +102,10 @@ struct vmx_vcpu {
 	bool loaded;			/* VMCS is current on this CPU */
 	bool own;			/* VMX operation is this window's */
 	bool msrs_loaded;		/* the guest's MSRs of SYSCALL are on the CPU ... */
-	struct vmx_msrs host_msrs;	/* ... and these are the host's */
-	struct vmx_msrs cpu_msrs;	/* ... and these are there now */
-	u64 host_cr4;			/* before the window, if own */
+	u64 host_kernel_gs_base;	/* ... instead of this */
+	const struct vmx_msrs *host_msrs;	/* ... and these: of struct vmx_cpu, or ... */
+	struct vmx_msrs found_msrs;	/* ... what was there, if not own */
+	u64 host_cr4;			/* before the window */
 	u64 previous;			/* current VMCS before the window, if not own */
 	struct vmx_host host;
 
@@ -158,6 +156,9 @@ void vmx_tlb_flush(struct hvx_vcpu *vcpu);			/* window */
 /* vmx_exit.c. Context: window. */
 void vmx_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x);
 
+/* vmx_check.c. Context: process. */
+bool vmx_check_entry(struct hvx_vcpu *vcpu, struct hvx_entry_failure *failure);
+
 /* vmx_msr.c */
 int vmx_msr_vm_init(struct vmx_vm *vm);				/* process */
 void vmx_msr_vm_fini(struct vmx_vm *vm);			/* process */
@@ -170,8 +171,8 @@ void vmx_read_syscall_msrs(struct vmx_vcpu *vmx);		/* window */
 /* vmx_spec.c */
 void vmx_spec_start(void);					/* process */
 
-/* vmx_entry.S: 0 after an exit, 1 after VMfail, 2 after a fault. Context: window. */
-asmlinkage unsigned int hvx_vmx_enter(u64 *gprs, bool launched, u64 *host_rsp);
+/* vmx_entry.S: exit reason, VMX_ENTER_FAILED or VMX_ENTER_FAULTED. Context: window. */
+asmlinkage u32 hvx_vmx_enter(u64 *gprs, bool launched, u64 *host_rsp);
 asmlinkage void hvx_vmx_exit(void);	/* HOST_RIP, not to be called */
 
 /* Registers that no guest changes without an exit */

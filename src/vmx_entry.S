@@ -42,10 +42,10 @@
 	.text
 
 /*
- * unsigned int hvx_vmx_enter(u64 *gprs, bool launched, u64 *host_rsp)
+ * u32 hvx_vmx_enter(u64 *gprs, bool launched, u64 *host_rsp)
  *
- * Returns 0 after an exit; 1 when VMLAUNCH or VMRESUME failed, 2 when they faulted: the guest has
- * not run then, and @gprs is as before.
+ * Returns the exit reason; VMX_ENTER_FAILED when VMLAUNCH or VMRESUME failed, VMX_ENTER_FAULTED when
+ * they faulted: the guest has not run then, and @gprs is as before.
  */
 SYM_FUNC_START(hvx_vmx_enter)
 	push	%rbp
@@ -109,7 +109,10 @@ SYM_INNER_LABEL(hvx_vmx_exit, SYM_L_GLOBAL)
 	mov	%r14, G_R14(%rdi)
 	mov	%r15, G_R15(%rdi)
 	pop	G_RDI(%rdi)
-	xor	%eax, %eax
+	mov	$VMCS_EXIT_REASON_ENCODING, %ecx
+.Lread_reason:
+	vmread	%rcx, %rax
+	_ASM_EXTABLE(.Lread_reason, .Lfaulted)
 .Lreturn:
 	/* Before any RET: it must not go where the guest trained the return stack */
 	FILL_RETURN_BUFFER %rcx, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT, X86_FEATURE_RSB_VMEXIT_LITE
@@ -132,10 +135,10 @@ SYM_INNER_LABEL(hvx_vmx_exit, SYM_L_GLOBAL)
 	RET
 
 .Lfailed:
-	mov	$1, %eax
+	mov	$VMX_ENTER_FAILED, %eax
 	jmp	.Lreturn
 .Lfaulted:
-	mov	$2, %eax
+	mov	$VMX_ENTER_FAULTED, %eax
 	jmp	.Lreturn
 
 .Lnew_stack:

@@ -14,63 +14,68 @@
 
 /* struct exit_rule.flags */
 #define SKIP		BIT(0)	/* instruction that the core goes past: length, RIP, RFLAGS, shadow */
-#define LENGTH		BIT(1)	/* the instruction length is defined */
-#define DETAIL		BIT(2)	/* fill_detail() */
+#define DETAIL		BIT(1)	/* fill_detail() */
 
 struct exit_rule {
 	u8 kind;
+	u8 zero[3];	/* insn_len, nr_insn, decode: all four are stored as one */
 	u8 flags;
 };
 
-/* Intel SDM vol. 3C, "Information for VM Exits Due to Instruction Execution" for SKIP and LENGTH */
+#define RULE(kind, flags)	{ kind, { }, flags }
+
+/* Intel SDM vol. 3C, "Information for VM Exits Due to Instruction Execution" */
 static const struct exit_rule exit_rules[NR_EXIT_REASONS] = {
-	[ER_EXCEPTION_OR_NMI]		= { XK_EXCEPTION, DETAIL },
-	[ER_EXTERNAL_INTERRUPT]		= { XK_INTR, 0 },
-	[ER_TRIPLE_FAULT]		= { XK_SHUTDOWN, 0 },
-	[ER_INIT]			= { XK_INTR, 0 },
-	[ER_INTERRUPT_WINDOW]		= { XK_IRQ_WINDOW, 0 },
-	[ER_NMI_WINDOW]			= { XK_NMI_WINDOW, 0 },
-	[ER_TASK_SWITCH]		= { XK_TASK_SWITCH, DETAIL },
-	[ER_CPUID]			= { XK_CPUID, SKIP },
-	[ER_GETSEC]			= { XK_UNDEFINED, LENGTH },
-	[ER_HLT]			= { XK_HLT, SKIP },
-	[ER_INVD]			= { XK_INVD, SKIP },
-	[ER_RDPMC]			= { XK_RDPMC, SKIP },
-	[ER_VMCALL]			= { XK_HYPERCALL, SKIP },
-	[ER_VMCLEAR ... ER_VMXON]	= { XK_UNDEFINED, LENGTH },
-	[ER_CR_ACCESS]			= { XK_CR, SKIP | DETAIL },
-	[ER_MOV_DR]			= { XK_DR, SKIP | DETAIL },
-	[ER_IO]				= { XK_IO, SKIP | DETAIL },
-	[ER_RDMSR]			= { XK_RDMSR, SKIP },
-	[ER_WRMSR]			= { XK_WRMSR, SKIP },
-	[ER_MWAIT]			= { XK_MWAIT, SKIP },
-	[ER_MONITOR_TRAP_FLAG]		= { XK_EXCEPTION, DETAIL },
-	[ER_MONITOR]			= { XK_MWAIT, SKIP },
-	[ER_PAUSE]			= { XK_PAUSE, SKIP },
-	[ER_EPT_VIOLATION]		= { XK_FAULT, DETAIL },
-	[ER_INVEPT]			= { XK_UNDEFINED, LENGTH },
-	[ER_PREEMPTION_TIMER]		= { XK_TIMER, 0 },
-	[ER_INVVPID]			= { XK_UNDEFINED, LENGTH },
-	[ER_WBINVD]			= { XK_INVD, SKIP },
-	[ER_XSETBV]			= { XK_XSETBV, SKIP },
-	[ER_VMFUNC]			= { XK_UNDEFINED, LENGTH },
-	[ER_ENCLS]			= { XK_UNDEFINED, LENGTH },
-	[ER_ENCLV]			= { XK_UNDEFINED, LENGTH },
+	[ER_EXCEPTION_OR_NMI]		= RULE(XK_EXCEPTION, DETAIL),
+	[ER_EXTERNAL_INTERRUPT]		= RULE(XK_INTR, 0),
+	[ER_TRIPLE_FAULT]		= RULE(XK_SHUTDOWN, 0),
+	[ER_INIT]			= RULE(XK_INTR, 0),
+	[ER_INTERRUPT_WINDOW]		= RULE(XK_IRQ_WINDOW, 0),
+	[ER_NMI_WINDOW]			= RULE(XK_NMI_WINDOW, 0),
+	[ER_TASK_SWITCH]		= RULE(XK_TASK_SWITCH, DETAIL),
+	[ER_CPUID]			= RULE(XK_CPUID, SKIP),
+	[ER_GETSEC]			= RULE(XK_UNDEFINED, 0),
+	[ER_HLT]			= RULE(XK_HLT, SKIP),
+	[ER_INVD]			= RULE(XK_INVD, SKIP),
+	[ER_RDPMC]			= RULE(XK_RDPMC, SKIP),
+	[ER_VMCALL]			= RULE(XK_HYPERCALL, SKIP),
+	[ER_VMCLEAR ... ER_VMXON]	= RULE(XK_UNDEFINED, 0),
+	[ER_CR_ACCESS]			= RULE(XK_CR, SKIP | DETAIL),
+	[ER_MOV_DR]			= RULE(XK_DR, SKIP | DETAIL),
+	[ER_IO]				= RULE(XK_IO, SKIP | DETAIL),
+	[ER_RDMSR]			= RULE(XK_RDMSR, SKIP),
+	[ER_WRMSR]			= RULE(XK_WRMSR, SKIP),
+	[ER_MWAIT]			= RULE(XK_MWAIT, SKIP),
+	[ER_MONITOR_TRAP_FLAG]		= RULE(XK_EXCEPTION, DETAIL),
+	[ER_MONITOR]			= RULE(XK_MWAIT, SKIP),
+	[ER_PAUSE]			= RULE(XK_PAUSE, SKIP),
+	[ER_EPT_VIOLATION]		= RULE(XK_FAULT, DETAIL),
+	[ER_INVEPT]			= RULE(XK_UNDEFINED, 0),
+	[ER_PREEMPTION_TIMER]		= RULE(XK_TIMER, 0),
+	[ER_INVVPID]			= RULE(XK_UNDEFINED, 0),
+	[ER_WBINVD]			= RULE(XK_INVD, SKIP),
+	[ER_XSETBV]			= RULE(XK_XSETBV, SKIP),
+	[ER_VMFUNC]			= RULE(XK_UNDEFINED, 0),
+	[ER_ENCLS]			= RULE(XK_UNDEFINED, 0),
+	[ER_ENCLV]			= RULE(XK_UNDEFINED, 0),
 
 	/* Reasons that no control asks for, or that nobody has defined */
-	[4 ... 6]			= { XK_UNKNOWN, DETAIL },
-	[14]				= { XK_UNKNOWN, DETAIL },
-	[16 ... 17]			= { XK_UNKNOWN, DETAIL },
-	[33 ... 35]			= { XK_UNKNOWN, DETAIL },
-	[38]				= { XK_UNKNOWN, DETAIL },
-	[41 ... 47]			= { XK_UNKNOWN, DETAIL },
-	[ER_EPT_MISCONFIGURATION]	= { XK_UNKNOWN, DETAIL },
-	[51]				= { XK_UNKNOWN, DETAIL },
-	[56 ... 58]			= { XK_UNKNOWN, DETAIL },
-	[61 ... 69]			= { XK_UNKNOWN, DETAIL },
+	[4 ... 6]			= RULE(XK_UNKNOWN, DETAIL),
+	[14]				= RULE(XK_UNKNOWN, DETAIL),
+	[16 ... 17]			= RULE(XK_UNKNOWN, DETAIL),
+	[33 ... 35]			= RULE(XK_UNKNOWN, DETAIL),
+	[38]				= RULE(XK_UNKNOWN, DETAIL),
+	[41 ... 47]			= RULE(XK_UNKNOWN, DETAIL),
+	[ER_EPT_MISCONFIGURATION]	= RULE(XK_UNKNOWN, DETAIL),
+	[51]				= RULE(XK_UNKNOWN, DETAIL),
+	[56 ... 58]			= RULE(XK_UNKNOWN, DETAIL),
+	[61 ... 69]			= RULE(XK_UNKNOWN, DETAIL),
 };
 
-static const struct exit_rule unknown_rule = { XK_UNKNOWN, DETAIL };
+static const struct exit_rule unknown_rule = RULE(XK_UNKNOWN, DETAIL);
+
+static_assert(offsetof(struct hvx_exit, kind) == 0 && offsetof(struct hvx_exit, insn_len) == 1 &&
+	      offsetof(struct hvx_exit, nr_insn) == 2 && offsetof(struct hvx_exit, decode) == 3);
 
 /* "VM-Entry Controls for Event Injection": type of an exception */
 static u32 exception_type(const struct hvx_inject *inject)
@@ -325,19 +330,21 @@ static noinline void fill_detail(struct vmx_vcpu *vmx, struct hvx_exit *x, u32 r
  * The processor did not enter the guest: VMfail with an error number, or an exit with bit 31 of the
  * reason set. Guest state and the event are as they were.
  */
-static noinline void fill_failure(struct vmx_vcpu *vmx, struct hvx_exit *x, unsigned int failed)
+static noinline void fill_failure(struct vmx_vcpu *vmx, struct hvx_exit *x, u32 reason)
 {
-	u32 reason = failed ? 0 : vmread(VMCS_EXIT_REASON);
-
 	x->kind = XK_ENTRY_FAILED;
-	x->raw.reason = reason;
-	x->raw.detail = 0;
+	x->insn_len = 0;
+	x->nr_insn = 0;
+	x->decode = 0;
 	x->raw.detail2 = 0;
-	if (failed == 1)
+	if (reason == VMX_ENTER_FAILED) {
 		x->raw.reason = vmread(VMCS_INSTRUCTION_ERROR);
-	else if (!failed)
+		x->raw.detail = 0;
+	} else {
+		x->raw.reason = reason;
 		x->raw.detail = vmread(VMCS_EXIT_QUALIFICATION);
-	if ((reason & ER_BASIC) == ER_ENTRY_MACHINE_CHECK)
+	}
+	if (reason == (ER_ENTRY_FAILURE | ER_ENTRY_MACHINE_CHECK))
 		vmx->host_event |= VMX_HOST_MACHINE_CHECK;
 	/* It would go in with a later entry that has nothing to inject */
 	vmwrite(VMCS_ENTRY_INTERRUPTION_INFO, 0);
@@ -347,18 +354,21 @@ static __always_inline void translate_exit(struct vmx_vcpu *vmx, struct hvx_exit
 {
 	struct hvx_regs *regs = &vmx->vcpu.regs;
 	const struct exit_rule *rule = &unknown_rule;
+	u64 avail = vmx->avail;
+	u32 blocking;
 
 	if (likely(reason < NR_EXIT_REASONS))
 		rule = &exit_rules[reason];
-	x->kind = rule->kind;
+	memcpy(x, rule, 4);
 	if (rule->flags & SKIP) {
 		regs->rip = vmread(VMCS_GUEST_RIP);
 		regs->rflags = vmread(VMCS_GUEST_RFLAGS);
-		regs->shadow = vmx_shadow(vmread(VMCS_GUEST_INTERRUPTIBILITY));
-		regs->avail |= RM(RIP) | RM(RFLAGS) | RM(SHADOW);
-	}
-	if (rule->flags & (SKIP | LENGTH))
 		x->insn_len = vmread(VMCS_EXIT_INSTRUCTION_LENGTH);
+		blocking = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+		regs->shadow = likely(!blocking) ? 0 : vmx_shadow(blocking);
+		avail |= RM(RIP) | RM(RFLAGS) | RM(SHADOW);
+	}
+	regs->avail = avail;
 	if (rule->flags & DETAIL) {
 		if (reason == ER_IO)
 			fill_io(x);
@@ -371,12 +381,11 @@ void vmx_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	struct hvx_regs *regs = &vcpu->regs;
-	unsigned int failed;
 	u32 reason;
 
-	if (likely(regs->dirty & RM(RIP)))
+	if (likely(regs->dirty == RM(RIP)))
 		vmwrite(VMCS_GUEST_RIP, regs->rip);
-	if (unlikely(regs->dirty & ~RM(RIP)) || unlikely(vmx->stale))
+	else if (regs->dirty)
 		vmx_write_regs(vmx);
 	regs->dirty = 0;
 	if (unlikely(vcpu->inject.type != HVX_EVENT_NONE))
@@ -384,20 +393,15 @@ void vmx_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	if (unlikely(regs->cr2 != native_read_cr2()))
 		native_write_cr2(regs->cr2);
 
-	failed = hvx_vmx_enter(regs->gpr, vmx->launched, &vmx->host_rsp);
+	reason = hvx_vmx_enter(regs->gpr, vmx->launched, &vmx->host_rsp);
 	vmx_spec_exit();
 
-	x->insn_len = 0;
-	x->nr_insn = 0;
-	x->decode = 0;
-	reason = likely(!failed) ? vmread(VMCS_EXIT_REASON) : ER_ENTRY_FAILURE;
 	if (unlikely(reason & ER_ENTRY_FAILURE)) {
-		fill_failure(vmx, x, failed);
+		fill_failure(vmx, x, reason);
 		return;
 	}
 	vmx->launched = true;
-	regs->cr2 = native_read_cr2();
-	regs->avail = vmx->avail;
 	vcpu->inject.type = HVX_EVENT_NONE;
+	regs->cr2 = native_read_cr2();
 	translate_exit(vmx, x, reason & ER_BASIC);
 }

@@ -14,7 +14,13 @@
 #ifndef HVX_VMX_HW_H
 #define HVX_VMX_HW_H
 
-#define VMCS_HOST_RSP_ENCODING	0x6c14	/* for assembly */
+/* What assembly needs of them */
+#define VMCS_HOST_RSP_ENCODING		0x6c14
+#define VMCS_EXIT_REASON_ENCODING	0x4402
+
+/* hvx_vmx_enter() besides exit reasons: bit 31 is "VM-entry failure", the rest is no reason */
+#define VMX_ENTER_FAILED		0x8000fffe
+#define VMX_ENTER_FAULTED		0x8000ffff
 
 #ifndef __ASSEMBLY__
 
@@ -75,7 +81,7 @@ enum vmcs_field {
 	VMCS_SECONDARY_CONTROLS			= 0x401e,
 	/* 32-bit read-only data fields */
 	VMCS_INSTRUCTION_ERROR			= 0x4400,
-	VMCS_EXIT_REASON			= 0x4402,
+	VMCS_EXIT_REASON			= VMCS_EXIT_REASON_ENCODING,
 	VMCS_EXIT_INTERRUPTION_INFO		= 0x4404,
 	VMCS_EXIT_INTERRUPTION_ERROR		= 0x4406,
 	VMCS_IDT_VECTORING_INFO			= 0x4408,

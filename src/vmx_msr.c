@@ -129,12 +129,11 @@ static __always_inline void write_msr(u32 msr, u64 value)
 		     :: "c" (msr), "a" ((u32)value), "d" ((u32)(value >> 32)) : "memory");
 }
 
-static __always_inline void switch_msr(u32 msr, u64 *there, u64 value)
+/* From one value to another: what is there already costs nothing */
+static __always_inline void switch_msr(u32 msr, u64 from, u64 to)
 {
-	if (*there != value) {
-		write_msr(msr, value);
-		*there = value;
-	}
+	if (from != to)
+		write_msr(msr, to);
 }
 
 static noinline void read_host_msrs(struct vmx_msrs *msrs)
@@ -150,40 +149,43 @@ static noinline void read_host_msrs(struct vmx_msrs *msrs)
  * What must be there again after the window. The kernel's own values never change; another
  * hypervisor may have left its guest's, counting on finding them again.
  */
-static __always_inline void find_host_msrs(struct vmx_vcpu *vmx)
+static __always_inline const struct vmx_msrs *find_host_msrs(struct vmx_vcpu *vmx)
 {
 	struct vmx_cpu *cpu = this_cpu_ptr(&vmx_cpu);
 
 	if (unlikely(!vmx->own)) {
-		read_host_msrs(&vmx->host_msrs);
-	} else {
-		if (unlikely(!cpu->msrs_known)) {
-			read_host_msrs(&cpu->msrs);
-			cpu->msrs_known = true;
-		}
-		vmx->host_msrs = cpu->msrs;
+		read_host_msrs(&vmx->found_msrs);
+		return &vmx->found_msrs;
 	}
-	vmx->cpu_msrs = vmx->host_msrs;
-}
-
-static void write_syscall_msrs(struct vmx_vcpu *vmx)
-{
-	const struct hvx_regs *regs = &vmx->vcpu.regs;
-	struct vmx_msrs *there = &vmx->cpu_msrs;
-
-	switch_msr(MSR_STAR, &there->star, regs->star);
-	switch_msr(MSR_LSTAR, &there->lstar, regs->lstar);
-	switch_msr(MSR_SYSCALL_MASK, &there->sfmask, regs->sfmask);
-	write_msr(MSR_KERNEL_GS_BASE, regs->kernel_gs_base);
+	if (unlikely(!cpu->msrs_known)) {
+		read_host_msrs(&cpu->msrs);
+		cpu->msrs_known = true;
+	}
+	return &cpu->msrs;
 }
 
 /* From here on the guest's KERNEL_GS_BASE is on the CPU alone */
 static void load_syscall_msrs(struct vmx_vcpu *vmx)
 {
-	vmx->host_msrs.kernel_gs_base = hvx_rdmsr(MSR_KERNEL_GS_BASE);
-	write_syscall_msrs(vmx);
+	const struct hvx_regs *regs = &vmx->vcpu.regs;
+	const struct vmx_msrs *host = vmx->host_msrs;
+
+	vmx->host_kernel_gs_base = hvx_rdmsr(MSR_KERNEL_GS_BASE);
+	switch_msr(MSR_KERNEL_GS_BASE, vmx->host_kernel_gs_base, regs->kernel_gs_base);
+	switch_msr(MSR_STAR, host->star, regs->star);
+	switch_msr(MSR_LSTAR, host->lstar, regs->lstar);
+	switch_msr(MSR_SYSCALL_MASK, host->sfmask, regs->sfmask);
 	vmx->msrs_loaded = true;
 	vmx->avail &= ~RM(SYSCALL);
+}
+
+/* The guest's values changed while they are on the CPU */
+static void update_syscall_msrs(const struct hvx_regs *regs)
+{
+	write_msr(MSR_KERNEL_GS_BASE, regs->kernel_gs_base);
+	write_msr(MSR_STAR, regs->star);
+	write_msr(MSR_LSTAR, regs->lstar);
+	write_msr(MSR_SYSCALL_MASK, regs->sfmask);
 }
 
 static void pass_msrs(struct vmx_vcpu *vmx, bool pass)
@@ -204,9 +206,9 @@ void vmx_load_msrs(struct vmx_vcpu *vmx)
 {
 	bool uses = uses_syscall(vmx);
 
-	find_host_msrs(vmx);
+	vmx->host_msrs = find_host_msrs(vmx);
 	if (vmx_caps.rdtscp)
-		switch_msr(MSR_TSC_AUX, &vmx->cpu_msrs.tsc_aux, vmx->vcpu.regs.tsc_aux);
+		switch_msr(MSR_TSC_AUX, vmx->host_msrs->tsc_aux, vmx->vcpu.regs.tsc_aux);
 	if (uses)
 		load_syscall_msrs(vmx);
 	if (unlikely(vmx->msrs_passed != uses))
@@ -216,11 +218,13 @@ void vmx_load_msrs(struct vmx_vcpu *vmx)
 /* Before an entry, when EFER or one of the MSRs changed inside the window */
 void vmx_sync_msrs(struct vmx_vcpu *vmx)
 {
-	if (vmx_caps.rdtscp)
-		switch_msr(MSR_TSC_AUX, &vmx->cpu_msrs.tsc_aux, vmx->vcpu.regs.tsc_aux);
+	const struct hvx_regs *regs = &vmx->vcpu.regs;
+
+	if (vmx_caps.rdtscp && regs->dirty & RM(TSC))
+		write_msr(MSR_TSC_AUX, regs->tsc_aux);
 	if (vmx->msrs_loaded) {
-		if (vmx->vcpu.regs.dirty & RM(SYSCALL))
-			write_syscall_msrs(vmx);
+		if (regs->dirty & RM(SYSCALL))
+			update_syscall_msrs(regs);
 	} else if (uses_syscall(vmx)) {
 		load_syscall_msrs(vmx);
 		pass_msrs(vmx, true);
@@ -237,19 +241,29 @@ void vmx_read_syscall_msrs(struct vmx_vcpu *vmx)
 	regs->avail |= RM(SYSCALL);
 }
 
-/* At the end of a window */
+/*
+ * At the end of a window. regs may be newer than what is on the CPU, therefore the MSRs that it might
+ * have changed in this window are written without comparison.
+ */
 void vmx_unload_msrs(struct vmx_vcpu *vmx)
 {
-	struct vmx_msrs *there = &vmx->cpu_msrs;
+	const struct hvx_regs *regs = &vmx->vcpu.regs;
+	const struct vmx_msrs *host = vmx->host_msrs;
+	bool stale = regs->dirty & (RM(SYSCALL) | RM(TSC));
 
-	switch_msr(MSR_TSC_AUX, &there->tsc_aux, vmx->host_msrs.tsc_aux);
+	if (vmx_caps.rdtscp && (stale || host->tsc_aux != regs->tsc_aux))
+		write_msr(MSR_TSC_AUX, host->tsc_aux);
 	if (!vmx->msrs_loaded)
 		return;
 	vmx_read_syscall_msrs(vmx);
-	switch_msr(MSR_STAR, &there->star, vmx->host_msrs.star);
-	switch_msr(MSR_LSTAR, &there->lstar, vmx->host_msrs.lstar);
-	switch_msr(MSR_SYSCALL_MASK, &there->sfmask, vmx->host_msrs.sfmask);
-	hvx_wrmsr(MSR_KERNEL_GS_BASE, vmx->host_msrs.kernel_gs_base);
+	if (stale || host->star != regs->star)
+		write_msr(MSR_STAR, host->star);
+	if (stale || host->lstar != regs->lstar)
+		write_msr(MSR_LSTAR, host->lstar);
+	if (stale || host->sfmask != regs->sfmask)
+		write_msr(MSR_SYSCALL_MASK, host->sfmask);
+	if (stale || vmx->host_kernel_gs_base != regs->kernel_gs_base)
+		write_msr(MSR_KERNEL_GS_BASE, vmx->host_kernel_gs_base);
 	vmx->msrs_loaded = false;
 	vmx->avail |= RM(SYSCALL);
 }

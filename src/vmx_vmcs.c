@@ -213,12 +213,13 @@ static void write_shadow(struct vmx_vcpu *vmx)
 	vmwrite(VMCS_GUEST_PENDING_DEBUG, vmx_pending_debug(&vmx->vcpu.regs));
 }
 
-/* Write dirty registers but RIP, and what else changed */
-static void write_rest(struct vmx_vcpu *vmx, u64 dirty)
+static void write_dirty(struct vmx_vcpu *vmx, u64 dirty)
 {
 	struct hvx_vcpu *vcpu = &vmx->vcpu;
 	struct hvx_regs *regs = &vcpu->regs;
 
+	if (dirty & RM(RIP))
+		vmwrite(VMCS_GUEST_RIP, regs->rip);
 	if (dirty & RM(RSP))
 		vmwrite(VMCS_GUEST_RSP, regs->gpr[REG_RSP]);
 	if (dirty & RM(RFLAGS))
@@ -259,14 +260,13 @@ static void write_controls(struct vmx_vcpu *vmx)
 		vmx->exception_bitmap = exceptions;
 	}
 	set_primary(vmx, primary | (control & HVX_DEBUG_STEP ? PRI_MONITOR_TRAP_FLAG : 0));
-	vmx->stale &= ~VMX_STALE_CONTROLS;
+	vmx->stale_controls = false;
 }
 
-/* All that enter() has not written itself */
 void vmx_write_regs(struct vmx_vcpu *vmx)
 {
-	write_rest(vmx, vmx->vcpu.regs.dirty);
-	if (vmx->stale & VMX_STALE_CONTROLS)
+	write_dirty(vmx, vmx->vcpu.regs.dirty);
+	if (unlikely(vmx->stale_controls))
 		write_controls(vmx);
 }
 

@@ -64,7 +64,6 @@ static __always_inline void end_own(struct vmx_vcpu *vmx)
 
 static __always_inline int begin_own(struct vmx_vcpu *vmx, u64 cr4)
 {
-	vmx->host_cr4 = cr4;
 	if (unlikely(vmx_caps.vmxon_stops_pt))
 		stop_pt(&vmx->host);
 	raw_write_cr4(cr4 | X86_CR4_VMXE);
@@ -89,6 +88,7 @@ static __always_inline int enter_root(struct vmx_vcpu *vmx)
 	u64 cr4 = raw_read_cr4();
 	int err;
 
+	vmx->host_cr4 = cr4;
 	vmx->own = !(cr4 & X86_CR4_VMXE);
 	err = likely(vmx->own) ? begin_own(vmx, cr4) : vmptrst(&vmx->previous);
 	if (unlikely(err))
@@ -176,7 +176,7 @@ static __always_inline void sync_host(struct vmx_vcpu *vmx)
 	if (unlikely(host->cpu != cpu))
 		sync_cpu(vmx, cpu);
 	sync_field(VMCS_HOST_CR3, &host->cr3, __native_read_cr3());
-	sync_field(VMCS_HOST_CR4, &host->cr4, raw_read_cr4());
+	sync_field(VMCS_HOST_CR4, &host->cr4, vmx->host_cr4 | X86_CR4_VMXE);
 	sync_field(VMCS_HOST_FS_BASE, &host->fs_base, read_fs_base());
 	/* The other hypervisor may keep its own guest's EFER on the CPU until user space runs */
 	if (unlikely(!vmx->own))
