@@ -110,19 +110,11 @@ static u8 take_prefixes(struct cursor *c, struct hvx_insn *insn)
 
 static void set_addr_size(struct hvx_insn *insn)
 {
-	bool toggled = insn->prefix & PFX_ADDRSIZE;
+	static const u8 sizes[][2] = {
+		[HVX_INSN_16] = { 2, 4 }, [HVX_INSN_32] = { 4, 2 }, [HVX_INSN_64] = { 8, 4 },
+	};
 
-	switch (insn->mode) {
-	case HVX_INSN_64:
-		insn->addr_size = toggled ? 4 : 8;
-		break;
-	case HVX_INSN_32:
-		insn->addr_size = toggled ? 2 : 4;
-		break;
-	default:
-		insn->addr_size = toggled ? 4 : 2;
-		break;
-	}
+	insn->addr_size = sizes[insn->mode][!!(insn->prefix & PFX_ADDRSIZE)];
 }
 
 static void take_modrm(struct cursor *c, struct hvx_insn *insn)
@@ -469,7 +461,10 @@ static bool in_memory(u8 kind)
 static void describe_operands(struct hvx_insn *insn, const struct op_form_desc *form)
 {
 	/* Source first: of two strings the memory operand described is the source */
-	insn->src = operand(insn, form->src);
+	if (form->src != SP_NONE)
+		insn->src = operand(insn, form->src);
+	if (form->dst == SP_NONE)
+		return;
 	insn->dst = operand(insn, form->dst);
 	insn->dst_access = dst_access(insn->op);
 	if (insn->op == INSN_CMPXCHG2)
@@ -584,6 +579,52 @@ static int decode_vex(struct cursor *c, struct hvx_insn *insn, bool three)
 	return c->err;
 }
 
+/* 0F 01 with a register for ModRM.rm, without prefix: VMMCALL, RDTSCP, XSETBV and such */
+static const struct op_entry *system_entry(struct hvx_insn *insn, u8 modrm)
+{
+	const struct op_entry *e;
+
+	insn->modrm = modrm;
+	insn->has_modrm = true;
+	e = &groups[GRP_0F01][modrm_reg(insn)];
+	if (e->form == FORM_SPLIT)
+		e = &split[e->op][1];
+	if (e->form == FORM_RM)
+		e = &rm_tables[e->op][modrm_rm(insn)];
+	return e->form == FORM_PREFIX ? &prefixed[e->op][0] : e;
+}
+
+/*
+ * Most of what makes a guest exit is an opcode and nothing more: spare it the general way. Returns
+ * false, with @insn as it was but for the address size, for all else.
+ */
+static bool decode_plain(struct hvx_insn *insn, const u8 *bytes, unsigned int n)
+{
+	const struct op_entry *e;
+
+	if (n < 3)
+		return false;
+	if (bytes[0] != 0x0f) {
+		e = &one_byte[bytes[0]];
+		insn->len = 1;
+	} else if (bytes[1] != 0x01 || bytes[2] < 0xc0) {
+		e = &two_byte[bytes[1]];
+		insn->len = 2;
+	} else {
+		e = system_entry(insn, bytes[2]);
+		insn->len = 3;
+	}
+	if (likely(!(e->flags & ~NP) && e->form == (insn->has_modrm ? FORM_MODRM : FORM_NONE))) {
+		insn->op = e->op;
+		insn->map = insn->len > 1;
+		insn->opcode = bytes[insn->map];
+		insn->op_size = insn->mode == HVX_INSN_16 ? 2 : 4;
+		return true;
+	}
+	insn->has_modrm = false;
+	return false;
+}
+
 int hvx_decode(struct hvx_insn *insn, const u8 *bytes, unsigned int n, enum hvx_insn_mode mode)
 {
 	struct cursor c = { .bytes = bytes, .n = min_t(unsigned int, n, HVX_INSN_MAX) };
@@ -596,6 +637,9 @@ int hvx_decode(struct hvx_insn *insn, const u8 *bytes, unsigned int n, enum hvx_
 		.seg = HVX_NO_REG,
 		.mem = { .seg = SEG_DS, .base = HVX_NO_REG, .index = HVX_NO_REG },
 	};
+	set_addr_size(insn);
+	if (decode_plain(insn, bytes, n))
+		return 0;
 	byte = take_prefixes(&c, insn);
 	set_addr_size(insn);
 	e = opcode_entry(&c, insn, byte);
