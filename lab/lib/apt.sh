@@ -21,11 +21,11 @@ refresh_lists() {
 
 # packages PKG...: install those that are missing.
 packages() {
-	local p missing=()
-	for p in "$@"; do
-		[ -e "/var/lib/dpkg/info/$p.list" ] || [ -e "/var/lib/dpkg/info/$p:amd64.list" ] ||
-			missing+=("$p")
-	done
+	local missing
+	# shellcheck disable=SC2016
+	mapfile -t missing < <(printf '%s\n' "$@" | grep -vxF -f <(
+		dpkg-query -W -f '${Package} ${db:Status-Status}\n' "$@" 2>/dev/null |
+			sed -n 's/ installed$//p'))
 	[ ${#missing[@]} -eq 0 ] && return 0
 	mkdir -p "$CACHE/stamp"
 	(
