@@ -188,7 +188,8 @@ def main():
         t.join()
     failures = [f for run in runs for f in run.failures]
     passed = sum(run.passed for run in runs)
-    print("\n".join([f"FAILED {f}" for f in failures]))
+    for failure in failures:
+        print(f"FAILED {failure}")
     print(f"Logs are in {os.path.relpath(LOGS, TOP)}/")
     print(f"{passed} passed, {len(failures)} failed, {sum(run.skipped for run in runs)} skipped")
     sys.exit(bool(failures) or not passed)
