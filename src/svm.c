@@ -21,6 +21,7 @@
 #define IOPM_ORDER	2	/* 12 KiB are used */
 
 struct svm_features svm_features;
+DEFINE_STATIC_KEY_FALSE(svm_has_nrip);
 static struct page *iopm;
 
 bool svm_share;
@@ -66,10 +67,11 @@ static void find_features(void)
 
 	f->cpuid = cpuid_edx(SVM_CPUID_LEAF);
 	f->nr_asids = cpuid_ebx(SVM_CPUID_LEAF);
-	f->nrip = f->cpuid & SVM_CPUID_NRIPS;
+	if (f->cpuid & SVM_CPUID_NRIPS)
+		static_branch_enable(&svm_has_nrip);
 	f->decode = f->cpuid & SVM_CPUID_DECODE_ASSISTS;
 	f->flush_asid = f->cpuid & SVM_CPUID_FLUSH_BY_ASID;
-	f->clean = f->cpuid & SVM_CPUID_VMCB_CLEAN ? SVM_CLEAN_ALL : 0;
+	f->clean = f->cpuid & SVM_CPUID_VMCB_CLEAN ? SVM_CLEAN_KEPT : 0;
 	f->tsc_aux = boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
 	f->ibpb = boot_cpu_has(X86_FEATURE_IBPB) && !cpu_mitigations_off();
 }
@@ -111,7 +113,7 @@ static u64 svm_host_features(void)
 {
 	u64 features = 0;
 
-	if (svm_features.nrip)
+	if (svm_features.cpuid & SVM_CPUID_NRIPS)
 		features |= HVX_HOST_NEXT_RIP;
 	if (svm_features.decode)
 		features |= HVX_HOST_DECODE_ASSIST;

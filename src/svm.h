@@ -27,12 +27,13 @@
 #define SVM_SWITCH_LOAD		24
 #define SVM_SWITCH_VERW		26
 
-/* struct hvx_regs, for svm_entry.S: @n in the order of the instruction encoding */
+/* GPRs in struct hvx_vcpu, for svm_entry.S: @n in the order of the instruction encoding */
 #define SVM_GPR(n)		((n) * 8)
 
 #ifndef __ASSEMBLER__
 
 #include <linux/build_bug.h>
+#include <linux/jump_label.h>
 #include <linux/percpu.h>
 #include "svm_hw.h"
 #include "vcpu.h"
@@ -53,7 +54,7 @@ struct svm_switch {
 	u16 verw;		/* a valid selector, for VERW */
 };
 
-static_assert(offsetof(struct hvx_regs, gpr) == SVM_GPR(0));
+static_assert(offsetof(struct hvx_vcpu, regs.gpr) == SVM_GPR(0));
 static_assert(offsetof(struct svm_switch, vmcb_pa) == SVM_SWITCH_VMCB_PA);
 static_assert(offsetof(struct svm_switch, guest_gs) == SVM_SWITCH_GUEST_GS);
 static_assert(offsetof(struct svm_switch, host_gs) == SVM_SWITCH_HOST_GS);
@@ -65,18 +66,20 @@ static_assert(offsetof(struct svm_switch, verw) == SVM_SWITCH_VERW);
 #define SVM_ATT_DEBUG_STEP	BIT(1)	/* the VMM steps */
 #define SVM_ATT_STEPPING	BIT(2)	/* this entry has RFLAGS.TF set on its own account */
 #define SVM_ATT_IRET		BIT(3)	/* the IRET at iret_rip ends NMI blocking */
+#define SVM_ATT_INJECTED	BIT(4)	/* this entry has an event in EVENTINJ */
 
 /* All fields: vcpu->lock */
 struct svm_vcpu {
 	struct hvx_vcpu vcpu;
 	struct vmcb *vmcb;
 	struct svm_switch sw;
-	u32 attention;		/* SVM_ATT_* */
+	u8 attention;		/* SVM_ATT_* */
+	u8 soft_len;		/* RIP was advanced by this much to inject INT3 or INTO */
 	u32 nmi_shadow;		/* SHADOW_NMI while NMIs are blocked, else 0 */
 	u32 intercept_exc;	/* intercepted exceptions but for those of a single step */
 	u32 guest_tf;		/* RFLAGS.TF under SVM_ATT_STEPPING */
 	u64 iret_rip;
-	u8 soft_len;		/* RIP was advanced by this much to inject INT3 or INTO */
+	u64 entry_avail;	/* regs.avail before an entry that changed anything */
 	int cpu;		/* where VMCB and ASID are known, -1: nowhere */
 	u64 asid_gen;		/* svm_cpu.asid_gen that the ASID belongs to */
 	u64 msrpm_gen;		/* svm_vm.msrpm_gen that this vCPU has seen */
@@ -106,12 +109,14 @@ struct svm_cpu {
 	u64 last_serial;	/* svm_vcpu that ran last here */
 };
 
+/* Clean after every exit; CR2 is written at every entry */
+#define SVM_CLEAN_KEPT	GENMASK(8, 0)
+
 /* Immutable after load */
 struct svm_features {
 	u32 cpuid;		/* SVM_CPUID_* */
 	u32 nr_asids;
 	u32 clean;		/* what is clean after an exit; 0 without the feature */
-	bool nrip;
 	bool decode;
 	bool flush_asid;
 	bool tsc_aux;
@@ -120,6 +125,7 @@ struct svm_features {
 };
 
 extern struct svm_features svm_features;
+DECLARE_STATIC_KEY_FALSE(svm_has_nrip);
 extern bool svm_share;
 DECLARE_PER_CPU(struct svm_cpu, svm_cpus);
 
@@ -171,6 +177,7 @@ void svm_update_exceptions(struct svm_vcpu *svm);
 
 /* svm_exit.c */
 void svm_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x);
+void svm_exited(struct hvx_vcpu *vcpu, struct hvx_exit *x);
 
 /* svm_event.c */
 void svm_inject(struct svm_vcpu *svm);
@@ -189,8 +196,8 @@ void svm_msr_filter_changed(struct hvx_vm *vm);
 /* svm_check.c */
 bool svm_check_entry(struct hvx_vcpu *vcpu, struct hvx_entry_failure *failure);
 
-/* svm_entry.S */
-void svm_vmrun(struct hvx_regs *regs, struct svm_switch *sw);
+/* svm_entry.S: VMRUN, then svm_exited(@vcpu, @x) */
+void svm_vmrun(struct hvx_vcpu *vcpu, struct hvx_exit *x, struct svm_switch *sw);
 
 #endif /* __ASSEMBLER__ */
 #endif

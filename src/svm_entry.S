@@ -22,7 +22,7 @@
 
 	.section .noinstr.text, "ax"
 
-/* void svm_vmrun(struct hvx_regs *regs, struct svm_switch *sw) */
+/* void svm_vmrun(struct hvx_vcpu *vcpu, struct hvx_exit *x, struct svm_switch *sw) */
 SYM_FUNC_START(svm_vmrun)
 	push	%rbp
 	push	%r15
@@ -32,19 +32,20 @@ SYM_FUNC_START(svm_vmrun)
 	push	%rbx
 	push	%rdi
 	push	%rsi
+	push	%rdx
 
 	sti
 
 	/* VMLOAD state: all of it, or only what svm_vmrun itself took away */
-	mov	SVM_SWITCH_VMCB_PA(%rsi), %rax
-	testb	$1, SVM_SWITCH_LOAD(%rsi)
+	mov	SVM_SWITCH_VMCB_PA(%rdx), %rax
+	testb	$1, SVM_SWITCH_LOAD(%rdx)
 	jnz	.Lload_all
-	mov	SVM_SWITCH_GUEST_GS(%rsi), %rcx
+	mov	SVM_SWITCH_GUEST_GS(%rdx), %rcx
 	ALTERNATIVE "jmp .Lload_gs_msr", "wrgsbase %rcx", X86_FEATURE_FSGSBASE
 .Lloaded:
 
 	/* The host's data must not be found in the CPU's buffers by the guest */
-	ALTERNATIVE "", __stringify(verw SVM_SWITCH_VERW(%rsi)), X86_FEATURE_CLEAR_CPU_BUF_VM
+	ALTERNATIVE "", __stringify(verw SVM_SWITCH_VERW(%rdx)), X86_FEATURE_CLEAR_CPU_BUF_VM
 
 	mov	SVM_GPR(1)(%rdi), %rcx
 	mov	SVM_GPR(2)(%rdi), %rdx
@@ -65,7 +66,7 @@ SYM_FUNC_START(svm_vmrun)
 	cli
 
 	/* RAX is the host's again: free to use, the guest's is in the VMCB */
-	mov	8(%rsp), %rax
+	mov	16(%rsp), %rax
 	mov	%rcx, SVM_GPR(1)(%rax)
 	mov	%rdx, SVM_GPR(2)(%rax)
 	mov	%rbx, SVM_GPR(3)(%rax)
@@ -81,10 +82,10 @@ SYM_FUNC_START(svm_vmrun)
 	mov	%r14, SVM_GPR(14)(%rax)
 	mov	%r15, SVM_GPR(15)(%rax)
 
-	pop	%rsi
+	pop	%rdx
 	ALTERNATIVE "jmp .Lsave_gs_msr", "rdgsbase %rcx", X86_FEATURE_FSGSBASE
-	mov	%rcx, SVM_SWITCH_GUEST_GS(%rsi)
-	mov	SVM_SWITCH_HOST_GS(%rsi), %rcx
+	mov	%rcx, SVM_SWITCH_GUEST_GS(%rdx)
+	mov	SVM_SWITCH_HOST_GS(%rdx), %rcx
 	wrgsbase %rcx
 .Lsaved:
 
@@ -101,19 +102,16 @@ SYM_FUNC_START(svm_vmrun)
 	FILL_RETURN_BUFFER %rax, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT
 	CALL_UNTRAIN_RET
 
-	/* No value of the guest stays for speculation, not even until the pops below arrive */
-	xor	%edx, %edx
-	xor	%ebx, %ebx
-	xor	%ebp, %ebp
+	/*
+	 * No value of the guest stays for speculation. What is popped below comes from a cache line
+	 * that was read a moment ago.
+	 */
 	xor	%r8d, %r8d
 	xor	%r9d, %r9d
 	xor	%r10d, %r10d
 	xor	%r11d, %r11d
-	xor	%r12d, %r12d
-	xor	%r13d, %r13d
-	xor	%r14d, %r14d
-	xor	%r15d, %r15d
 
+	pop	%rsi
 	pop	%rdi
 	pop	%rbx
 	pop	%r12
@@ -121,7 +119,7 @@ SYM_FUNC_START(svm_vmrun)
 	pop	%r14
 	pop	%r15
 	pop	%rbp
-	RET
+	jmp	svm_exited
 
 .Lload_all:
 	vmload	%rax
@@ -129,20 +127,23 @@ SYM_FUNC_START(svm_vmrun)
 
 	/* CPUs without FSGSBASE, or with it switched off */
 .Lload_gs_msr:
+	mov	%rdx, %r8
 	mov	$MSR_GS_BASE, %ecx
-	mov	SVM_SWITCH_GUEST_GS(%rsi), %eax
-	mov	SVM_SWITCH_GUEST_GS + 4(%rsi), %edx
+	mov	SVM_SWITCH_GUEST_GS(%r8), %eax
+	mov	SVM_SWITCH_GUEST_GS + 4(%r8), %edx
 	wrmsr
-	mov	SVM_SWITCH_VMCB_PA(%rsi), %rax
+	mov	%r8, %rdx
+	mov	SVM_SWITCH_VMCB_PA(%rdx), %rax
 	jmp	.Lloaded
 
 .Lsave_gs_msr:
+	mov	%rdx, %r8
 	mov	$MSR_GS_BASE, %ecx
 	rdmsr
-	mov	%eax, SVM_SWITCH_GUEST_GS(%rsi)
-	mov	%edx, SVM_SWITCH_GUEST_GS + 4(%rsi)
-	mov	SVM_SWITCH_HOST_GS(%rsi), %eax
-	mov	SVM_SWITCH_HOST_GS + 4(%rsi), %edx
+	mov	%eax, SVM_SWITCH_GUEST_GS(%r8)
+	mov	%edx, SVM_SWITCH_GUEST_GS + 4(%r8)
+	mov	SVM_SWITCH_HOST_GS(%r8), %eax
+	mov	SVM_SWITCH_HOST_GS + 4(%r8), %edx
 	wrmsr
 	jmp	.Lsaved
 SYM_FUNC_END(svm_vmrun)

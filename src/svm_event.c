@@ -57,6 +57,14 @@ void svm_inject(struct svm_vcpu *svm)
 		break;
 	}
 	inject->type = HVX_EVENT_NONE;
+	svm->attention |= SVM_ATT_INJECTED;
+}
+
+static void end_injection(struct svm_vcpu *svm)
+{
+	svm->vmcb->eventinj = 0;
+	svm->soft_len = 0;
+	svm->attention &= ~SVM_ATT_INJECTED;
 }
 
 /*
@@ -164,6 +172,8 @@ void svm_attend_exit(struct svm_vcpu *svm, struct hvx_exit *x)
 {
 	bool stepping = svm->attention & SVM_ATT_STEPPING;
 
+	if (svm->attention & SVM_ATT_INJECTED)
+		end_injection(svm);
 	if (stepping)
 		end_step(svm);
 	if (svm->attention & SVM_ATT_IRET && svm->vcpu.regs.rip != svm->iret_rip)

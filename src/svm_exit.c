@@ -9,7 +9,7 @@
  * Always available after an exit are RIP, RFLAGS and what blocks interrupts, copied here, and what
  * the VMCB never knows better than the cache (see svm_vmcb.c).
  */
-#include <linux/nospec.h>
+#include <linux/jump_label.h>
 #include "debug.h"
 #include "event.h"
 #include "svm.h"
@@ -81,12 +81,12 @@ static const struct svm_kind {
 #undef KIND
 };
 
-/* nRIP is 0 on CPUs without it and for exits that have none */
+/* Without next-RIP the core decodes. The CPU fills nRIP in for all instructions that can be skipped. */
 static __always_inline u8 insn_len(const struct vmcb *vmcb)
 {
-	u64 len = vmcb->nrip - vmcb->rip;
-
-	return len <= 15 ? len : 0;
+	if (!static_branch_likely(&svm_has_nrip))
+		return 0;
+	return vmcb->nrip - vmcb->rip;
 }
 
 static void fill_raw(const struct vmcb *vmcb, struct hvx_exit *x)
@@ -203,8 +203,8 @@ static void fill_fault(const struct vmcb *vmcb, struct hvx_exit *x)
 	}
 }
 
-/* Whatever takes more than a length. Not inlined: the common exit is to stay short. */
-static noinline void fill_shape(struct svm_vcpu *svm, struct hvx_exit *x, u8 shape)
+/* Whatever takes more than a length */
+static void fill_shape(struct svm_vcpu *svm, struct hvx_exit *x, u8 shape)
 {
 	struct vmcb *vmcb = svm->vmcb;
 
@@ -241,8 +241,22 @@ static noinline void fill_shape(struct svm_vcpu *svm, struct hvx_exit *x, u8 sha
 	}
 }
 
+/*
+ * Nothing was run: what the cache knew before is still so. The VMCB is not relied upon, it may have
+ * been written to.
+ */
+static void undo_entry(struct svm_vcpu *svm)
+{
+	struct hvx_regs *regs = &svm->vcpu.regs;
+
+	if (svm->attention & SVM_ATT_INJECTED)
+		svm_requeue(svm, svm->vmcb->eventinj, svm->vmcb->eventinj_error);
+	regs->avail |= svm->entry_avail;
+	regs->dirty |= svm->entry_avail;
+}
+
 /* EXITCODEs outside of the table */
-static noinline void fill_sparse(struct svm_vcpu *svm, struct hvx_exit *x)
+static void fill_sparse(struct svm_vcpu *svm, struct hvx_exit *x)
 {
 	struct vmcb *vmcb = svm->vmcb;
 
@@ -253,8 +267,7 @@ static noinline void fill_sparse(struct svm_vcpu *svm, struct hvx_exit *x)
 	case SVM_VMEXIT_INVALID:
 		x->kind = XK_ENTRY_FAILED;
 		fill_raw(vmcb, x);
-		if (vmcb->eventinj & SVM_EVENT_V)
-			svm_requeue(svm, vmcb->eventinj, vmcb->eventinj_error);
+		undo_entry(svm);
 		break;
 	default:
 		x->kind = XK_UNKNOWN;
@@ -262,24 +275,31 @@ static noinline void fill_sparse(struct svm_vcpu *svm, struct hvx_exit *x)
 	}
 }
 
-static __always_inline void translate(struct svm_vcpu *svm, struct hvx_exit *x)
+/* The first four bytes of struct hvx_exit at once */
+static __always_inline void set_head(struct hvx_exit *x, u8 kind, u8 len)
+{
+	static_assert(offsetof(struct hvx_exit, kind) == 0 &&
+		      offsetof(struct hvx_exit, insn_len) == 1 &&
+		      offsetof(struct hvx_exit, nr_insn) == 2 &&
+		      offsetof(struct hvx_exit, decode) == 3);
+
+	*(u32 *)x = kind | len << 8;
+}
+
+static void translate(struct svm_vcpu *svm, struct hvx_exit *x)
 {
 	const struct vmcb *vmcb = svm->vmcb;
 	u64 code = vmcb->exitcode;
 	const struct svm_kind *k;
 
-	x->insn_len = 0;
-	x->nr_insn = 0;
-	x->decode = 0;
-	if (unlikely(code >= ARRAY_SIZE(kinds))) {
+	if (code >= ARRAY_SIZE(kinds)) {
+		set_head(x, XK_UNKNOWN, 0);
 		fill_sparse(svm, x);
 		return;
 	}
 	k = &kinds[code];
-	x->kind = k->kind;
-	if (likely(k->shape == SHAPE_INSN))
-		x->insn_len = insn_len(vmcb);
-	else if (k->shape != SHAPE_PLAIN)
+	set_head(x, k->kind, k->shape == SHAPE_INSN ? insn_len(vmcb) : 0);
+	if (k->shape != SHAPE_INSN && k->shape != SHAPE_PLAIN)
 		fill_shape(svm, x, k->shape);
 }
 
@@ -287,35 +307,73 @@ static __always_inline void translate(struct svm_vcpu *svm, struct hvx_exit *x)
  * An event was being delivered. It goes in again, but for a task switch through a gate, which is
  * its delivery, and for SHUTDOWN, where nothing of it is defined.
  */
-static bool cut_short(const struct vmcb *vmcb)
+static void put_event_back(struct svm_vcpu *svm)
 {
-	return vmcb->exitintinfo & SVM_EVENT_V && vmcb->exitcode != SVM_VMEXIT_TASK_SWITCH &&
-	       vmcb->exitcode != SVM_VMEXIT_SHUTDOWN && (u32)vmcb->exitcode != SVM_VMEXIT_INVALID;
+	const struct vmcb *vmcb = svm->vmcb;
+	u32 code = vmcb->exitcode;
+
+	if (code == SVM_VMEXIT_TASK_SWITCH || code == SVM_VMEXIT_SHUTDOWN ||
+	    code == SVM_VMEXIT_INVALID)
+		return;
+	svm_requeue(svm, vmcb->exitintinfo, vmcb->exitintinfo_error);
 }
 
-void svm_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+static __always_inline void read_shadow(struct svm_vcpu *svm)
+{
+	svm->vcpu.regs.shadow = (svm->vmcb->interrupt_shadow & SVM_INTERRUPT_SHADOW) |
+				svm->nmi_shadow;
+}
+
+/* After an exit that is more than an instruction */
+static noinline void finish_exit(struct svm_vcpu *svm, struct hvx_exit *x)
+{
+	translate(svm, x);
+	if (svm->vmcb->exitintinfo & SVM_EVENT_V)
+		put_event_back(svm);
+	if (svm->attention) {
+		svm_attend_exit(svm, x);
+		read_shadow(svm);
+	}
+}
+
+/* Registers and events for an entry that is not like the last one */
+static noinline void prepare_entry(struct svm_vcpu *svm)
+{
+	struct hvx_vcpu *vcpu = &svm->vcpu;
+
+	svm->entry_avail = vcpu->regs.avail;
+	if (vcpu->regs.dirty & ~RM(RIP))
+		svm_write_regs(svm);
+	if (vcpu->inject.type != HVX_EVENT_NONE)
+		svm_inject(svm);
+	if (svm->attention)
+		svm_attend_entry(svm);
+}
+
+/*
+ * The common entry is straight down: no call but the jump to svm_vmrun(), which goes on at
+ * svm_exited(). Not traced, the guest's TR is on the CPU there.
+ */
+notrace void svm_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 	struct hvx_regs *regs = &vcpu->regs;
 	struct vmcb *vmcb = svm->vmcb;
-	bool injected = false;
 
-	if (unlikely(regs->dirty & ~RM(RIP)))
-		svm_write_regs(svm);
 	vmcb->rip = regs->rip;
 	vmcb->rax = regs->gpr[REG_RAX];
-	if (unlikely(vmcb->cr2 != regs->cr2)) {
-		vmcb->cr2 = regs->cr2;
-		svm_dirty(svm, SVM_CLEAN_CR2);
-	}
-	if (unlikely(vcpu->inject.type != HVX_EVENT_NONE)) {
-		injected = true;
-		svm_inject(svm);
-	}
-	if (unlikely(svm->attention))
-		svm_attend_entry(svm);
+	vmcb->cr2 = regs->cr2;
+	if (unlikely(regs->dirty & ~RM(RIP) || vcpu->inject.type | svm->attention))
+		prepare_entry(svm);
+	svm_vmrun(vcpu, x, &svm->sw);
+}
 
-	svm_vmrun(regs, &svm->sw);
+notrace void svm_exited(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct hvx_regs *regs = &vcpu->regs;
+	struct vmcb *vmcb = svm->vmcb;
+	u64 code;
 
 	svm->sw.hidden = SVM_ON_CPU;
 	vmcb->tlb_control = SVM_TLB_NOTHING;
@@ -326,16 +384,13 @@ void svm_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	regs->rflags = vmcb->rflags;
 	regs->avail = AVAILABLE;
 	regs->dirty = 0;
-	translate(svm, x);
-	if (unlikely(vmcb->exitintinfo & SVM_EVENT_V) && cut_short(vmcb))
-		svm_requeue(svm, vmcb->exitintinfo, vmcb->exitintinfo_error);
-	if (unlikely(injected)) {
-		vmcb->eventinj = 0;
-		svm->soft_len = 0;
-	}
-	if (unlikely(svm->attention))
-		svm_attend_exit(svm, x);
-	regs->shadow = (vmcb->interrupt_shadow & SVM_INTERRUPT_SHADOW) | svm->nmi_shadow;
+	read_shadow(svm);
+	code = vmcb->exitcode;
+	if (likely(code < ARRAY_SIZE(kinds) && kinds[code].shape == SHAPE_INSN &&
+		   !(vmcb->exitintinfo & SVM_EVENT_V) && !svm->attention))
+		set_head(x, kinds[code].kind, insn_len(vmcb));
+	else
+		finish_exit(svm, x);
 }
 
 static_assert(SVM_INTERRUPT_SHADOW == SHADOW_STI);

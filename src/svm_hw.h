@@ -93,7 +93,6 @@
 #define SVM_CLEAN_DT			BIT(7)	/* GDT, IDT */
 #define SVM_CLEAN_SEG			BIT(8)	/* CS, DS, SS, ES, CPL */
 #define SVM_CLEAN_CR2			BIT(9)
-#define SVM_CLEAN_ALL			GENMASK(9, 0)
 
 /* Offsets 088h EXITINTINFO and 0A8h EVENTINJ: section "Event Injection" */
 #define SVM_EVENT_VECTOR		0xffu
