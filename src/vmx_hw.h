@@ -341,12 +341,12 @@ static __always_inline void vmwrite(enum vmcs_field field, u64 value)
  * the processor is not in VMX operation or does not allow it.
  */
 #define VMX_MEMORY_INSN(name)							\
-static __always_inline int name(u64 pa)						\
+static __always_inline int name(const u64 *pa)					\
 {										\
 	asm goto("1:	" #name " %[pa]\n"					\
 		 "	jna %l[fail]\n"						\
 		 _ASM_EXTABLE(1b, %l[fail])					\
-		 :: [pa] "m" (pa) : "cc", "memory" : fail);			\
+		 :: [pa] "m" (*pa) : "cc", "memory" : fail);			\
 	return 0;								\
 fail:										\
 	return -EBUSY;								\

@@ -412,8 +412,8 @@ int vmx_setup_vmcs(struct vmx_vcpu *vmx)
 	err = vmx_enter_root(vmx);
 	if (!err) {
 		/* VMCLEAR before the first use: "Software Use of Virtual-Machine Control Structures" */
-		vmclear(vmx->vmcs_pa);
-		vmptrld(vmx->vmcs_pa);
+		vmclear(&vmx->vmcs_pa);
+		vmptrld(&vmx->vmcs_pa);
 		setup_controls(vmx);
 		setup_zero();
 		setup_host(vmx);

@@ -67,7 +67,7 @@ static __always_inline int begin_own(struct vmx_vcpu *vmx, u64 cr4)
 	if (unlikely(vmx_caps.vmxon_stops_pt))
 		stop_pt(&vmx->host);
 	raw_write_cr4(cr4 | X86_CR4_VMXE);
-	if (likely(!vmxon(this_cpu_read(vmx_cpu.vmxon_pa))))
+	if (likely(!vmxon(&this_cpu_ptr(&vmx_cpu)->vmxon_pa)))
 		return 0;
 	end_own(vmx);
 	return -EBUSY;
@@ -79,7 +79,7 @@ static __always_inline void leave_operation(struct vmx_vcpu *vmx)
 		vmxoff();
 		end_own(vmx);
 	} else if (vmx->previous != VMCS_NONE) {
-		vmptrld(vmx->previous);
+		vmptrld(&vmx->previous);
 	}
 }
 
@@ -93,7 +93,7 @@ static __always_inline int enter_root(struct vmx_vcpu *vmx)
 	err = likely(vmx->own) ? begin_own(vmx, cr4) : vmptrst(&vmx->previous);
 	if (unlikely(err))
 		return err;
-	err = vmptrld(vmx->vmcs_pa);
+	err = vmptrld(&vmx->vmcs_pa);
 	if (unlikely(err)) {
 		leave_operation(vmx);
 		return err;
@@ -105,7 +105,7 @@ static __always_inline int enter_root(struct vmx_vcpu *vmx)
 static __always_inline void leave_root(struct vmx_vcpu *vmx)
 {
 	/* Also when shared: the VMCS must be in memory before another CPU loads it */
-	vmclear(vmx->vmcs_pa);
+	vmclear(&vmx->vmcs_pa);
 	vmx->loaded = false;
 	vmx->launched = false;
 	leave_operation(vmx);
