@@ -78,7 +78,7 @@ trap_common:
 	add	$16, %rsp
 	iretq
 
-/* void guest_ring3(struct gcpu *g, guest_fn fn). */
+/* void guest_ring3(struct gcpu *g, guest_fn fn): IF stays as it is. */
 	.globl	guest_ring3
 guest_ring3:
 	push	%rbx
@@ -92,7 +92,7 @@ guest_ring3:
 	push	$(SEL_UDATA | 3)
 	lea	GCPU_USER_STACK(%rdi), %rcx
 	push	%rcx
-	push	$2
+	pushfq
 	push	$(SEL_UCODE64 | 3)
 	push	$ring3_start
 	iretq

@@ -28,7 +28,7 @@ static void leave_ring3(struct gcpu *g, struct gframe *f)
 
 	f->rip = (uintptr_t)guest_ring3_back;
 	f->cs = SEL_KCODE64;
-	f->rflags = 2;
+	f->rflags = 2 | (f->rflags & 0x200);	/* IF */
 	f->rsp = g->ring3_rsp;
 	f->ss = SEL_KDATA;
 }
