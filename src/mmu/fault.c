@@ -18,7 +18,6 @@
 #include <linux/mm.h>
 #include <linux/pfn.h>
 #include <linux/sched/signal.h>
-#include <linux/swap.h>
 #include "../compat.h"
 #include "../vcpu.h"
 #include "slots.h"
@@ -103,6 +102,19 @@ unlock:
 	return 0;
 }
 
+/* A read was answered: with a page that may be written to, too? It could be another by now. */
+static void try_writable(struct fault *f)
+{
+	struct page *page;
+
+	if (!get_user_page_fast_only(f->hva, FOLL_WRITE, &page))
+		return;
+	put_page(f->page);
+	f->page = page;
+	f->pa = PFN_PHYS(page_to_pfn(page));
+	f->writable = true;
+}
+
 /* 0, -EAGAIN to start over, -EINTR for a signal, or what is wrong with the address */
 static int get_page_slow(struct fault *f)
 {
@@ -114,8 +126,10 @@ static int get_page_slow(struct fault *f)
 	got = get_user_pages_unlocked(f->hva, 1, &f->page, flags);
 	if (got == 1) {
 		f->pa = PFN_PHYS(page_to_pfn(f->page));
-		f->writable = f->access & HVX_WRITE;
 		f->device = false;
+		f->writable = f->access & HVX_WRITE;
+		if (!f->writable && !f->read_only)
+			try_writable(f);
 		return 0;
 	}
 	f->page = NULL;
@@ -128,10 +142,12 @@ static void put_fault_page(struct fault *f)
 {
 	if (!f->page)
 		return;
-	/* The guest may write from now on, and the host's own entry knows nothing of it */
+	/*
+	 * The guest may write from now on, and the host's own entry knows nothing of it. That the
+	 * page is in use is told by the entry's accessed flag, when the host asks the MMU notifier.
+	 */
 	if (f->writable && !PageReserved(f->page))
 		SetPageDirty(f->page);
-	mark_page_accessed(f->page);
 	put_page(f->page);
 	f->page = NULL;
 }
@@ -199,11 +215,9 @@ static enum step try_fault(struct fault *f, int *err)
 
 	if (step != STEP_DONE)
 		return step;
-	if (!get_page_fast(f)) {
-		*err = get_page_slow(f);
-		if (*err)
-			return *err == -EAGAIN ? STEP_AGAIN : STEP_ERROR;
-	}
+	*err = get_page_slow(f);
+	if (*err)
+		return *err == -EAGAIN ? STEP_AGAIN : STEP_ERROR;
 	step = install(f, err);
 	put_fault_page(f);
 	return step;

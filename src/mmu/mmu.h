@@ -74,7 +74,7 @@ int hvx_region_set(struct hvx_vm *vm, const struct hvx_region *args);
 void hvx_mmu_flush(struct hvx_vm *vm);
 
 /*
- * Resolve a second-level fault.
+ * Resolve a second-level fault, with all that this can take. Ask hvx_mmu_fault_window() first.
  * Context: process, vm->srcu held, current->mm == vm->mm. @info is filled in for NO_MEMORY.
  */
 enum hvx_fault_result hvx_mmu_fault(struct hvx_vcpu *vcpu, u64 gpa, unsigned int access,
