@@ -253,7 +253,8 @@ static enum hvx_next handle_fault(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	struct hvx_fault_info info = { };
 
 	if (hvx_in_window(vcpu))
-		return HVX_NEXT_PROCESS;
+		return hvx_mmu_fault_window(vcpu, x->fault.gpa, x->fault.access) ?
+		       HVX_NEXT_ENTER : HVX_NEXT_PROCESS;
 	switch (hvx_mmu_fault(vcpu, x->fault.gpa, x->fault.access, &info)) {
 	case HVX_FAULT_MAPPED:
 		return HVX_NEXT_ENTER;
