@@ -142,6 +142,10 @@ class Watch:
             if self.opts.verbose:
                 print(line, file=sys.stderr, flush=True)
             if "lab: up after" in line:
+                if self.up_after:
+                    # Bochs boots again where QEMU ends.
+                    self.why = "the emulated host reset itself"
+                    self.shorten(0)
                 self.up_after = time.monotonic() - self.started
             found = STATUS.search(line)
             if found:
