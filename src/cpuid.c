@@ -223,17 +223,26 @@ static void fill_supported(struct hvx_cpuid_table *table)
 		add(table, f, 0, 0);
 }
 
+/* No index, and nothing that follow_registers() changes */
+static bool always_the_same(const struct hvx_cpuid_entry *e)
+{
+	return e->function < CPUID_DIRECT && e->function != 1 && e->function != 0xd && !e->flags;
+}
+
 static void index_table(struct hvx_cpuid_table *table)
 {
 	u32 i;
 
 	memset(table->first, 0, sizeof(table->first));
+	memset(table->fast, 0, sizeof(table->fast));
 	for (i = table->nr; i-- > 0;) {
 		u32 leaf = table->entry[i].function & 0x0fffffff;
 		int class = class_of(table->entry[i].function);
 
 		if (class >= 0 && leaf < CPUID_DIRECT)
 			table->first[class][leaf] = i + 1;
+		if (always_the_same(&table->entry[i]))
+			table->fast[leaf] = i + 1;
 	}
 }
 

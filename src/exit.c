@@ -16,6 +16,7 @@
 #include "debug.h"
 #include "entry_check.h"
 #include "event.h"
+#include "fast.h"
 #include "insn.h"
 #include "io.h"
 #include "linear.h"
@@ -24,27 +25,37 @@
 #include "run.h"
 
 #define RFLAGS_TF	BIT(8)
-#define HC_ENOSYS	1000	/* Linux guests know it as KVM_ENOSYS */
 
-enum hvx_next hvx_skip(struct hvx_vcpu *vcpu, const struct hvx_exit *x)
+/* Single step, by the guest or the VMM */
+static noinline enum hvx_next stepped(struct hvx_vcpu *vcpu)
 {
-	u64 rip = hvx_rip(vcpu), next = rip + x->insn_len;
-
-	/* Only in 64-bit mode is there an address above 4 GiB to go on at */
-	if (unlikely((next ^ rip) >> 32) && !hvx_long_mode(vcpu))
-		next = (u32)next;
-	hvx_set_rip(vcpu, next);
-	hvx_need(vcpu, RM(SHADOW) | RM(RFLAGS));
-	if (unlikely(vcpu->regs.shadow & (SHADOW_STI | SHADOW_MOV_SS))) {
-		vcpu->regs.shadow &= ~(SHADOW_STI | SHADOW_MOV_SS);
-		hvx_changed(vcpu, RM(SHADOW));
-	}
-	if (unlikely(vcpu->debug.control & HVX_DEBUG_STEP)) {
+	if (vcpu->debug.control & HVX_DEBUG_STEP) {
 		vcpu->stepped = true;
 		return HVX_NEXT_LEAVE;
 	}
-	if (unlikely(vcpu->regs.rflags & RFLAGS_TF))
-		hvx_queue_exception(vcpu, VEC_DB, false, 0, true, DR6_BS);
+	hvx_queue_exception(vcpu, VEC_DB, false, 0, true, DR6_BS);
+	return HVX_NEXT_ENTER;
+}
+
+enum hvx_next hvx_skip(struct hvx_vcpu *vcpu, const struct hvx_exit *x)
+{
+	struct hvx_regs *regs = &vcpu->regs;
+	u64 rip, next;
+
+	hvx_need(vcpu, RM(RIP) | RM(SHADOW) | RM(RFLAGS));
+	rip = regs->rip;
+	next = rip + x->insn_len;
+	/* Only in 64-bit mode is there an address above 4 GiB to go on at */
+	if (unlikely((next ^ rip) >> 32) && !hvx_long_mode(vcpu))
+		next = (u32)next;
+	regs->rip = next;
+	regs->dirty |= RM(RIP);
+	if (unlikely(regs->shadow & (SHADOW_STI | SHADOW_MOV_SS))) {
+		regs->shadow &= ~(SHADOW_STI | SHADOW_MOV_SS);
+		regs->dirty |= RM(SHADOW);
+	}
+	if (unlikely(regs->rflags & RFLAGS_TF || vcpu->debug.control & HVX_DEBUG_STEP))
+		return stepped(vcpu);
 	return HVX_NEXT_ENTER;
 }
 
@@ -146,7 +157,7 @@ static enum hvx_next undecodable(struct hvx_vcpu *vcpu)
  * true: all that the handler needs is in @x. Otherwise *next says how to go on: process context, the
  * guest again (an exception was queued, or the bytes changed under us), or user space.
  */
-static bool learn_insn(struct hvx_vcpu *vcpu, struct hvx_exit *x, enum hvx_next *next)
+static noinline bool learn_insn(struct hvx_vcpu *vcpu, struct hvx_exit *x, enum hvx_next *next)
 {
 	struct hvx_insn insn;
 	int err;
@@ -171,7 +182,7 @@ static bool learn_insn(struct hvx_vcpu *vcpu, struct hvx_exit *x, enum hvx_next 
 
 /* ----------------------------------------------------------------- handlers */
 
-static enum hvx_next handle_hlt(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+static noinline enum hvx_next handle_hlt(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	enum hvx_next next = hvx_skip(vcpu, x);
 
@@ -200,7 +211,7 @@ static enum hvx_next system_event(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	return hvx_exit_user(vcpu, HVX_EXIT_SYSTEM_EVENT);
 }
 
-static enum hvx_next handle_hypercall(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+static noinline enum hvx_next handle_hypercall(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	struct hvx_exit_hypercall *hc = &vcpu->run->hypercall;
 	u64 *gpr = vcpu->regs.gpr;
@@ -209,7 +220,7 @@ static enum hvx_next handle_hypercall(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	if ((u32)gpr[REG_RAX] == HVX_HC_SYSTEM_EVENT && !hvx_cpl(vcpu))
 		return system_event(vcpu, x);
 	if (!(vcpu->vm->flags & HVX_VM_HYPERCALL_EXIT)) {
-		gpr[REG_RAX] = -HC_ENOSYS;
+		gpr[REG_RAX] = -HVX_HC_ENOSYS;
 		return hvx_skip(vcpu, x);
 	}
 	wide = hvx_long_mode(vcpu);
@@ -248,7 +259,7 @@ static enum hvx_next from_mmio(struct hvx_vcpu *vcpu, int r)
 	return hvx_exit_error(vcpu, HVX_EXIT_NONE, r);
 }
 
-static enum hvx_next handle_fault(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+static noinline enum hvx_next handle_fault(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	struct hvx_fault_info info = { };
 
@@ -269,7 +280,7 @@ static enum hvx_next handle_fault(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 }
 
 /* VMCALL on AMD-V and VMMCALL on VT-x are undefined to the processor, and hypercalls to us */
-static enum hvx_next handle_ud(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+static noinline enum hvx_next handle_ud(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	struct hvx_insn insn;
 	int err;
@@ -312,7 +323,7 @@ static enum hvx_next handle_window(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	return HVX_NEXT_ENTER;
 }
 
-static enum hvx_next entry_failed(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+static noinline enum hvx_next entry_failed(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	struct hvx_entry_failure failure = { };
 	struct hvx_exit_unknown raw = {
@@ -348,7 +359,7 @@ static enum hvx_next task_switch(struct hvx_vcpu *vcpu, const struct hvx_exit *x
 	return hvx_exit_user(vcpu, HVX_EXIT_UNKNOWN);
 }
 
-static enum hvx_next rare(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+static noinline enum hvx_next rare(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	switch (x->kind) {
 	case XK_CR:

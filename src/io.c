@@ -42,15 +42,16 @@ static void move_reg(struct hvx_vcpu *vcpu, enum hvx_reg_index reg, s64 by, u64 
 		vcpu->regs.gpr[reg] = (value + by) & mask;
 }
 
-static void fill_exit(struct hvx_vcpu *vcpu, const struct hvx_exit *x, u32 count, u32 offset)
+static __always_inline void fill_exit(struct hvx_vcpu *vcpu, const struct hvx_exit *x, u32 count,
+				      u32 offset)
 {
-	vcpu->run->io = (struct hvx_exit_io) {
-		.port = x->io.port,
-		.width = x->io.width,
-		.write = !x->io.in,
-		.count = count,
-		.data_offset = offset,
-	};
+	struct hvx_exit_io *io = &vcpu->run->io;
+
+	io->port = x->io.port;
+	io->width = x->io.width;
+	io->write = !x->io.in;
+	io->count = count;
+	io->data_offset = offset;
 }
 
 static enum hvx_next single(struct hvx_vcpu *vcpu, struct hvx_exit *x)
@@ -59,10 +60,11 @@ static enum hvx_next single(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 
 	fill_exit(vcpu, x, 1, offsetof(struct hvx_run, io.data));
 	if (x->io.in) {
+		vcpu->run->io.data = 0;
 		vcpu->pending = HVX_PENDING_IO_IN;
 		vcpu->pending_exit = *x;
 	} else {
-		vcpu->run->io.data = x->io.width == 4 ? value : value & (BIT(8 * x->io.width) - 1);
+		vcpu->run->io.data = value & (~0u >> (32 - 8 * x->io.width));
 	}
 	hvx_skip(vcpu, x);
 	return hvx_exit_user(vcpu, HVX_EXIT_IO);

@@ -246,10 +246,7 @@ enum hvx_next hvx_handle_msr(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	u32 index = vcpu->regs.gpr[REG_RCX];
 	bool write = x->kind == XK_WRMSR, done;
 
-	if (hvx_cpl(vcpu) > 0) {
-		hvx_queue_gp(vcpu, 0);
-		return HVX_NEXT_ENTER;
-	}
+	/* Both vendors check CPL before they exit */
 	if (unlikely(hvx_msr_filtered(vcpu->vm, index,
 				      write ? HVX_MSR_EXIT_WRITE : HVX_MSR_EXIT_READ)))
 		return msr_to_user(vcpu, x, index, write ? value : 0);

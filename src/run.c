@@ -189,12 +189,17 @@ static enum hvx_next run_until_exit(struct hvx_vcpu *vcpu)
 	}
 }
 
-static void take_windows(struct hvx_vcpu *vcpu)
+/* immediate_exit, irq_window and nmi_window, in one word that is most often 0 */
+static_assert(offsetof(struct hvx_run, immediate_exit) == 0 &&
+	      offsetof(struct hvx_run, nmi_window) < sizeof(u64));
+
+static noinline void take_windows(struct hvx_vcpu *vcpu, u64 head)
 {
 	bool irq = READ_ONCE(vcpu->run->irq_window);
 	bool nmi = READ_ONCE(vcpu->run->nmi_window);
 
-	if (likely(irq == vcpu->want_irq_window && nmi == vcpu->want_nmi_window))
+	vcpu->run_head = head;
+	if (irq == vcpu->want_irq_window && nmi == vcpu->want_nmi_window)
 		return;
 	vcpu->want_irq_window = irq;
 	vcpu->want_nmi_window = nmi;
@@ -206,6 +211,7 @@ static int take_input(struct hvx_vcpu *vcpu)
 {
 	struct hvx_run *run = vcpu->run;
 	u64 dirty = READ_ONCE(run->regs_dirty);
+	u64 head = READ_ONCE(*(u64 *)run);
 
 	if (unlikely(dirty)) {
 		int err = hvx_sync_from_user(vcpu, dirty);
@@ -214,7 +220,8 @@ static int take_input(struct hvx_vcpu *vcpu)
 			return err;
 		run->regs_dirty = 0;
 	}
-	take_windows(vcpu);
+	if (unlikely(head != vcpu->run_head))
+		take_windows(vcpu, head);
 	vcpu->halted = false;
 	vcpu->has_run = true;
 	return 0;
@@ -234,7 +241,10 @@ int hvx_run(struct hvx_vcpu *vcpu)
 	int err;
 
 	lockdep_assert_held(&vcpu->lock);
-	vcpu->exit_mask = hvx_sync_mask(wanted);
+	if (unlikely(wanted != vcpu->wanted)) {
+		vcpu->exit_mask = hvx_sync_mask(wanted);
+		vcpu->wanted = wanted;
+	}
 	err = take_input(vcpu);
 	if (unlikely(err))
 		return err;

@@ -15,6 +15,7 @@
 
 #define SEG_ATTR_KNOWN	(SA_TYPE | SA_S | SA_DPL | SA_P | SA_AVL | SA_L | SA_DB | SA_G | SA_UNUSABLE)
 #define RFLAGS_CHECK	(~0x3f7fd7ULL)
+#define RFLAGS_IF	BIT(9)
 #define RFLAGS_VM	BIT(17)
 
 /* The two layouts agree, so that general registers move by memcpy() */
@@ -283,13 +284,17 @@ u64 hvx_sync_mask(u64 groups)
 void hvx_sync_to_user(struct hvx_vcpu *vcpu, u64 groups)
 {
 	struct hvx_run *run = vcpu->run;
+	bool idle, flag;
 
 	groups &= HVX_REGS_ALL;
-	run->if_flag = !!(hvx_rflags(vcpu) & BIT(9));
-	run->irq_ready = !vcpu->irq_pending && hvx_irq_open(vcpu);
-	run->nmi_ready = !vcpu->nmi_pending && hvx_nmi_open(vcpu);
+	hvx_need(vcpu, RM(RFLAGS) | RM(SHADOW));
+	idle = vcpu->inject.type == HVX_EVENT_NONE && !(vcpu->regs.shadow & ~SHADOW_NMI);
+	flag = vcpu->regs.rflags & RFLAGS_IF;
+	run->if_flag = flag;
+	run->irq_ready = idle && flag && !vcpu->irq_pending;
+	run->nmi_ready = idle && !(vcpu->regs.shadow & SHADOW_NMI) && !vcpu->nmi_pending;
 	run->exits = vcpu->exits;
-	if (groups)
+	if (unlikely(groups))
 		hvx_sync_fill(vcpu, run, groups);
 	run->regs_valid = groups;
 }

@@ -304,6 +304,7 @@ static struct hvx_vcpu *vcpu_alloc(struct hvx_vm *vm, u32 id)
 	vcpu->id = id;
 	vcpu->window_cpu = -1;
 	vcpu->last_cpu = -1;
+	vcpu->exit_mask = hvx_sync_mask(0);
 	mutex_init(&vcpu->lock);
 	vcpu->run = alloc_pages_exact(HVX_RUN_SIZE, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!vcpu->run)

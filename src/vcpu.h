@@ -85,6 +85,8 @@ struct hvx_vcpu {
 	struct hvx_cpuid_table *cpuid;		/* [v] */
 	bool has_run;				/* [v] */
 	int run_error;				/* [v] errno of HVX_NEXT_ERROR */
+	u64 run_head;				/* [v] first word of the run page, as last taken */
+	u64 wanted;				/* [v] regs_wanted that exit_mask is for */
 	u64 exit_mask;				/* [v] registers that an exit to user space needs */
 	bool want_pdptes;			/* [v] hvx_paging_prepare() before the next window */
 	bool want_irq_window;			/* [v] from the run page, at HVX_RUN */

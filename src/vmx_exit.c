@@ -8,6 +8,7 @@
  */
 #include <asm/special_insns.h>
 #include <asm/trapnr.h>
+#include "fast.h"
 #include "vmx.h"
 #include "vmx_hw.h"
 #include "vmx_spec.h"
@@ -377,6 +378,29 @@ static __always_inline void translate_exit(struct vmx_vcpu *vmx, struct hvx_exit
 	}
 }
 
+/*
+ * An exit that is answered on the spot: see fast.h. RIP goes from field to field, nothing else of the
+ * guest is looked at. true: enter again.
+ */
+static __always_inline bool finish_fast(struct vmx_vcpu *vmx, u32 reason)
+{
+	struct hvx_vcpu *vcpu = &vmx->vcpu;
+	u64 rip, next;
+
+	if (reason != ER_CPUID && reason != ER_VMCALL)
+		return false;
+	if (!hvx_may_reenter(vcpu) || unlikely(vmread(VMCS_GUEST_INTERRUPTIBILITY)) ||
+	    unlikely(vmread(VMCS_GUEST_RFLAGS) & X86_EFLAGS_TF))
+		return false;
+	rip = vmread(VMCS_GUEST_RIP);
+	next = rip + vmread(VMCS_EXIT_INSTRUCTION_LENGTH);
+	if (unlikely((next ^ rip) >> 32) ||
+	    !hvx_fast_exit(vcpu, reason == ER_CPUID ? XK_CPUID : XK_HYPERCALL))
+		return false;
+	vmwrite(VMCS_GUEST_RIP, next);
+	return true;
+}
+
 void vmx_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
@@ -393,14 +417,15 @@ void vmx_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	if (unlikely(regs->cr2 != native_read_cr2()))
 		native_write_cr2(regs->cr2);
 
-	reason = hvx_vmx_enter(regs->gpr, vmx->launched, &vmx->host_rsp);
-	vmx_spec_exit();
-
-	if (unlikely(reason & ER_ENTRY_FAILURE)) {
-		fill_failure(vmx, x, reason);
-		return;
-	}
-	vmx->launched = true;
+	do {
+		reason = hvx_vmx_enter(regs->gpr, vmx->launched, &vmx->host_rsp);
+		vmx_spec_exit();
+		if (unlikely(reason & ER_ENTRY_FAILURE)) {
+			fill_failure(vmx, x, reason);
+			return;
+		}
+		vmx->launched = true;
+	} while (finish_fast(vmx, reason));
 	vcpu->inject.type = HVX_EVENT_NONE;
 	regs->cr2 = native_read_cr2();
 	translate_exit(vmx, x, reason & ER_BASIC);

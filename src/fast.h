@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Exits that are over before the way back to the run loop has begun.
+ *
+ * A backend's enter() may ask here before it fills struct hvx_exit in, and enter the guest again when
+ * the answer is yes. What happens is still decided here, once for both vendors; the backend only goes
+ * past the instruction, which it must leave to the run loop while the guest single-steps, is in an
+ * interrupt shadow, or would cross 4 GiB. Registers other than GPRs are not available here.
+ */
+#ifndef HVX_FAST_H
+#define HVX_FAST_H
+
+#include "compat.h"
+#include "cpuid.h"
+#include "vcpu.h"
+
+#define HVX_HC_ENOSYS	1000	/* Linux guests know it as KVM_ENOSYS */
+
+/* Kinds worth asking for */
+#define HVX_FAST_KINDS	(BIT(XK_CPUID) | BIT(XK_HYPERCALL))
+
+/* Nothing waits that the run loop has to look at. Context: window. */
+static __always_inline bool hvx_may_reenter(const struct hvx_vcpu *vcpu)
+{
+	return likely(!READ_ONCE(vcpu->requests) && !hvx_task_work_pending() &&
+		      (u64)atomic64_read(&vcpu->vm->mmu.tlb_gen) == vcpu->tlb_gen);
+}
+
+static __always_inline bool hvx_fast_cpuid(struct hvx_vcpu *vcpu)
+{
+	const struct hvx_cpuid_table *table = vcpu->cpuid;
+	const struct hvx_cpuid_entry *e;
+	u64 *gpr = vcpu->regs.gpr;
+	u32 leaf = gpr[REG_RAX], i;
+
+	if (unlikely(leaf >= CPUID_DIRECT))
+		return false;
+	i = table->fast[leaf];
+	if (unlikely(!i))
+		return false;
+	e = &table->entry[i - 1];
+	gpr[REG_RAX] = e->eax;
+	gpr[REG_RBX] = e->ebx;
+	gpr[REG_RCX] = e->ecx;
+	gpr[REG_RDX] = e->edx;
+	return true;
+}
+
+static __always_inline bool hvx_fast_hypercall(struct hvx_vcpu *vcpu)
+{
+	if (unlikely(vcpu->vm->flags & HVX_VM_HYPERCALL_EXIT) ||
+	    unlikely((u32)vcpu->regs.gpr[REG_RAX] == HVX_HC_SYSTEM_EVENT))
+		return false;
+	vcpu->regs.gpr[REG_RAX] = -HVX_HC_ENOSYS;
+	return true;
+}
+
+/*
+ * Answer an exit of one of HVX_FAST_KINDS. true: done, the guest goes on behind the instruction;
+ * false: nothing was changed. Context: window, hvx_may_reenter().
+ */
+static __always_inline bool hvx_fast_exit(struct hvx_vcpu *vcpu, enum hvx_exit_kind kind)
+{
+	bool done = kind == XK_CPUID ? hvx_fast_cpuid(vcpu) : hvx_fast_hypercall(vcpu);
+
+	vcpu->exits += done;
+	return done;
+}
+
+#endif
