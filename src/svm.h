@@ -24,8 +24,8 @@
 #define SVM_SWITCH_VMCB_PA	0
 #define SVM_SWITCH_GUEST_GS	8
 #define SVM_SWITCH_HOST_GS	16
-#define SVM_SWITCH_LOAD		24
-#define SVM_SWITCH_VERW		26
+#define SVM_SWITCH_VERW		24
+#define SVM_SWITCH_HIDDEN	26
 
 /* GPRs in struct hvx_vcpu, for svm_entry.S: @n in the order of the instruction encoding */
 #define SVM_GPR(n)		((n) * 8)
@@ -38,27 +38,23 @@
 #include "svm_hw.h"
 #include "vcpu.h"
 
-/* Where the truth about the guest's VMLOAD state is */
-enum svm_hidden {
-	SVM_ON_CPU,		/* the VMCB is stale */
-	SVM_IN_VMCB,		/* VMLOAD before the next VMRUN; svm_entry.S tests bit 0 */
-	SVM_IN_BOTH,
-};
+/* svm_switch.hidden: where the truth about the guest's VMLOAD state is */
+#define SVM_HIDDEN_ON_CPU	0	/* the VMCB is stale */
+#define SVM_HIDDEN_IN_VMCB	1	/* VMLOAD before the next VMRUN, which makes it ON_CPU */
 
 struct svm_switch {
 	u64 vmcb_pa;
-	u64 guest_gs;		/* GS.base of the guest while SVM_ON_CPU or SVM_IN_BOTH */
+	u64 guest_gs;		/* GS.base of the guest under SVM_HIDDEN_ON_CPU */
 	u64 host_gs;
-	u8 hidden;		/* enum svm_hidden */
-	u8 reserved;
 	u16 verw;		/* a valid selector, for VERW */
+	u8 hidden;		/* SVM_HIDDEN_* */
 };
 
 static_assert(offsetof(struct hvx_vcpu, regs.gpr) == SVM_GPR(0));
 static_assert(offsetof(struct svm_switch, vmcb_pa) == SVM_SWITCH_VMCB_PA);
 static_assert(offsetof(struct svm_switch, guest_gs) == SVM_SWITCH_GUEST_GS);
 static_assert(offsetof(struct svm_switch, host_gs) == SVM_SWITCH_HOST_GS);
-static_assert(offsetof(struct svm_switch, hidden) == SVM_SWITCH_LOAD);
+static_assert(offsetof(struct svm_switch, hidden) == SVM_SWITCH_HIDDEN);
 static_assert(offsetof(struct svm_switch, verw) == SVM_SWITCH_VERW);
 
 /* svm_vcpu.attention: what makes an entry more than the common one */
@@ -67,6 +63,14 @@ static_assert(offsetof(struct svm_switch, verw) == SVM_SWITCH_VERW);
 #define SVM_ATT_STEPPING	BIT(2)	/* this entry has RFLAGS.TF set on its own account */
 #define SVM_ATT_IRET		BIT(3)	/* the IRET at iret_rip ends NMI blocking */
 #define SVM_ATT_INJECTED	BIT(4)	/* this entry has an event in EVENTINJ */
+#define SVM_ATT_FLUSH		BIT(5)	/* this entry has a TLB_CONTROL */
+
+/* Of the cache before an entry with something new in it, which alone can be refused */
+struct svm_entry {
+	u64 avail;
+	u64 rip, rflags, rax, cr2;
+	u8 event;		/* enum hvx_event_type */
+};
 
 /* All fields: vcpu->lock */
 struct svm_vcpu {
@@ -79,7 +83,7 @@ struct svm_vcpu {
 	u32 intercept_exc;	/* intercepted exceptions but for those of a single step */
 	u32 guest_tf;		/* RFLAGS.TF under SVM_ATT_STEPPING */
 	u64 iret_rip;
-	u64 entry_avail;	/* regs.avail before an entry that changed anything */
+	struct svm_entry entry;	/* to go back to when VMRUN refuses */
 	int cpu;		/* where VMCB and ASID are known, -1: nowhere */
 	u64 asid_gen;		/* svm_cpu.asid_gen that the ASID belongs to */
 	u64 msrpm_gen;		/* svm_vm.msrpm_gen that this vCPU has seen */

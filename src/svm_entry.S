@@ -38,7 +38,7 @@ SYM_FUNC_START(svm_vmrun)
 
 	/* VMLOAD state: all of it, or only what svm_vmrun itself took away */
 	mov	SVM_SWITCH_VMCB_PA(%rdx), %rax
-	testb	$1, SVM_SWITCH_LOAD(%rdx)
+	cmpb	$0, SVM_SWITCH_HIDDEN(%rdx)
 	jnz	.Lload_all
 	mov	SVM_SWITCH_GUEST_GS(%rdx), %rcx
 	ALTERNATIVE "jmp .Lload_gs_msr", "wrgsbase %rcx", X86_FEATURE_FSGSBASE
@@ -123,6 +123,7 @@ SYM_FUNC_START(svm_vmrun)
 
 .Lload_all:
 	vmload	%rax
+	movb	$0, SVM_SWITCH_HIDDEN(%rdx)
 	jmp	.Lloaded
 
 	/* CPUs without FSGSBASE, or with it switched off */

@@ -80,7 +80,7 @@ static bool requeue_trap(struct svm_vcpu *svm)
 	return true;
 }
 
-/* @info: EXITINTINFO of an event whose delivery an exit cut short, or EVENTINJ that was refused */
+/* @info: EXITINTINFO of an event whose delivery an exit cut short */
 void svm_requeue(struct svm_vcpu *svm, u32 info, u32 error)
 {
 	struct hvx_inject *inject = &svm->vcpu.inject;
@@ -174,6 +174,10 @@ void svm_attend_exit(struct svm_vcpu *svm, struct hvx_exit *x)
 
 	if (svm->attention & SVM_ATT_INJECTED)
 		end_injection(svm);
+	if (svm->attention & SVM_ATT_FLUSH) {
+		svm->vmcb->tlb_control = SVM_TLB_NOTHING;
+		svm->attention &= ~SVM_ATT_FLUSH;
+	}
 	if (stepping)
 		end_step(svm);
 	if (svm->attention & SVM_ATT_IRET && svm->vcpu.regs.rip != svm->iret_rip)

@@ -242,17 +242,25 @@ static void fill_shape(struct svm_vcpu *svm, struct hvx_exit *x, u8 shape)
 }
 
 /*
- * Nothing was run: what the cache knew before is still so. The VMCB is not relied upon, it may have
- * been written to.
+ * Nothing was run: what the cache and the event were before, they still are. The VMCB is not relied
+ * upon: some machines write their own state to it, and mark the event as delivered.
  */
 static void undo_entry(struct svm_vcpu *svm)
 {
-	struct hvx_regs *regs = &svm->vcpu.regs;
+	struct hvx_vcpu *vcpu = &svm->vcpu;
+	struct hvx_regs *regs = &vcpu->regs;
 
-	if (svm->attention & SVM_ATT_INJECTED)
-		svm_requeue(svm, svm->vmcb->eventinj, svm->vmcb->eventinj_error);
-	regs->avail |= svm->entry_avail;
-	regs->dirty |= svm->entry_avail;
+	if (svm->attention & SVM_ATT_INJECTED) {
+		vcpu->inject.type = svm->entry.event;
+		if (svm->entry.event == HVX_EVENT_NMI)
+			svm_block_nmi(svm, false);
+	}
+	regs->rip = svm->entry.rip;
+	regs->rflags = svm->entry.rflags;
+	regs->gpr[REG_RAX] = svm->entry.rax;
+	regs->cr2 = svm->entry.cr2;
+	regs->avail |= svm->entry.avail;
+	regs->dirty |= svm->entry.avail;
 }
 
 /* EXITCODEs outside of the table */
@@ -283,7 +291,8 @@ static __always_inline void set_head(struct hvx_exit *x, u8 kind, u8 len)
 		      offsetof(struct hvx_exit, nr_insn) == 2 &&
 		      offsetof(struct hvx_exit, decode) == 3);
 
-	*(u32 *)x = kind | len << 8;
+	*(u32 *)x = kind;
+	x->insn_len = len;
 }
 
 static void translate(struct svm_vcpu *svm, struct hvx_exit *x)
@@ -341,7 +350,14 @@ static noinline void prepare_entry(struct svm_vcpu *svm)
 {
 	struct hvx_vcpu *vcpu = &svm->vcpu;
 
-	svm->entry_avail = vcpu->regs.avail;
+	svm->entry = (struct svm_entry) {
+		.avail = vcpu->regs.avail,
+		.rip = vcpu->regs.rip,
+		.rflags = vcpu->regs.rflags,
+		.rax = vcpu->regs.gpr[REG_RAX],
+		.cr2 = vcpu->regs.cr2,
+		.event = vcpu->inject.type,
+	};
 	if (vcpu->regs.dirty & ~RM(RIP))
 		svm_write_regs(svm);
 	if (vcpu->inject.type != HVX_EVENT_NONE)
@@ -375,8 +391,6 @@ notrace void svm_exited(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	struct vmcb *vmcb = svm->vmcb;
 	u64 code;
 
-	svm->sw.hidden = SVM_ON_CPU;
-	vmcb->tlb_control = SVM_TLB_NOTHING;
 	vmcb->clean = svm_features.clean;
 	regs->gpr[REG_RAX] = vmcb->rax;
 	regs->cr2 = vmcb->cr2;
@@ -385,9 +399,9 @@ notrace void svm_exited(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	regs->avail = AVAILABLE;
 	regs->dirty = 0;
 	read_shadow(svm);
+	/* An instruction exits before or after the delivery of an event, never during it */
 	code = vmcb->exitcode;
-	if (likely(code < ARRAY_SIZE(kinds) && kinds[code].shape == SHAPE_INSN &&
-		   !(vmcb->exitintinfo & SVM_EVENT_V) && !svm->attention))
+	if (likely(code < ARRAY_SIZE(kinds) && kinds[code].shape == SHAPE_INSN && !svm->attention))
 		set_head(x, kinds[code].kind, insn_len(vmcb));
 	else
 		finish_exit(svm, x);

@@ -5,7 +5,7 @@
  * Every write to CR0, CR4, EFER, PAT and DR0-DR7 is intercepted, so that the cache alone knows their
  * values and the VMCB holds what is in force: CR0 without CD, EFER with SVME, DR6 clean, DR7 of the
  * VMM while it debugs. The rest lives in the VMCB, but for what VMLOAD switches: that may be on the
- * CPU (enum svm_hidden).
+ * CPU (svm_switch.hidden).
  *
  * Context: vcpu->lock; write_regs() in a window, the others anywhere.
  */
@@ -31,11 +31,10 @@ static struct vmcb_seg *vmcb_seg(struct vmcb *vmcb, unsigned int i)
 /* Bring the VMLOAD state into the VMCB. GS.base on the CPU is the host's meanwhile. */
 void svm_save_hidden(struct svm_vcpu *svm)
 {
-	if (svm->sw.hidden != SVM_ON_CPU)
+	if (svm->sw.hidden)
 		return;
 	svm_vmsave(svm->sw.vmcb_pa);
 	svm->vmcb->gs.base = svm->sw.guest_gs;
-	svm->sw.hidden = SVM_IN_BOTH;
 }
 
 /*
@@ -241,7 +240,7 @@ void svm_write_regs(struct svm_vcpu *svm)
 
 	if (dirty & RM_HIDDEN) {
 		svm_save_hidden(svm);
-		svm->sw.hidden = SVM_IN_VMCB;
+		svm->sw.hidden = SVM_HIDDEN_IN_VMCB;
 		write_syscall_msrs(svm->vmcb, regs, dirty);
 	}
 	if (dirty & RM(RSP))

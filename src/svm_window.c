@@ -89,6 +89,7 @@ void svm_say_held(void)
 static void flush_asid(struct svm_vcpu *svm)
 {
 	svm->vmcb->tlb_control = svm_features.flush_asid ? SVM_TLB_FLUSH_ASID : SVM_TLB_FLUSH_ALL;
+	svm->attention |= SVM_ATT_FLUSH;
 }
 
 /*
@@ -214,7 +215,7 @@ int svm_open(struct hvx_vcpu *vcpu)
 	if (take_svme(cpu))
 		return -EBUSY;
 	svm_vmsave(cpu->host_pa);
-	svm->sw.hidden = SVM_IN_VMCB;
+	svm->sw.hidden = SVM_HIDDEN_IN_VMCB;
 	if (unlikely(svm->cpu != raw_smp_processor_id() || svm->asid_gen != cpu->asid_gen))
 		arrive(svm, cpu);
 	if (unlikely(svm->msrpm_gen != msrpm_gen)) {
@@ -233,7 +234,7 @@ void svm_close(struct hvx_vcpu *vcpu)
 	struct svm_cpu *cpu = this_cpu_ptr(&svm_cpus);
 
 	svm_save_hidden(svm);
-	svm->sw.hidden = SVM_IN_VMCB;
+	svm->sw.hidden = SVM_HIDDEN_IN_VMCB;
 	svm_vmload(cpu->host_pa);
 	svm_stgi();
 	restore_tsc_aux(svm);
