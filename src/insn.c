@@ -2,11 +2,13 @@
 /*
  * The instruction at CS:RIP.
  *
- * Hot where the processor gives no instruction lengths (AMD-V without next-RIP save): one page
- * walk, one read, one pass of the decoder.
+ * Hot where the processor gives no instruction lengths (AMD-V without next-RIP save): code that
+ * exits often is found without a page walk (code_cache.h), and decoded by one look into a table.
  */
 #include <linux/errno.h>
 #include <linux/mm.h>
+#include <linux/string.h>
+#include "code_cache.h"
 #include "event.h"
 #include "insn.h"
 #include "run.h"
@@ -41,9 +43,13 @@ static unsigned int in_page(u64 linear)
 static int read_code(struct hvx_vcpu *vcpu, u64 linear, u8 *bytes, unsigned int n,
 		     struct hvx_walk *walk, u64 *fault)
 {
-	unsigned int access = HVX_EXEC | (hvx_cpl(vcpu) == 3 ? HVX_USER : 0);
+	bool user = hvx_cpl(vcpu) == 3;
+	int err;
 
-	return hvx_read_gva(vcpu, linear, bytes, n, access, walk, fault);
+	err = hvx_read_gva(vcpu, linear, bytes, n, HVX_EXEC | (user ? HVX_USER : 0), walk, fault);
+	if (!err && hvx_in_window(vcpu))
+		hvx_code_fill(vcpu, linear, user, walk->gpa);
+	return err;
 }
 
 static int fetch_bytes(struct hvx_vcpu *vcpu, u64 linear, u8 *bytes, unsigned int n)
@@ -71,6 +77,21 @@ static u64 wrap(struct hvx_vcpu *vcpu, u64 linear)
 	return hvx_long_mode(vcpu) ? linear : (u32)linear;
 }
 
+/* Without a walk: all bytes that can matter are on a page that is known. Returns how many. */
+static unsigned int known_bytes(struct hvx_vcpu *vcpu, u64 linear, u8 *bytes)
+{
+	unsigned int offset = offset_in_page(linear);
+	const u8 *page;
+
+	if (!hvx_in_window(vcpu) || offset > PAGE_SIZE - HVX_INSN_MAX)
+		return 0;
+	page = hvx_code_lookup(vcpu, linear, hvx_cpl(vcpu) == 3);
+	if (!page)
+		return 0;
+	memcpy(bytes, page + offset, HVX_INSN_MAX);
+	return HVX_INSN_MAX;
+}
+
 int hvx_insn_fetch(struct hvx_vcpu *vcpu, struct hvx_insn *insn)
 {
 	enum hvx_insn_mode mode;
@@ -82,6 +103,8 @@ int hvx_insn_fetch(struct hvx_vcpu *vcpu, struct hvx_insn *insn)
 	hvx_need(vcpu, FETCH_REGS);
 	mode = hvx_insn_mode(vcpu);
 	linear = hvx_insn_linear(vcpu);
+	if (likely(known_bytes(vcpu, linear, bytes)))
+		return hvx_decode(insn, bytes, HVX_INSN_MAX, mode);
 	n = in_page(linear);
 	err = fetch_bytes(vcpu, linear, bytes, n);
 	if (err)

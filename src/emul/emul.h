@@ -40,8 +40,24 @@ struct hvx_emul_page {
 	unsigned int access;	/* HVX_READ, HVX_WRITE */
 };
 
-/* The instruction under way; the frame around it (mmio.c) owns @insn, @rip and @write */
+#define HVX_CODE_PAGES		4
+
+/* Where a page of code is: see ../code_cache.h */
+struct hvx_code_page {
+	u64 gva;
+	u64 gen;		/* of the second-level table; 0: empty */
+	u64 cr3, cr4, efer;
+	bool paging;		/* CR0.PG */
+	bool user;
+	u8 nr;			/* page-table entries that lead there */
+	const u64 *entry[5];
+	u64 value[5];
+	const u8 *page;
+};
+
+/* What a vCPU keeps about instructions; above all the one under way, which mmio.c has set up */
 struct hvx_emul {
+	struct hvx_code_page code[HVX_CODE_PAGES];
 	struct hvx_insn insn;
 	u64 rip;
 	unsigned int nr_frags;	/* all done but perhaps the last */
