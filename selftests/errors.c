@@ -15,7 +15,7 @@
 
 enum fd_kind { DEV, VM, VCPU, NR_KINDS };
 
-static uint8_t buffer[0x10000] __attribute__((aligned(64)));
+static uint8_t buffer[0x10000] __attribute__((aligned(4096)));
 
 /* A call that works, and where its reserved fields are (up to 4, byte offsets; 0 ends the list). */
 static const struct call {

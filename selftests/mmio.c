@@ -329,7 +329,7 @@ TEST_TIME(more_instructions, 60)
 
 /* ------------------------------------------------------------------ single accesses */
 
-static uint64_t value;
+static volatile uint64_t value;
 
 GUEST(one_of_each)
 {

@@ -41,7 +41,8 @@ static void check32(struct vcpu *v)
 	r->regs_wanted = HVX_REGS_ALL;
 	vcpu_finish(v);
 	EXPECT_EQ(r->regs.gpr[HVX_RSI], 0x600df00d);
-	EXPECT_EQ(r->regs.gpr[HVX_RDI], 2);
+	EXPECT(r->regs.gpr[HVX_RDI] == 2, "last of %u: %u at %#x, error %#x, cr2 %#x",
+	       trap32.count, trap32.vector, trap32.eip, trap32.error, trap32.cr2);
 	EXPECT_EQ(r->seg.seg[HVX_CS].selector, SEL_KCODE32);
 	EXPECT_EQ(r->ctrl.efer & EFER_LMA, 0);
 }

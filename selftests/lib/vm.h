@@ -22,7 +22,7 @@
 
 #define PAGE_SIZE	4096UL
 #define LOW_SIZE	0x100000UL
-#define HEAP_BASE	0x10000000UL
+#define HEAP_BASE	0x90000000UL	/* above where the kernel may put brk */
 #define HEAP_SIZE	0x1000000UL
 #define HOLE		0xe0000000UL	/* guest-physical, nothing there */
 #define SLOT_FREE	16		/* first slot that vm_create() leaves to tests */

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * nomem: every allocation on the way from /dev/hvx to a running guest fails once. The call that meets
+ * it has to say so, and to leave nothing behind: error paths that nobody walks leak or crash. Needs
+ * the fault injection of a debug kernel.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "vm.h"
+
+#define FAULTS	"/sys/kernel/debug/"
+
+static int nth = -1;
+
+static bool put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) > 0;
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+static void need_faults(void)
+{
+	nth = open("/proc/self/fail-nth", O_RDWR | O_CLOEXEC);
+	if (nth < 0 || !put(FAULTS "failslab/ignore-gfp-wait", "N"))
+		SKIP("no fault injection in this kernel");
+	put(FAULTS "failslab/verbose", "0");
+	put(FAULTS "fail_page_alloc/ignore-gfp-wait", "N");
+	put(FAULTS "fail_page_alloc/min-order", "0");
+	put(FAULTS "fail_page_alloc/verbose", "0");
+}
+
+/* The @n-th allocation of this thread from now on fails; 0 for none. */
+static void fail_nth(unsigned int n)
+{
+	char text[16];
+
+	REQUIRE(pwrite(nth, text, snprintf(text, sizeof(text), "%u", n), 0) > 0);
+}
+
+/* Did it come to that? */
+static bool failed_one(void)
+{
+	char text[16] = "";
+
+	REQUIRE(pread(nth, text, sizeof(text) - 1, 0) > 0);
+	return atoi(text) == 0;
+}
+
+/* Calls until no allocation of the call fails any more; each failure must be ENOMEM. */
+#define EACH_FAILURE(ret, call) do {					\
+	unsigned int n_;						\
+	bool hit_ = true;						\
+	for (n_ = 1; hit_ && n_ < 500; n_++) {				\
+		fail_nth(n_);						\
+		(ret) = (call);						\
+		hit_ = failed_one();					\
+		fail_nth(0);						\
+		if (!hit_)						\
+			break;						\
+		/* Some allocations have a fallback. */			\
+		if ((ret) >= 0)						\
+			undo(ret);					\
+		else							\
+			EXPECT((ret) == -ENOMEM, "allocation %u: %s", n_, \
+			       strerror(-(int)(ret)));			\
+	}								\
+	EXPECT((ret) >= 0, "without a failure: %s", strerror(-(int)(ret))); \
+	tap_note("%u allocations", n_ - 1);				\
+} while (0)
+
+static void undo(long fd)
+{
+	if (fd > 2)
+		close(fd);
+}
+
+static long open_device(void)
+{
+	int fd = open("/dev/hvx", O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+TEST_TIME(device, 60)
+{
+	long fd;
+
+	need_faults();
+	EACH_FAILURE(fd, open_device());
+}
+
+TEST_TIME(create_vm, 60)
+{
+	struct hvx_create_vm c = { .size = sizeof(c) };
+	int dev = hvx_open();
+	long fd;
+
+	need_faults();
+	EACH_FAILURE(fd, xioctl(dev, HVX_CREATE_VM, &c));
+}
+
+TEST_TIME(create_vcpu, 60)
+{
+	struct hvx_create_vcpu c = { .size = sizeof(c) };
+	struct vm *vm = vm_create(0);
+	long fd;
+
+	need_faults();
+	EACH_FAILURE(fd, xioctl(vm->fd, HVX_CREATE_VCPU, &c));
+}
+
+static long set_and_clear(struct vm *vm, void *p)
+{
+	long ret = vm_region(vm, 20, 0, 0xc0000000, PAGE_SIZE, p);
+	long ret2;
+
+	if (ret)
+		return ret;
+	/* Taking away must not need memory that is not there. */
+	ret2 = vm_region(vm, 20, 0, 0, 0, NULL);
+	return ret2;
+}
+
+TEST_TIME(regions, 60)
+{
+	struct vm *vm = vm_create(0);
+	void *p = host_pages(PAGE_SIZE);
+	long ret;
+
+	need_faults();
+	EACH_FAILURE(ret, set_and_clear(vm, p));
+	EACH_FAILURE(ret, vm_msr_filter(vm, 0x10, 1, 3));
+}
+
+static volatile uint64_t done;
+
+GUEST(counts)
+{
+	volatile uint8_t *p = (uint8_t *)g->arg;
+	unsigned int i;
+
+	for (i = 0; i < 64; i++)
+		p[i * PAGE_SIZE]++;
+	done++;
+}
+
+/* A guest whose memory has to be faulted in: the fault that fails is told and can be repeated. */
+TEST_TIME(guest_memory, 60)
+{
+	unsigned int n, failures = 0;
+	struct vcpu *v;
+	int ret;
+
+	need_faults();
+	v = vcpu_create(vm_create(0), 0);
+	v->g->arg = (uintptr_t)heap_alloc(64 * PAGE_SIZE, PAGE_SIZE);
+	for (n = 1; n < 200; n++) {
+		madvise((void *)v->g->arg, 64 * PAGE_SIZE, MADV_DONTNEED);
+		vcpu_setup_long_mode(v, counts);
+		fail_nth(n);
+		while ((ret = vcpu_run_once(v)) < 0) {
+			fail_nth(0);
+			failures++;
+			REQUIRE(ret == -EFAULT || ret == -ENOMEM, "%s", strerror(-ret));
+			REQUIRE(failures < 10 * n, "it fails without end");
+		}
+		fail_nth(0);
+		REQUIRE(ret == HVX_EXIT_IO, "%s", exit_name(ret));
+	}
+	EXPECT_EQ(done, n - 1);
+	tap_note("%u faults", failures);
+}
