@@ -122,10 +122,36 @@ enum hvx_next hvx_debug_stepped(struct hvx_vcpu *vcpu)
 	return debug_exit(vcpu, VEC_DB, DR6_FIXED | DR6_BS);
 }
 
+/*
+ * AMD-V steps by means of RFLAGS.TF, which a PUSHF then shows. The guest's stack was written to just
+ * now: when it cannot be any more, the guest has done that to itself.
+ */
+static void hide_pushed_tf(struct hvx_vcpu *vcpu)
+{
+	const struct hvx_segment *ss = hvx_segment(vcpu, SEG_SS);
+	u64 at = hvx_gpr(vcpu, REG_RSP), fault;
+	struct hvx_walk walk;
+	u8 flags;
+
+	if (!hvx_long_mode(vcpu))
+		at = (u32)(ss->base + (ss->attr & SA_DB ? (u32)at : (u16)at));
+	/* TF is in the second byte of an image of any size */
+	if (hvx_read_gva(vcpu, at + 1, &flags, 1, HVX_READ, &walk, &fault))
+		return;
+	flags &= ~1;
+	hvx_write_gva(vcpu, at + 1, &flags, 1, HVX_WRITE, &walk, &fault);
+}
+
 enum hvx_next hvx_handle_db(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	u64 mine = 0;
 
+	if (x->exc.payload & XDB_PUSHED_TF) {
+		if (hvx_in_window(vcpu))
+			return HVX_NEXT_PROCESS;
+		hide_pushed_tf(vcpu);
+		x->exc.payload &= ~XDB_PUSHED_TF;
+	}
 	if (vcpu->debug.control & HVX_DEBUG_STEP)
 		mine |= DR6_BS;
 	if (vcpu->debug.control & HVX_DEBUG_HW_BP)

@@ -52,6 +52,9 @@ enum hvx_cr_op { CR_OP_WRITE, CR_OP_READ, CR_OP_CLTS, CR_OP_LMSW };
 #define XD_OPERANDS	BIT(0)	/* .cr, .dr: op, register number and GPR */
 #define XD_IO		BIT(1)	/* .io: segment of OUTS, address width */
 
+/* exit.exc.payload of #DB besides DR6: a step over PUSHF, whose image shows a TF that is not the guest's */
+#define XDB_PUSHED_TF	BIT_ULL(32)
+
 struct hvx_exit {
 	u8 kind;		/* enum hvx_exit_kind */
 	u8 insn_len;		/* 0: the processor does not say, decode */

@@ -64,6 +64,7 @@ static_assert(offsetof(struct svm_switch, verw) == SVM_SWITCH_VERW);
 #define SVM_ATT_IRET		BIT(3)	/* the IRET at iret_rip ends NMI blocking */
 #define SVM_ATT_INJECTED	BIT(4)	/* this entry has an event in EVENTINJ */
 #define SVM_ATT_FLUSH		BIT(5)	/* this entry has a TLB_CONTROL */
+#define SVM_ATT_PUSHF		BIT(6)	/* the VMM's next step is over PUSHF */
 
 /* Of the cache before an entry with something new in it, which alone can be refused */
 struct svm_entry {

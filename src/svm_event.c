@@ -11,7 +11,8 @@
  *
  * Single step. RFLAGS.TF is set in the VMCB for one entry and never shown in the cache. An exception
  * that the guest meets then would push TF, so all of those are intercepted for that entry, and given
- * back after it.
+ * back after it. PUSHF is intercepted, too, and stepped over once that is known: the core then takes
+ * TF out of what it pushed.
  *
  * Context: vcpu->lock; in a window but for svm_block_nmi().
  */
@@ -141,6 +142,8 @@ void svm_attend_entry(struct svm_vcpu *svm)
 	svm->guest_tf = rflags & RFLAGS_TF;
 	svm->vmcb->rflags = rflags | RFLAGS_TF;
 	svm_update_exceptions(svm);
+	svm_intercept(svm, SVM_I_PUSHF, (svm->attention & (SVM_ATT_DEBUG_STEP | SVM_ATT_PUSHF)) ==
+		      SVM_ATT_DEBUG_STEP);
 }
 
 static void end_step(struct svm_vcpu *svm)
@@ -150,6 +153,7 @@ static void end_step(struct svm_vcpu *svm)
 		svm->vcpu.regs.rflags &= ~RFLAGS_TF;
 	hvx_changed(&svm->vcpu, RM(RFLAGS));
 	svm_update_exceptions(svm);
+	svm_intercept(svm, SVM_I_PUSHF, false);
 }
 
 static bool nmi_open(const struct svm_vcpu *svm)
@@ -158,10 +162,14 @@ static bool nmi_open(const struct svm_vcpu *svm)
 }
 
 /* A #DB that only the step to the NMI window caused is nobody else's */
-static void take_step(struct svm_vcpu *svm, struct hvx_exit *x)
+static void take_step(struct svm_vcpu *svm, struct hvx_exit *x, bool pushf)
 {
-	if (svm->guest_tf || svm->attention & SVM_ATT_DEBUG_STEP || !(x->exc.payload & DR6_BS))
+	if (svm->guest_tf || !(x->exc.payload & DR6_BS))
 		return;
+	if (svm->attention & SVM_ATT_DEBUG_STEP) {
+		x->exc.payload |= pushf ? XDB_PUSHED_TF : 0;
+		return;
+	}
 	x->exc.payload &= ~(u64)DR6_BS;
 	if (!x->exc.payload)
 		x->kind = nmi_open(svm) ? XK_NMI_WINDOW : XK_IRET;
@@ -170,7 +178,7 @@ static void take_step(struct svm_vcpu *svm, struct hvx_exit *x)
 /* After an exit, when svm->attention is not 0 */
 void svm_attend_exit(struct svm_vcpu *svm, struct hvx_exit *x)
 {
-	bool stepping = svm->attention & SVM_ATT_STEPPING;
+	bool stepping = svm->attention & SVM_ATT_STEPPING, pushf = false;
 
 	if (svm->attention & SVM_ATT_INJECTED)
 		end_injection(svm);
@@ -182,8 +190,12 @@ void svm_attend_exit(struct svm_vcpu *svm, struct hvx_exit *x)
 		end_step(svm);
 	if (svm->attention & SVM_ATT_IRET && svm->vcpu.regs.rip != svm->iret_rip)
 		svm_block_nmi(svm, false);
+	if (svm->attention & SVM_ATT_PUSHF && (u32)svm->vmcb->exitcode != SVM_VMEXIT_PUSHF) {
+		pushf = true;
+		svm->attention &= ~SVM_ATT_PUSHF;
+	}
 	if (stepping && x->kind == XK_EXCEPTION && x->exc.vector == VEC_DB)
-		take_step(svm, x);
+		take_step(svm, x, pushf);
 }
 
 static void set_irq_window(struct svm_vcpu *svm, bool on)

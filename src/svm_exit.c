@@ -27,6 +27,7 @@ enum svm_shape {
 	SHAPE_EXCEPTION,
 	SHAPE_VINTR,
 	SHAPE_IRET,
+	SHAPE_PUSHF,
 	SHAPE_IO,
 	SHAPE_MSR,
 	SHAPE_TASK,
@@ -50,6 +51,7 @@ static const struct svm_kind {
 	KIND(INIT, INTR, PLAIN),
 	KIND(VINTR, IRQ_WINDOW, VINTR),
 	KIND(RDPMC, RDPMC, INSN),
+	KIND(PUSHF, IRET, PUSHF),
 	KIND(CPUID, CPUID, INSN),
 	KIND(IRET, IRET, IRET),
 	KIND(INVD, INVD, INSN),
@@ -223,6 +225,9 @@ static void fill_shape(struct svm_vcpu *svm, struct hvx_exit *x, u8 shape)
 		break;
 	case SHAPE_IRET:
 		svm_begin_iret(svm);
+		break;
+	case SHAPE_PUSHF:
+		svm->attention |= SVM_ATT_PUSHF;
 		break;
 	case SHAPE_IO:
 		fill_io(vmcb, x);

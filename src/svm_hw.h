@@ -38,6 +38,7 @@
 #define SVM_I_INIT			SVM_I(3, 3)
 #define SVM_I_VINTR			SVM_I(3, 4)
 #define SVM_I_RDPMC			SVM_I(3, 15)
+#define SVM_I_PUSHF			SVM_I(3, 16)
 #define SVM_I_CPUID			SVM_I(3, 18)
 #define SVM_I_IRET			SVM_I(3, 20)
 #define SVM_I_INVD			SVM_I(3, 22)
@@ -139,6 +140,7 @@
 #define SVM_VMEXIT_INIT			0x63
 #define SVM_VMEXIT_VINTR		0x64
 #define SVM_VMEXIT_RDPMC		0x6f
+#define SVM_VMEXIT_PUSHF		0x70
 #define SVM_VMEXIT_CPUID		0x72
 #define SVM_VMEXIT_IRET			0x74
 #define SVM_VMEXIT_INVD			0x76
