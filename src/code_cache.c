@@ -30,12 +30,12 @@ static bool unchanged(const struct hvx_code_page *code)
 	return true;
 }
 
-const u8 *hvx_code_lookup(struct hvx_vcpu *vcpu, u64 linear, bool user)
+const u8 *hvx_code_lookup(struct hvx_vcpu *vcpu, u64 linear)
 {
 	const struct hvx_code_page *code = slot_of(vcpu, linear);
 	const struct hvx_regs *regs = &vcpu->regs;
 
-	if (code->gva != (linear & PAGE_MASK) || code->user != user)
+	if (code->gva != (linear & PAGE_MASK))
 		return NULL;
 	if (code->gen != atomic64_read(&vcpu->vm->mmu.tlb_gen))
 		return NULL;
@@ -82,7 +82,7 @@ static bool note_entries(struct hvx_vcpu *vcpu, struct hvx_code_page *code, u64 
 	return true;
 }
 
-void hvx_code_fill(struct hvx_vcpu *vcpu, u64 linear, bool user, u64 gpa)
+void hvx_code_fill(struct hvx_vcpu *vcpu, u64 linear, u64 gpa)
 {
 	struct hvx_code_page *code = slot_of(vcpu, linear);
 	const struct hvx_regs *regs = &vcpu->regs;
@@ -93,7 +93,6 @@ void hvx_code_fill(struct hvx_vcpu *vcpu, u64 linear, bool user, u64 gpa)
 		.cr4 = regs->cr4,
 		.efer = regs->efer,
 		.paging = regs->cr0 & X86_CR0_PG,
-		.user = user,
 		.gva = linear & PAGE_MASK,
 	};
 	/* 32-bit and PAE paging have entries of other kinds, and few guests */

@@ -13,10 +13,11 @@
 #include "insn.h"
 #include "run.h"
 
-/* What hvx_insn_linear() and the walk look at, brought in at once */
+/* What it takes to find code that is known, brought in at once */
 #define FETCH_REGS							\
-	(RM(RIP) | RM(RFLAGS) | RM_SEG(SEG_CS) | RM_SEG(SEG_SS) | RM(CR0) | RM(CR3) | RM(CR4) |	\
-	 RM(EFER))
+	(RM(RIP) | RM_SEG(SEG_CS) | RM(CR0) | RM(CR3) | RM(CR4) | RM(EFER))
+
+#define EFER_LONG	BIT_ULL(10)	/* EFER.LMA */
 
 u64 hvx_insn_linear(struct hvx_vcpu *vcpu)
 {
@@ -43,12 +44,12 @@ static unsigned int in_page(u64 linear)
 static int read_code(struct hvx_vcpu *vcpu, u64 linear, u8 *bytes, unsigned int n,
 		     struct hvx_walk *walk, u64 *fault)
 {
-	bool user = hvx_cpl(vcpu) == 3;
+	unsigned int access = HVX_EXEC | (hvx_cpl(vcpu) == 3 ? HVX_USER : 0);
 	int err;
 
-	err = hvx_read_gva(vcpu, linear, bytes, n, HVX_EXEC | (user ? HVX_USER : 0), walk, fault);
+	err = hvx_read_gva(vcpu, linear, bytes, n, access, walk, fault);
 	if (!err && hvx_in_window(vcpu))
-		hvx_code_fill(vcpu, linear, user, walk->gpa);
+		hvx_code_fill(vcpu, linear, walk->gpa);
 	return err;
 }
 
@@ -85,27 +86,20 @@ static unsigned int known_bytes(struct hvx_vcpu *vcpu, u64 linear, u8 *bytes)
 
 	if (!hvx_in_window(vcpu) || offset > PAGE_SIZE - HVX_INSN_MAX)
 		return 0;
-	page = hvx_code_lookup(vcpu, linear, hvx_cpl(vcpu) == 3);
+	page = hvx_code_lookup(vcpu, linear);
 	if (!page)
 		return 0;
 	memcpy(bytes, page + offset, HVX_INSN_MAX);
 	return HVX_INSN_MAX;
 }
 
-int hvx_insn_fetch(struct hvx_vcpu *vcpu, struct hvx_insn *insn)
+static int fetch_unknown(struct hvx_vcpu *vcpu, struct hvx_insn *insn, u64 linear,
+			 enum hvx_insn_mode mode)
 {
-	enum hvx_insn_mode mode;
+	unsigned int n = in_page(linear);
 	u8 bytes[HVX_INSN_MAX];
-	unsigned int n;
-	u64 linear;
 	int err;
 
-	hvx_need(vcpu, FETCH_REGS);
-	mode = hvx_insn_mode(vcpu);
-	linear = hvx_insn_linear(vcpu);
-	if (likely(known_bytes(vcpu, linear, bytes)))
-		return hvx_decode(insn, bytes, HVX_INSN_MAX, mode);
-	n = in_page(linear);
 	err = fetch_bytes(vcpu, linear, bytes, n);
 	if (err)
 		return err;
@@ -115,6 +109,27 @@ int hvx_insn_fetch(struct hvx_vcpu *vcpu, struct hvx_insn *insn)
 
 	err = fetch_bytes(vcpu, wrap(vcpu, linear + n), bytes + n, HVX_INSN_MAX - n);
 	return err ? err : hvx_decode(insn, bytes, HVX_INSN_MAX, mode);
+}
+
+int hvx_insn_fetch(struct hvx_vcpu *vcpu, struct hvx_insn *insn)
+{
+	const struct hvx_segment *cs = &vcpu->regs.seg[SEG_CS];
+	const struct hvx_regs *regs = &vcpu->regs;
+	enum hvx_insn_mode mode;
+	u8 bytes[HVX_INSN_MAX];
+	u64 linear;
+
+	hvx_need(vcpu, FETCH_REGS);
+	if (likely(regs->efer & EFER_LONG && cs->attr & SA_L)) {
+		mode = HVX_INSN_64;
+		linear = regs->rip;
+	} else {
+		mode = cs->attr & SA_DB ? HVX_INSN_32 : HVX_INSN_16;
+		linear = (u32)(cs->base + regs->rip);
+	}
+	if (likely(known_bytes(vcpu, linear, bytes)))
+		return hvx_decode(insn, bytes, HVX_INSN_MAX, mode);
+	return fetch_unknown(vcpu, insn, linear, mode);
 }
 
 int hvx_insn_decode(struct hvx_vcpu *vcpu, struct hvx_insn *insn, const u8 *bytes, unsigned int nr)

@@ -48,7 +48,6 @@ struct hvx_code_page {
 	u64 gen;		/* of the second-level table; 0: empty */
 	u64 cr3, cr4, efer;
 	bool paging;		/* CR0.PG */
-	bool user;
 	u8 nr;			/* page-table entries that lead there */
 	const u64 *entry[5];
 	u64 value[5];
