@@ -62,15 +62,18 @@ void hvx_paging_set(struct hvx_vcpu *vcpu)
 	vcpu->want_pdptes = needs_pdptes(regs->cr0, regs->cr4, regs->efer);
 }
 
-int hvx_paging_prepare(struct hvx_vcpu *vcpu)
+void hvx_paging_prepare(struct hvx_vcpu *vcpu)
 {
-	int idx, err;
+	int idx;
 
 	vcpu->want_pdptes = false;
 	idx = srcu_read_lock(&vcpu->vm->srcu);
-	err = load_pdptes(vcpu);
+	/* PDPTEs that no MOV CR3 would load: nothing is mapped */
+	if (load_pdptes(vcpu)) {
+		memset(vcpu->regs.pdpte, 0, sizeof(vcpu->regs.pdpte));
+		hvx_changed(vcpu, RM(PDPTE));
+	}
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
-	return err;
 }
 
 /* Put new values in force, PDPTEs first since they alone can fail */

@@ -155,12 +155,8 @@ static enum hvx_next prepare(struct hvx_vcpu *vcpu)
 		vcpu->shutdown = false;
 		return hvx_exit_user(vcpu, HVX_EXIT_SHUTDOWN);
 	}
-	if (unlikely(vcpu->want_pdptes)) {
-		/* What the VMM set up is as if the guest had: no PDPTEs, then nothing is mapped */
-		if (hvx_paging_prepare(vcpu))
-			memset(vcpu->regs.pdpte, 0, sizeof(vcpu->regs.pdpte));
-		hvx_changed(vcpu, RM(PDPTE));
-	}
+	if (unlikely(vcpu->want_pdptes))
+		hvx_paging_prepare(vcpu);
 	if (unlikely(test_bit(HVX_REQ_CHECK_ENTRY, &vcpu->requests))) {
 		enum hvx_next next = check_entry(vcpu);
 
@@ -242,6 +238,8 @@ int hvx_run(struct hvx_vcpu *vcpu)
 
 	lockdep_assert_held(&vcpu->lock);
 	if (unlikely(wanted != vcpu->wanted)) {
+		if (wanted & ~HVX_REGS_ALL)
+			return -EINVAL;
 		vcpu->exit_mask = hvx_sync_mask(wanted);
 		vcpu->wanted = wanted;
 	}

@@ -18,6 +18,7 @@
 #include "caps.h"
 #include "compat.h"
 #include "cpuid.h"
+#include "cr.h"
 #include "debug.h"
 #include "event.h"
 #include "fpu.h"
@@ -177,6 +178,8 @@ static long ioctl_translate(struct hvx_vcpu *vcpu, void __user *argp)
 	if (args.flags || args.reserved || args.user > 1 ||
 	    args.access & ~(HVX_ACCESS_READ | HVX_ACCESS_WRITE | HVX_ACCESS_EXEC))
 		return -EINVAL;
+	if (vcpu->want_pdptes)
+		hvx_paging_prepare(vcpu);
 	access = args.access | (args.user ? HVX_USER : 0);
 	idx = srcu_read_lock(&vcpu->vm->srcu);
 	err = hvx_walk_gva(vcpu, args.gva, access, &walk);

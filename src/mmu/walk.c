@@ -32,8 +32,11 @@
 #define PTE_PAT_LARGE	BIT_ULL(12)
 #define PTE_XD		BIT_ULL(63)
 #define PTE_ADDR	GENMASK_ULL(51, 12)
-/* "Use of CR3 with PAE Paging" */
-#define PDPTE_RESERVED	(GENMASK_ULL(2, 1) | GENMASK_ULL(8, 5) | GENMASK_ULL(63, 52))
+/*
+ * "Use of CR3 with PAE Paging". Bit 5 is left out: emulated AMD processors set it as if it were an
+ * accessed flag, and a guest that could run had its PDPTEs checked by the processor already.
+ */
+#define PDPTE_RESERVED	(GENMASK_ULL(2, 1) | GENMASK_ULL(8, 6) | GENMASK_ULL(63, 52))
 
 /* "Page-Fault Exceptions" */
 #define PF_P		BIT(0)
