@@ -472,7 +472,7 @@ static struct result model_pae(const struct hvx_paging *c, u32 gva, unsigned int
 		return judge(&m, 0, 0);
 	if (!c->pdpte)
 		m.reserved = bits(pdpte, 63, c->phys_bits) || bits(pdpte, 2, 1) ||
-			     bits(pdpte, 8, 5);
+			     bits(pdpte, 8, 6);
 	if (m.reserved)
 		return judge(&m, 0, 0);
 	return model_directory(&m, pdpte & 0x000ffffffffff000ULL, gva);
