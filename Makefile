@@ -22,7 +22,7 @@ RUN ?= runvm hello
 # Folders with user-space programs; each Makefile puts them in $(O)/bin.
 PROGRAMS := $(patsubst %/Makefile,%,$(wildcard selftests/Makefile tools/*/Makefile bench/Makefile samples/Makefile))
 
-.PHONY: all module programs unit install run test check-style clean help $(PROGRAMS:%=program-%)
+.PHONY: all module programs unit install run test bench check-style clean help $(PROGRAMS:%=program-%)
 
 all: module programs
 
@@ -32,6 +32,7 @@ help:
 	@echo 'make run             start a guest: on this machine if it can, else in an emulated host'
 	@echo 'make test            all tests; narrowed by CPU=svm|svm-nrip|vmx|vmx-old,'
 	@echo '                     KERNEL=6.1|6.12|sid|debug, TEST=GLOB'
+	@echo 'make bench           instructions per exit, hvx and KVM side by side'
 	@echo 'make check-style     checkpatch --strict, sparse, W=1, shellcheck'
 	@echo 'make clean           remove build/'
 	@echo 'lab/run --help       one command in an emulated host'
@@ -70,6 +71,9 @@ unit:
 
 test:
 	@lab/test $(CPU:%=--cpu %) $(KERNEL:%=--kernel %) $(if $(TEST),--test '$(TEST)')
+
+bench:
+	@bench/run
 
 check-style:
 	@lab/check-style
