@@ -19,20 +19,18 @@
 
 #define EFER_LONG	BIT_ULL(10)	/* EFER.LMA */
 
-u64 hvx_insn_linear(struct hvx_vcpu *vcpu)
+/* CS:RIP as a linear address, and how code there is decoded; FETCH_REGS are available */
+static u64 locate(struct hvx_vcpu *vcpu, enum hvx_insn_mode *mode)
 {
-	u64 rip = hvx_rip(vcpu);
+	const struct hvx_segment *cs = &vcpu->regs.seg[SEG_CS];
+	const struct hvx_regs *regs = &vcpu->regs;
 
-	if (hvx_long_mode(vcpu))
-		return rip;
-	return (u32)(hvx_segment(vcpu, SEG_CS)->base + rip);
-}
-
-enum hvx_insn_mode hvx_insn_mode(struct hvx_vcpu *vcpu)
-{
-	if (hvx_long_mode(vcpu))
-		return HVX_INSN_64;
-	return hvx_segment(vcpu, SEG_CS)->attr & SA_DB ? HVX_INSN_32 : HVX_INSN_16;
+	if (likely(regs->efer & EFER_LONG && cs->attr & SA_L)) {
+		*mode = HVX_INSN_64;
+		return regs->rip;
+	}
+	*mode = cs->attr & SA_DB ? HVX_INSN_32 : HVX_INSN_16;
+	return (u32)(cs->base + regs->rip);
 }
 
 /* Bytes of the page that @linear is in: what lies behind need not be mapped */
@@ -113,42 +111,66 @@ static int fetch_unknown(struct hvx_vcpu *vcpu, struct hvx_insn *insn, u64 linea
 
 int hvx_insn_fetch(struct hvx_vcpu *vcpu, struct hvx_insn *insn)
 {
-	const struct hvx_segment *cs = &vcpu->regs.seg[SEG_CS];
-	const struct hvx_regs *regs = &vcpu->regs;
 	enum hvx_insn_mode mode;
 	u8 bytes[HVX_INSN_MAX];
 	u64 linear;
 
 	hvx_need(vcpu, FETCH_REGS);
-	if (likely(regs->efer & EFER_LONG && cs->attr & SA_L)) {
-		mode = HVX_INSN_64;
-		linear = regs->rip;
-	} else {
-		mode = cs->attr & SA_DB ? HVX_INSN_32 : HVX_INSN_16;
-		linear = (u32)(cs->base + regs->rip);
-	}
+	linear = locate(vcpu, &mode);
 	if (likely(known_bytes(vcpu, linear, bytes)))
 		return hvx_decode(insn, bytes, HVX_INSN_MAX, mode);
 	return fetch_unknown(vcpu, insn, linear, mode);
 }
 
+/*
+ * Most faults are of memory, and what their instructions are does not matter: only where MMIO had
+ * to fetch the long way before is a page of code worth a walk.
+ */
+void hvx_insn_prefetch(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	enum hvx_insn_mode mode;
+	struct hvx_walk walk;
+	u64 linear, fault;
+
+	if (x->nr_insn)
+		return;
+	hvx_need(vcpu, FETCH_REGS);
+	linear = locate(vcpu, &mode);
+	if (unlikely(vcpu->emul.slow_fetch == linear)) {
+		vcpu->emul.slow_fetch = 0;
+		/* For the cache alone: a fault is for process context to raise */
+		read_code(vcpu, linear, x->insn, in_page(linear), &walk, &fault);
+	}
+	x->nr_insn = known_bytes(vcpu, linear, x->insn);
+}
+
 int hvx_insn_decode(struct hvx_vcpu *vcpu, struct hvx_insn *insn, const u8 *bytes, unsigned int nr)
 {
-	if (nr) {
-		int err = hvx_decode(insn, bytes, nr, hvx_insn_mode(vcpu));
+	enum hvx_insn_mode mode;
+	u64 linear;
+	int err;
 
+	hvx_need(vcpu, FETCH_REGS);
+	linear = locate(vcpu, &mode);
+	if (nr) {
+		err = hvx_decode(insn, bytes, nr, mode);
 		if (err != -ENODATA)
 			return err;
 	}
-	return hvx_insn_fetch(vcpu, insn);
+	vcpu->emul.slow_fetch = linear;
+	return fetch_unknown(vcpu, insn, linear, mode);
 }
 
 unsigned int hvx_insn_bytes(struct hvx_vcpu *vcpu, u8 *bytes)
 {
-	u64 linear = hvx_insn_linear(vcpu), fault;
-	unsigned int n = in_page(linear);
+	enum hvx_insn_mode mode;
 	struct hvx_walk walk;
+	u64 linear, fault;
+	unsigned int n;
 
+	hvx_need(vcpu, FETCH_REGS);
+	linear = locate(vcpu, &mode);
+	n = in_page(linear);
 	if (read_code(vcpu, linear, bytes, n, &walk, &fault))
 		return 0;
 	if (n < HVX_INSN_MAX && !read_code(vcpu, wrap(vcpu, linear + n), bytes + n,

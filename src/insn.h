@@ -5,12 +5,6 @@
 
 #include "vcpu.h"
 
-/* CS:RIP as a linear address */
-u64 hvx_insn_linear(struct hvx_vcpu *vcpu);
-
-/* How code at CS:RIP is decoded */
-enum hvx_insn_mode hvx_insn_mode(struct hvx_vcpu *vcpu);
-
 /*
  * Fetch and decode. Context: window, or process with vm->srcu held.
  * 0; 1: an exception was queued, the guest no longer maps its code; -EAGAIN: only in process
@@ -19,7 +13,13 @@ enum hvx_insn_mode hvx_insn_mode(struct hvx_vcpu *vcpu);
  */
 int hvx_insn_fetch(struct hvx_vcpu *vcpu, struct hvx_insn *insn);
 
-/* The same where the processor gave bytes: @nr of them, which may be too few or none */
+/*
+ * Before a fault leaves the window: keep the bytes at CS:RIP in @x, for hvx_insn_decode(), if they
+ * are easily had and the processor gave none. Context: window.
+ */
+void hvx_insn_prefetch(struct hvx_vcpu *vcpu, struct hvx_exit *x);
+
+/* The same as hvx_insn_fetch() where the processor gave bytes: @nr of them, which may be too few or none */
 int hvx_insn_decode(struct hvx_vcpu *vcpu, struct hvx_insn *insn, const u8 *bytes, unsigned int nr);
 
 /* As many bytes at CS:RIP as can be read without a fault, 15 at most. Context: process. */

@@ -287,16 +287,18 @@ static int execute(struct hvx_vcpu *vcpu)
 /* The processor has walked the page tables already, for the access that faulted */
 static void seed_translation(struct hvx_emul *emul, const struct hvx_exit *x)
 {
+	unsigned int access = x->fault.access & HVX_WRITE ? HVX_READ | HVX_WRITE : HVX_READ;
 	u64 mask = ~0xfffULL;
 
 	emul->nr_pages = 0;
-	if (!x->fault.gva_valid)
-		return;
-	emul->page[emul->nr_pages++] = (struct hvx_emul_page) {
-		.gva = x->fault.gva & mask,
-		.gpa = x->fault.gpa & mask,
-		.access = x->fault.access & HVX_WRITE ? HVX_READ | HVX_WRITE : HVX_READ,
-	};
+	if (x->fault.gva_valid)
+		emul->page[emul->nr_pages++] = (struct hvx_emul_page) {
+			.gva = x->fault.gva & mask,
+			.gpa = x->fault.gpa & mask,
+			.access = access,
+		};
+	else if (hvx_emul_one_operand(&emul->insn))
+		emul->hint = (struct hvx_emul_hint) { x->fault.gpa, access };
 }
 
 int hvx_mmio(struct hvx_vcpu *vcpu, const struct hvx_exit *x)
@@ -315,7 +317,7 @@ int hvx_mmio(struct hvx_vcpu *vcpu, const struct hvx_exit *x)
 		return 1;
 	if (!err) {
 		emul->rip = vcpu->regs.rip;
-		emul->nr_frags = 0;
+		hvx_emul_start(emul);
 		seed_translation(emul, x);
 		err = execute(vcpu);
 	}

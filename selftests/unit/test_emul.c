@@ -183,6 +183,35 @@ TEST(translation_counts_once)
 	EXPECT_EQ(walks, 1);
 }
 
+/* The exit said where one access went: no walk for that page, one for the other */
+TEST(hint)
+{
+	SETUP(64, "\x48\x8b\x03");
+	env.regs.gpr[REG_RBX] = MMIO + 0xffd;
+	emul.hint = (struct hvx_emul_hint) { MMIO + 0x8000, HVX_READ };
+	expect_mmio(MMIO + 0xffd, 3, false, 0);
+	expect_mmio(MMIO + 0x8000, 5, false, 0);
+	expect_done(HVX_EMUL_DONE);
+	EXPECT_EQ(walks, 1);
+	/* Read-modify-write asks for the right to write */
+	SETUP(64, "\xff\x03");
+	env.regs.gpr[REG_RBX] = MMIO + 8;
+	emul.hint = (struct hvx_emul_hint) { MMIO + 0x8008, HVX_READ };
+	expect_mmio(MMIO + 8, 4, false, 0);
+	EXPECT_EQ(walks, 2);
+	/* Of a REP the first iteration alone */
+	SETUP(64, "\xf3\xaa");
+	env.regs.gpr[REG_RCX] = 2;
+	env.regs.gpr[REG_RDI] = MMIO + 0x2000;
+	env.regs.rflags |= 1 << 10;
+	emul.hint = (struct hvx_emul_hint) { MMIO + 0x9000, HVX_READ | HVX_WRITE };
+	expect_mmio(MMIO + 0x9000, 1, true, 0);
+	expect_done(HVX_EMUL_MORE);
+	hvx_emul_start(&emul);
+	expect_mmio(MMIO + 0x1fff, 1, true, 0);
+	EXPECT_EQ(walks, 3);
+}
+
 /* All faults come before a device sees anything */
 TEST(faults_first)
 {

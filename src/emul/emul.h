@@ -54,13 +54,24 @@ struct hvx_code_page {
 	const u8 *page;
 };
 
+/*
+ * Where the access of the exit went, of an instruction that accesses one place alone: the page of
+ * the linear address that has the same offset, even though nobody says which address that is
+ */
+struct hvx_emul_hint {
+	u64 gpa;
+	unsigned int access;	/* HVX_READ, HVX_WRITE that are known to be allowed; 0: no hint */
+};
+
 /* What a vCPU keeps about instructions; above all the one under way, which mmio.c has set up */
 struct hvx_emul {
 	struct hvx_code_page code[HVX_CODE_PAGES];
+	u64 slow_fetch;		/* linear address of code that MMIO had to fetch the long way */
 	struct hvx_insn insn;
 	u64 rip;
 	unsigned int nr_frags;	/* all done but perhaps the last */
 	unsigned int nr_pages;
+	struct hvx_emul_hint hint;
 	struct hvx_emul_frag frag[HVX_EMUL_MAX_FRAGS];
 	struct hvx_emul_page page[HVX_EMUL_MAX_PAGES];
 };
@@ -128,10 +139,18 @@ unsigned int hvx_emul_segments(const struct hvx_insn *insn);
 /* Offset of the memory operand in its segment; @rip is that of the instruction */
 u64 hvx_emul_offset(const struct hvx_insn *insn, const u64 *gpr, u64 rip);
 
+/* Does it access one operand in memory and nothing else? Then a hint can be had */
+static inline bool hvx_emul_one_operand(const struct hvx_insn *insn)
+{
+	return insn->op != INSN_MOVS && insn->op != INSN_CMPS && insn->op != INSN_PUSH &&
+	       insn->op != INSN_POP;
+}
+
 /* Before an instruction and before each further iteration */
 static inline void hvx_emul_start(struct hvx_emul *emul)
 {
 	emul->nr_frags = 0;
+	emul->hint.access = 0;
 	if (emul->nr_pages > HVX_EMUL_MAX_PAGES / 2)
 		emul->nr_pages = 0;
 }

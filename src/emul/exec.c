@@ -165,6 +165,12 @@ static int to_linear(struct run *r, u8 seg, u64 offset, unsigned int size, bool 
 
 /* ------------------------------------------------------------------- translation */
 
+static bool fits_hint(const struct hvx_emul_hint *hint, u64 offset, unsigned int access)
+{
+	return hint->access && !(access & ~hint->access) &&
+	       (hint->gpa & (PAGE_BYTES - 1)) == offset;
+}
+
 static int translate(struct run *r, u64 gva, unsigned int access, u64 *gpa)
 {
 	u64 offset = gva & (PAGE_BYTES - 1);
@@ -181,9 +187,13 @@ static int translate(struct run *r, u64 gva, unsigned int access, u64 *gpa)
 			return 0;
 		}
 	}
-	err = r->env->ops->translate(r->env, gva, access, gpa, &error_code);
-	if (err)
-		return err == -EFAULT ? page_fault(r, gva, error_code) : err;
+	if (fits_hint(&emul->hint, offset, access)) {
+		*gpa = emul->hint.gpa;
+	} else {
+		err = r->env->ops->translate(r->env, gva, access, gpa, &error_code);
+		if (err)
+			return err == -EFAULT ? page_fault(r, gva, error_code) : err;
+	}
 	if (emul->nr_pages < HVX_EMUL_MAX_PAGES)
 		emul->page[emul->nr_pages++] =
 			(struct hvx_emul_page) { gva - offset, *gpa - offset, access };
