@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * compat: the ioctls as a 32-bit program calls them. INT 0x80 enters the kernel's 32-bit calls from
- * this 64-bit program, too, and all that it passes lies below 4 GiB. Without a compat_ioctl handler
- * every ioctl of a 32-bit VMM is ENOTTY.
+ * compat: the ioctls as a 32-bit program calls them. INT 0x80 enters the kernel's 32-bit calls
+ * from this 64-bit program, too, and all that it passes lies below 4 GiB. Without a compat_ioctl
+ * handler every ioctl of a 32-bit VMM is ENOTTY.
  */
 #include <errno.h>
 #include <setjmp.h>

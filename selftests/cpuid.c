@@ -31,7 +31,8 @@ GUEST(ask_all)
 	for (i = 0; i < nr; i++) {
 		a = 0xffffffff00000000 | table[i].function;
 		c = 0xffffffff00000000 | table[i].index;
-		b = d = ~0UL;
+		b = ~0UL;
+		d = ~0UL;
 		asm volatile("cpuid" : "+a"(a), "+b"(b), "+c"(c), "+d"(d));
 		upper_halves |= (a | b | c | d) >> 32;
 		seen[i][0] = a;
@@ -163,7 +164,8 @@ TEST(feature_removed)
 	struct vcpu *v = vcpu_create(vm_create(0), 0);
 
 	nr = supported_cpuid(table);
-	find(1)->ecx &= ~(1u << 26 | 1u << 28 | 1u << 12 | 1u << 29);	/* XSAVE and what needs it */
+	/* XSAVE and what needs it: AVX, FMA, F16C */
+	find(1)->ecx &= ~(1u << 26 | 1u << 28 | 1u << 12 | 1u << 29);
 	REQUIRE(!vcpu_set_cpuid(v, table, nr));
 	v->g->arg = 1;
 	vcpu_setup_long_mode(v, ask_one);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * crdr: control and debug registers, XCR0, and the other privileged instructions of ring 0. Without
- * shadowing a guest sees the bits that hvx needs for itself; without the checks it sets what a
- * processor refuses, or breaks its next entry.
+ * crdr: control and debug registers, XCR0, and the other privileged instructions of ring 0.
+ * Without shadowing a guest sees the bits that hvx needs for itself; without the checks it sets
+ * what a processor refuses, or breaks its next entry.
  */
 #include "vm.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * debug: the VMM's breakpoints and single steps in a guest, and the guest's own. Without keeping both
- * apart a debugger breaks the guest that it looks at, or the host takes a guest's #DB.
+ * debug: the VMM's breakpoints and single steps in a guest, and the guest's own. Without keeping
+ * both apart a debugger breaks the guest that it looks at, or the host takes a guest's #DB.
  */
 #include <errno.h>
 

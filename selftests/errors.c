@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * errors: what every ioctl answers to a wrong call. The first half is a table of all ioctls that take
- * a struct: size, flags, reserved fields and pointers are wrong in the same ways everywhere. Without
- * these checks nothing can ever be added to a struct, because old callers may have garbage there.
+ * errors: what every ioctl answers to a wrong call. The first half is a table of all ioctls that
+ * take a struct: size, flags, reserved fields and pointers are wrong in the same ways everywhere.
+ * Without these checks nothing can ever be added to a struct, because old callers may have
+ * garbage there.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -56,6 +57,7 @@ static const struct call {
 	{ "GET_STATE", HVX_GET_STATE, VCPU, sizeof(struct hvx_blob), { 12 }, true,
 	  { sizeof(buffer), (uintptr_t)buffer } },
 };
+
 #define NR_CALLS (sizeof(calls) / sizeof(*calls))
 
 static int fds[NR_KINDS];

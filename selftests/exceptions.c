@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * exceptions: every exception reaches the guest with its vector, error code and address, natively or
- * through hvx, and a triple fault ends the guest. Without correct interception and re-injection a
- * guest's own faults get lost, doubled, or end in the VMM.
+ * exceptions: every exception reaches the guest with its vector, error code and address, natively
+ * or through hvx, and a triple fault ends the guest. Without correct interception and re-
+ * injection a guest's own faults get lost, doubled, or end in the VMM.
  */
 #include "vm.h"
 
 #define WIN	0x40000000UL
 #define WIN_GPA	(HEAP_BASE + 0x800000)
 
-extern void exc_into(void), exc_bound(void), exc_stack_limit(void);	/* guest/exceptions.S */
+/* guest/exceptions.S */
+extern void exc_into(void);
+extern void exc_bound(void);
+extern void exc_stack_limit(void);
 
 /*
  * QEMU's TCG has no ICEBP, no #AC, no #XM and no segment limits, puts another error code into
@@ -220,8 +223,8 @@ static GUEST_CODE void leave_df(struct gcpu *g, struct gframe *f)
 	g->resume = 0;
 }
 
-#define DOUBLE_FAULT(g, insn)						\
-	TRY(g, "movq %%rsp, %[sp]\n\t" insn, ([sp] "=m"((g)->arg)), ())
+#define DOUBLE_FAULT(insn)						\
+	TRY(g, "movq %%rsp, %[sp]\n\t" insn, ([sp] "=m"(g->arg)), ())
 
 GUEST(double_fault)
 {
@@ -231,13 +234,13 @@ GUEST(double_fault)
 	if (!emulated_badly) {
 		/* #GP whose gate is absent: #NP in #GP */
 		idt[13 * 2] &= ~(1ULL << 47);
-		GUEST_EQ(DOUBLE_FAULT(g, "movl $0x7878, %%eax; movl %%eax, %%ds"), 8);
+		GUEST_EQ(DOUBLE_FAULT("movl $0x7878, %%eax; movl %%eax, %%ds"), 8);
 		GUEST_EQ(g->trap.error, 0);
 	}
 	/* #PF whose stack is absent: #PF in #PF */
 	g->tss.ist[3] = WIN + 0x800;
 	idt[14 * 2] = (idt[14 * 2] & ~(7ULL << 32)) | 4ULL << 32;
-	GUEST_EQ(DOUBLE_FAULT(g, "movb $0, 0x40001000"), 8);
+	GUEST_EQ(DOUBLE_FAULT("movb $0, 0x40001000"), 8);
 	GUEST_EQ(g->trap.error, 0);
 	GUEST_EQ(g->count[8], emulated_badly ? 1 : 2);
 	GUEST_EQ(g->count[14], 0);
@@ -525,8 +528,8 @@ TEST(triple_fault)
 }
 
 /*
- * Delivery itself meets a second-level fault, again and again: the exception must be delivered once
- * it is resolved.
+ * Delivery itself meets a second-level fault, again and again: the exception must be delivered
+ * once it is resolved.
  */
 static unsigned int fresh;
 static GUEST_CODE void count_fresh(struct gcpu *g, struct gframe *f)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * fpu: x87, SSE and AVX registers of a guest, of another guest and of the VMM's own code stay apart
- * over exits, preemption, signals and moves between CPUs. Without the switch around the run window,
- * or with one in the wrong place, values leak from one to the other, once in a thousand exits.
+ * fpu: x87, SSE and AVX registers of a guest, of another guest and of the VMM's own code stay
+ * apart over exits, preemption, signals and moves between CPUs. Without the switch around the run
+ * window, or with one in the wrong place, values leak from one to the other, once in a thousand
+ * exits.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -23,8 +24,8 @@ static uint64_t mask;		/* components in use, 0: FXSAVE */
 static volatile bool stop;
 
 /*
- * A legal image in which every register is its own: x87 control word, MXCSR, ST0-7, XMM0-15 and, with
- * AVX, the upper halves of YMM0-15.
+ * A legal image in which every register is its own: x87 control word, MXCSR, ST0-7, XMM0-15 and,
+ * with AVX, the upper halves of YMM0-15.
  */
 static void fill(uint8_t *p, unsigned int who)
 {
@@ -52,19 +53,23 @@ static void fill(uint8_t *p, unsigned int who)
 
 /* Macros, as guests and host cannot share a function that may be inlined. */
 #define load(p) do {							\
+	const uint8_t *p_ = (p);					\
+									\
 	if (mask)							\
-		asm volatile("xrstor64 %0" : : "m"(*(const char (*)[IMAGE])(p)), \
-			     "a"((uint32_t)mask), "d"(0));		\
+		asm volatile("xrstor64 (%0)" : : "r"(p_), "a"((uint32_t)mask), "d"(0) : \
+			     "memory");					\
 	else								\
-		asm volatile("fxrstor64 %0" : : "m"(*(const char (*)[IMAGE])(p))); \
+		asm volatile("fxrstor64 (%0)" : : "r"(p_) : "memory");	\
 } while (0)
 
 #define store(p) do {							\
+	uint8_t *p_ = (p);						\
+									\
 	if (mask)							\
-		asm volatile("xsave64 %0" : "+m"(*(char (*)[IMAGE])(p)) : \
-			     "a"((uint32_t)mask), "d"(0));		\
+		asm volatile("xsave64 (%0)" : : "r"(p_), "a"((uint32_t)mask), "d"(0) : \
+			     "memory");					\
 	else								\
-		asm volatile("fxsave64 %0" : "=m"(*(char (*)[IMAGE])(p))); \
+		asm volatile("fxsave64 (%0)" : : "r"(p_) : "memory");	\
 } while (0)
 
 /* First byte that differs, -1 for none. */

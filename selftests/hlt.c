@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * hlt: a halted guest goes to the VMM, unless something is there to wake it. Without it a guest sleeps
- * through its interrupts, or never sleeps.
+ * hlt: a halted guest goes to the VMM, unless something is there to wake it. Without it a guest
+ * sleeps through its interrupts, or never sleeps.
  */
 #include "vm.h"
 

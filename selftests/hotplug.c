@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * hotplug: a CPU goes offline and comes back while guests run on it. Nothing of hvx may stay on a CPU
- * outside the run window; if it did, the CPU would come back with it, or not at all.
+ * hotplug: a CPU goes offline and comes back while guests run on it. Nothing of hvx may stay on a
+ * CPU outside the run window; if it did, the CPU would come back with it, or not at all.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * inject: events that the VMM sends: interrupts, NMIs and exceptions arrive once, when the guest can
- * take them, and windows say when that is. Without the bookkeeping around entry they get lost when
- * their delivery faults, arrive in an interrupt shadow, or twice.
+ * inject: events that the VMM sends: interrupts, NMIs and exceptions arrive once, when the guest
+ * can take them, and windows say when that is. Without the bookkeeping around entry they get lost
+ * when their delivery faults, arrive in an interrupt shadow, or twice.
  */
 #include <errno.h>
 

@@ -94,11 +94,12 @@ TEST(in_widths)
 		0xaaaaaaaaaaaaaa01, 0xaaaaaaaaaaaa0202, 0x03030303,
 		0xaaaaaaaaaaaaaa04, 0xaaaaaaaaaaaa0505, 0x06060606,
 	};
+	static const uint16_t ports[] = { 0x61, 0x62, 0x64, PORT, PORT, PORT };
 	struct vcpu *v = start(single_in);
 	unsigned int i;
 
 	for (i = 0; i < 6; i++) {
-		expect_io(v, i < 3 ? (uint16_t[]){ 0x61, 0x62, 0x64 }[i] : PORT, 1 << i % 3, 0, 1);
+		expect_io(v, ports[i], 1 << i % 3, 0, 1);
 		/* More than the width on purpose: only the width counts. */
 		memset(io_data(v), i + 1, 4);
 	}
@@ -135,8 +136,9 @@ static struct {
 	uint64_t addr_after, count_after;
 } str;
 
-#define STRING(insn)							\
-	asm volatile(insn : "+S"(a), "+D"(d), "+c"(n) : "d"(PORT) : "memory", "cc")
+#define STRING(insn) ({							\
+	asm volatile(insn : "+S"(a), "+D"(d), "+c"(n) : "d"(PORT) : "memory", "cc"); \
+})
 
 GUEST(string_guest)
 {
@@ -145,18 +147,42 @@ GUEST(string_guest)
 	if (str.backward)
 		asm volatile("std");
 	switch (str.width << 2 | str.write << 1 | str.rep) {
-	case 1 << 2 | 2 | 0: STRING("outsb"); break;
-	case 2 << 2 | 2 | 0: STRING("outsw"); break;
-	case 4 << 2 | 2 | 0: STRING("outsl"); break;
-	case 1 << 2 | 2 | 1: STRING("rep outsb"); break;
-	case 2 << 2 | 2 | 1: STRING("rep outsw"); break;
-	case 4 << 2 | 2 | 1: STRING("rep outsl"); break;
-	case 1 << 2 | 0 | 0: STRING("insb"); break;
-	case 2 << 2 | 0 | 0: STRING("insw"); break;
-	case 4 << 2 | 0 | 0: STRING("insl"); break;
-	case 1 << 2 | 0 | 1: STRING("rep insb"); break;
-	case 2 << 2 | 0 | 1: STRING("rep insw"); break;
-	case 4 << 2 | 0 | 1: STRING("rep insl"); break;
+	case 1 << 2 | 2 | 0:
+		STRING("outsb");
+		break;
+	case 2 << 2 | 2 | 0:
+		STRING("outsw");
+		break;
+	case 4 << 2 | 2 | 0:
+		STRING("outsl");
+		break;
+	case 1 << 2 | 2 | 1:
+		STRING("rep outsb");
+		break;
+	case 2 << 2 | 2 | 1:
+		STRING("rep outsw");
+		break;
+	case 4 << 2 | 2 | 1:
+		STRING("rep outsl");
+		break;
+	case 1 << 2 | 0 | 0:
+		STRING("insb");
+		break;
+	case 2 << 2 | 0 | 0:
+		STRING("insw");
+		break;
+	case 4 << 2 | 0 | 0:
+		STRING("insl");
+		break;
+	case 1 << 2 | 0 | 1:
+		STRING("rep insb");
+		break;
+	case 2 << 2 | 0 | 1:
+		STRING("rep insw");
+		break;
+	case 4 << 2 | 0 | 1:
+		STRING("rep insl");
+		break;
 	}
 	asm volatile("cld");
 	str.addr_after = str.write ? a : d;
@@ -305,7 +331,8 @@ TEST(fault_in_rep)
 	unsigned int i, n;
 
 	str.width = 1;
-	str.write = str.rep = true;
+	str.write = true;
+	str.rep = true;
 	str.addr = WIN + 0xf80;
 	str.count = 0x100;
 	window(v, 0, 0, PTE_P | PTE_W);

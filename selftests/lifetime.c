@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * lifetime: descriptors, processes and address spaces may end in any order and at any time. Without
- * references from vCPU to VM to module, and without the tie to the address space, that is a use after
- * free, a leak, or a guest that runs on another process's memory.
+ * lifetime: descriptors, processes and address spaces may end in any order and at any time.
+ * Without references from vCPU to VM to module, and without the tie to the address space, that is
+ * a use after free, a leak, or a guest that runs on another process's memory.
  */
 #define _GNU_SOURCE
 #include <errno.h>

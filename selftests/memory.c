@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * memory: regions and the VMM's own memory behind them, changed before, between and while vCPUs run.
- * Without the MMU notifier, the flushes and the retries a guest keeps pages that the VMM has given
- * away, or never sees new ones.
+ * memory: regions and the VMM's own memory behind them, changed before, between and while vCPUs
+ * run. Without the MMU notifier, the flushes and the retries a guest keeps pages that the VMM has
+ * given away, or never sees new ones.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * modes: guests in every processor mode, and one guest that goes through all of them. Without the
- * mode-dependent parts of entry and exit (CR0/CR4/EFER shadowing, PAE pointers, unrestricted guest,
- * hidden segment state) a mode fails to start or a switch loses state.
+ * mode-dependent parts of entry and exit (CR0/CR4/EFER shadowing, PAE pointers, unrestricted
+ * guest, hidden segment state) a mode fails to start or a switch loses state.
  */
 #include "vm.h"
 
 extern char modes_switch[], modes_switch_end[], modes_real[], modes_real_end[];
-extern void modes_alias(void), modes_flat(void), modes_compat(void);
+extern void modes_alias(void);
+extern void modes_flat(void);
+extern void modes_compat(void);
 extern volatile uint32_t modes_alias_target, modes_compat_seen[4];
 
 #define ALIAS	0x40000000UL

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * module: hvx.ko goes only when nobody uses it, and comes back as new. Without references from every
- * descriptor, unloading pulls the code from under a running guest.
+ * module: hvx.ko goes only when nobody uses it, and comes back as new. Without references from
+ * every descriptor, unloading pulls the code from under a running guest.
  */
 #define _GNU_SOURCE
 #include <errno.h>

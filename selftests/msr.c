@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * msr: RDMSR and WRMSR in the guest, the MSR filter, and MSRs as state for the VMM. Without it a guest
- * reads or changes the host's MSRs, or dies of an MSR that it may use.
+ * msr: RDMSR and WRMSR in the guest, the MSR filter, and MSRs as state for the VMM. Without it a
+ * guest reads or changes the host's MSRs, or dies of an MSR that it may use.
  */
 #include <errno.h>
 
@@ -62,6 +62,7 @@ static const struct {
 	{ MSR_GS_BASE, 0x00007fff00006000 },
 	{ MSR_KERNEL_GS_BASE, 0xffff800000007000 },
 };
+
 #define NR_OWN (sizeof(own) / sizeof(*own))
 
 /* Another value for the second of two guests; PAT has few that are valid. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * nomem: every allocation on the way from /dev/hvx to a running guest fails once. The call that meets
- * it has to say so, and to leave nothing behind: error paths that nobody walks leak or crash. Needs
- * the fault injection of a debug kernel.
+ * nomem: every allocation on the way from /dev/hvx to a running guest fails once. The call that
+ * meets it has to say so, and to leave nothing behind: error paths that nobody walks leak or
+ * crash. Needs the fault injection of a debug kernel.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -55,31 +55,38 @@ static bool failed_one(void)
 }
 
 /* Calls until no allocation of the call fails any more; each failure must be ENOMEM. */
-#define EACH_FAILURE(ret, call) do {					\
-	unsigned int n_;						\
-	bool hit_ = true;						\
-	for (n_ = 1; hit_ && n_ < 500; n_++) {				\
-		fail_nth(n_);						\
-		(ret) = (call);						\
-		hit_ = failed_one();					\
-		fail_nth(0);						\
-		if (!hit_)						\
-			break;						\
-		/* Some allocations have a fallback. */			\
-		if ((ret) >= 0)						\
-			undo(ret);					\
-		else							\
-			EXPECT((ret) == -ENOMEM, "allocation %u: %s", n_, \
-			       strerror(-(int)(ret)));			\
-	}								\
-	EXPECT((ret) >= 0, "without a failure: %s", strerror(-(int)(ret))); \
-	tap_note("%u allocations", n_ - 1);				\
+#define EACH_FAILURE(call) do {						\
+	unsigned int n_ = 0;						\
+	long ret_;							\
+									\
+	do {								\
+		fail_nth(++n_);						\
+		ret_ = (call);						\
+	} while (again(ret_, n_));					\
 } while (0)
 
 static void undo(long fd)
 {
 	if (fd > 2)
 		close(fd);
+}
+
+/* Judges the call whose @n-th allocation was to fail; false when it did not have as many. */
+static bool again(long ret, unsigned int n)
+{
+	const bool hit = failed_one();
+
+	fail_nth(0);
+	/* Some allocations have a fallback. */
+	if (ret >= 0)
+		undo(ret);
+	else if (hit)
+		EXPECT(ret == -ENOMEM, "allocation %u: %s", n, strerror(-ret));
+	if (hit && n < 500)
+		return true;
+	EXPECT(ret >= 0, "without a failure: %s", strerror(-ret));
+	tap_note("%u allocations", n - 1);
+	return false;
 }
 
 static long open_device(void)
@@ -91,30 +98,26 @@ static long open_device(void)
 
 TEST_TIME(device, 60)
 {
-	long fd;
-
 	need_faults();
-	EACH_FAILURE(fd, open_device());
+	EACH_FAILURE(open_device());
 }
 
 TEST_TIME(create_vm, 60)
 {
 	struct hvx_create_vm c = { .size = sizeof(c) };
 	int dev = hvx_open();
-	long fd;
 
 	need_faults();
-	EACH_FAILURE(fd, xioctl(dev, HVX_CREATE_VM, &c));
+	EACH_FAILURE(xioctl(dev, HVX_CREATE_VM, &c));
 }
 
 TEST_TIME(create_vcpu, 60)
 {
 	struct hvx_create_vcpu c = { .size = sizeof(c) };
 	struct vm *vm = vm_create(0);
-	long fd;
 
 	need_faults();
-	EACH_FAILURE(fd, xioctl(vm->fd, HVX_CREATE_VCPU, &c));
+	EACH_FAILURE(xioctl(vm->fd, HVX_CREATE_VCPU, &c));
 }
 
 static long set_and_clear(struct vm *vm, void *p)
@@ -133,11 +136,10 @@ TEST_TIME(regions, 60)
 {
 	struct vm *vm = vm_create(0);
 	void *p = host_pages(PAGE_SIZE);
-	long ret;
 
 	need_faults();
-	EACH_FAILURE(ret, set_and_clear(vm, p));
-	EACH_FAILURE(ret, vm_msr_filter(vm, 0x10, 1, 3));
+	EACH_FAILURE(set_and_clear(vm, p));
+	EACH_FAILURE(vm_msr_filter(vm, 0x10, 1, 3));
 }
 
 static volatile uint64_t done;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * sensitive: the 17 instructions of x86 that show or use privileged state without being privileged,
- * from ring 0 and ring 3. They run natively; what they see has to be the guest's state alone, so that
- * a guest cannot tell that it is one, nor learn where the host keeps its tables.
+ * sensitive: the 17 instructions of x86 that show or use privileged state without being
+ * privileged, from ring 0 and ring 3. They run natively; what they see has to be the guest's
+ * state alone, so that a guest cannot tell that it is one, nor learn where the host keeps its
+ * tables.
  */
 #include "vm.h"
 
@@ -170,10 +171,12 @@ static GUEST_CODE void segments(struct gcpu *g)
 	GUEST_EQ(g->trap.error, SEL_KDATA);
 	/* A POP that fails leaves its operand on the stack. */
 	sel = SEL_ABSENT;
-	g->handler[11] = g->handler[13] = drop_operand;
+	g->handler[11] = drop_operand;
+	g->handler[13] = drop_operand;
 	GUEST_EQ(TRY(g, "pushq %[s]; popq %%gs", (), ([s] "r"(sel))), user ? 13 : 11);
 	GUEST_EQ(g->trap.error, SEL_ABSENT);
-	g->handler[11] = g->handler[13] = NULL;
+	g->handler[11] = NULL;
+	g->handler[13] = NULL;
 }
 
 GUEST(run_all)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * signals: HVX_RUN ends for a signal, whenever it comes. Without immediate_exit and the check for
- * signals right before entry, one that comes between the VMM's last look and the entry is lost, and
- * the guest runs on for ever.
+ * signals right before entry, one that comes between the VMM's last look and the entry is lost,
+ * and the guest runs on for ever.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -82,8 +82,8 @@ static void arm(timer_t timer, long ns)
 }
 
 /*
- * A timer whose signal comes now before, now in, now after the entry. Each HVX_RUN has to come back;
- * one that does not runs into the time limit.
+ * A timer whose signal comes now before, now in, now after the entry. Each HVX_RUN has to come
+ * back; one that does not runs into the time limit.
  */
 TEST(race)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * smoke: the shortest way through all of hvx: device, VM, vCPU, memory, entry, exit, registers. What
- * fails here is broken everywhere, so that this is what runs on every kernel and processor.
+ * smoke: the shortest way through all of hvx: device, VM, vCPU, memory, entry, exit, registers.
+ * What fails here is broken everywhere, so that this is what runs on every kernel and processor.
  */
 #include "vm.h"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * smp: several VMs with several vCPUs each, at the same time, on all the CPUs there are. Without
- * per-CPU and per-vCPU care (current VMCS, ASIDs and VPIDs, moves between CPUs) guests get into each
- * other's state, mostly under load.
+ * per-CPU and per-vCPU care (current VMCS, ASIDs and VPIDs, moves between CPUs) guests get into
+ * each other's state, mostly under load.
  */
 #define _GNU_SOURCE
 #include <errno.h>

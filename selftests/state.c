@@ -159,7 +159,8 @@ TEST(round_trip)
 		for (i = 0; i < n; i++) {
 			if (id == HVX_STATE_MSRS && ((struct hvx_msr *)p)[i / 16].index == 0x10)
 				continue;
-			if (!EXPECT(p[i] == q[i], "section %u, byte %u: %#x, %#x", id, i, p[i], q[i]))
+			if (!EXPECT(p[i] == q[i], "section %u, byte %u: %#x, %#x", id, i, p[i],
+				    q[i]))
 				break;
 		}
 	}
@@ -280,8 +281,8 @@ static void expect_page(struct vcpu *v, uint64_t gva, uint32_t access, uint32_t 
 {
 	struct hvx_translate t = translate(v, gva, access, user);
 
-	EXPECT(t.gpa == gpa && t.page_size == size, "%#lx: gpa %#llx, page of %#llx, error %#x", gva,
-	       t.gpa, t.page_size, t.error_code);
+	EXPECT(t.gpa == gpa && t.page_size == size, "%#lx: gpa %#llx, page of %#llx, error %#x",
+	       gva, t.gpa, t.page_size, t.error_code);
 }
 
 static void expect_error(struct vcpu *v, uint64_t gva, uint32_t access, uint32_t user,
@@ -289,8 +290,8 @@ static void expect_error(struct vcpu *v, uint64_t gva, uint32_t access, uint32_t
 {
 	struct hvx_translate t = translate(v, gva, access, user);
 
-	EXPECT(!t.page_size && t.error_code == error, "%#lx: page of %#llx, error %#x, not %#x", gva,
-	       t.page_size, t.error_code, error);
+	EXPECT(!t.page_size && t.error_code == error, "%#lx: page of %#llx, error %#x, not %#x",
+	       gva, t.page_size, t.error_code, error);
 }
 
 GUEST(nothing)
@@ -309,7 +310,8 @@ TEST(translation)
 	vcpu_set(v, HVX_REGS_GPR | HVX_REGS_SEG | HVX_REGS_CTRL);
 	v->run->regs_dirty = 0;
 	expect_page(v, WIN + 0x123, HVX_ACCESS_READ, 0, WIN_GPA + 0x123, 0x1000);
-	expect_page(v, WIN, HVX_ACCESS_READ | HVX_ACCESS_WRITE | HVX_ACCESS_EXEC, 1, WIN_GPA, 0x1000);
+	expect_page(v, WIN, HVX_ACCESS_READ | HVX_ACCESS_WRITE | HVX_ACCESS_EXEC, 1, WIN_GPA,
+		    0x1000);
 	expect_page(v, WIN + 0x1fff, HVX_ACCESS_READ, 0, WIN_GPA + 0xfff, 0x1000);
 	expect_error(v, WIN + 0x1000, HVX_ACCESS_WRITE, 0, 3);
 	expect_error(v, WIN + 0x1000, HVX_ACCESS_EXEC, 0, 0x11);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Guest code of hypercall.c: both instructions from 32-bit code; the second's number is the first's result. */
+/*
+ * Guest code of hypercall.c: both instructions from 32-bit code; the second's number is the first's
+ * result.
+ */
 #include "guest.h"
 
 	.text

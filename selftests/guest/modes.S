@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Guest code of modes.c. modes_switch runs at 0000:8000 and goes through every processor mode and
- * back to real mode, saying where it is by an OUT of the step's number; the rest is 32-bit code that
- * runs where it is linked.
+ * back to real mode, saying where it is by an OUT of the step's number; the rest is 32-bit code
+ * that runs where it is linked.
  */
 #include "guest.h"
 

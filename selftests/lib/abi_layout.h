@@ -7,7 +7,8 @@
 #include <stddef.h>
 
 #define SIZE(type, n)		_Static_assert(sizeof(struct type) == (n), #type)
-#define PLACE(type, field, n)	_Static_assert(offsetof(struct type, field) == (n), #type "." #field)
+#define PLACE(type, field, n)						\
+	_Static_assert(offsetof(struct type, field) == (n), #type "." #field)
 
 SIZE(hvx_host_info, 40);
 SIZE(hvx_create_vm, 32);

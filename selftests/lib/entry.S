@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * entry.S: the guest's entry points: where a vCPU starts, the stubs that its IDT points to, and the
- * ways into ring 3 and into 32-bit code and back.
+ * entry.S: the guest's entry points: where a vCPU starts, the stubs that its IDT points to, and
+ * the ways into ring 3 and into 32-bit code and back.
  */
 #include "guest.h"
 
@@ -25,7 +25,8 @@ guest_stubs:
 	.set	vec, 0
 	.rept	256
 	.balign	16
-	.if	!(vec == 8 || (vec >= 10 && vec <= 14) || vec == 17 || vec == 21 || vec == 29 || vec == 30)
+	.if	!(vec == 8 || (vec >= 10 && vec <= 14) || vec == 17 || vec == 21 || vec == 29 || \
+		  vec == 30)
 	push	$0
 	.endif
 	push	$vec
@@ -112,8 +113,8 @@ guest_ring3_back:
 	ret
 
 /*
- * void guest_compat(void (*fn32)(void), struct gcpu *g): calls 32-bit code with EBX = g. Everything
- * lies below 4 GiB, so that the stack can stay.
+ * void guest_compat(void (*fn32)(void), struct gcpu *g): calls 32-bit code with EBX = g.
+ * Everything lies below 4 GiB, so that the stack can stay.
  */
 	.globl	guest_compat
 guest_compat:

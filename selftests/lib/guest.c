@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * guest.c: what guests share at run time: the one handler behind all vectors, and the few string
- * functions that they cannot take from libc. Compiled without vector registers, which may belong to
- * the code that was interrupted.
+ * functions that they cannot take from libc. Compiled without vector registers, which may belong
+ * to the code that was interrupted.
  */
 #include "guest.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * guest.h: the guest's side of a test. A guest is a function of the test program itself, which runs in
- * the VM at its own addresses and so shares the program's variables with the host side.
+ * guest.h: the guest's side of a test. A guest is a function of the test program itself, which
+ * runs in the VM at its own addresses and so shares the program's variables with the host side.
  *
  *   GUEST(name) { ... }	defines one; it gets g, what its vCPU has for itself
  *   GUEST_ASSERT(cond)		ends the test when it is false
@@ -106,6 +106,7 @@ struct gcpu {
 	uint8_t tss32[104];
 	uint64_t ldt[4];
 };
+
 _Static_assert(sizeof(struct gcpu) <= GCPU_IDT, "struct gcpu runs into the IDT");
 _Static_assert(offsetof(struct gcpu, ring3_rsp) == GCPU_RING3_RSP, "offset for assembly");
 
@@ -113,9 +114,11 @@ _Static_assert(offsetof(struct gcpu, ring3_rsp) == GCPU_RING3_RSP, "offset for a
 #define GUEST(name)	static GUEST_CODE void name(struct gcpu *g __attribute__((unused)))
 
 /* What 32-bit guests recorded; set .resume before an instruction that raises an exception. */
-extern volatile struct trap32 {
+struct trap32 {
 	uint32_t vector, error, eip, cr2, cs, resume, count, reserved;
-} trap32;
+};
+
+extern volatile struct trap32 trap32;
 
 /* entry.S */
 extern char guest_start[], guest_stubs[], guest_stubs_end[];
@@ -168,20 +171,21 @@ static inline void guest_failed(const char *file, int line, const char *what, ui
 		guest_failed(__FILE__, __LINE__, #a " == " #b, a_, b_);	\
 } while (0)
 
-#define GUEST_LIST(...)	__VA_OPT__(,) __VA_ARGS__
 #define GUEST_UNWRAP(...) __VA_ARGS__
+#define GUEST_LIST(...)	GUEST_UNWRAP(__VA_OPT__(, __VA_ARGS__))
 /*
  * Runs @insn with operands @out and @in (each a list in parentheses) and returns the vector of the
  * exception that it raised, -1 for none. The exception's details are in g->trap.
  */
 #define TRY(g, insn, out, in, ...) ({					\
-	(g)->trap.vector = -1;						\
+	struct gcpu *g_ = (g);						\
+	g_->trap.vector = -1;						\
 	asm volatile("movq $1f, %[resume]\n\t" insn "\n1:"		\
-		     : [resume] "+m"((g)->resume) GUEST_LIST out	\
+		     : [resume] "+m"(g_->resume) GUEST_LIST out		\
 		     : GUEST_UNWRAP in					\
 		     : "memory", "cc" GUEST_LIST(__VA_ARGS__));		\
-	(g)->resume = 0;						\
-	(g)->trap.vector;						\
+	g_->resume = 0;							\
+	g_->trap.vector;						\
 })
 
 static inline uint64_t g_rdmsr(uint32_t msr)
@@ -214,8 +218,9 @@ static inline void g_outl(uint16_t port, uint32_t val)
 	asm volatile("mov %%" #reg ", %0" : "=r"(v_) : : "memory");	\
 	v_;								\
 })
-#define G_WRITE_REG(reg, val)						\
-	asm volatile("mov %0, %%" #reg : : "r"((uint64_t)(val)) : "memory")
+#define G_WRITE_REG(reg, val) ({					\
+	asm volatile("mov %0, %%" #reg : : "r"((uint64_t)(val)) : "memory"); \
+})
 
 static inline uint64_t g_flags(void)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * modes.c: puts a vCPU into a processor mode: descriptor tables in the vCPU's area, segment registers
- * as loading from these tables would set them, control registers.
+ * modes.c: puts a vCPU into a processor mode: descriptor tables in the vCPU's area, segment
+ * registers as loading from these tables would set them, control registers.
  */
 #include "vm.h"
 
@@ -110,6 +110,7 @@ static void setup(struct vcpu *v, bool long_mode)
 	struct gcpu *g = v->g;
 	struct hvx_segs *s = &v->run->seg;
 	const struct hvx_seg data = seg_make(SEL_KDATA, 0, ~0, ATTR_DATA32);
+	unsigned int i;
 
 	vcpu_get(v, HVX_REGS_ALL);
 	memset(&v->run->regs, 0, sizeof(v->run->regs));
@@ -117,7 +118,8 @@ static void setup(struct vcpu *v, bool long_mode)
 	fill_gdt(g, long_mode);
 	fill_tss(g);
 	fill_idt(g);
-	s->seg[HVX_ES] = s->seg[HVX_SS] = s->seg[HVX_DS] = s->seg[HVX_FS] = s->seg[HVX_GS] = data;
+	for (i = HVX_ES; i <= HVX_GS; i++)
+		s->seg[i] = data;
 	s->seg[HVX_LDTR] = seg_make(0, 0, 0, HVX_SEG_UNUSABLE);
 	s->gdt = (struct hvx_table){ .base = (uintptr_t)g->gdt, .limit = sizeof(g->gdt) - 1 };
 	v->run->regs.gpr[HVX_RSP] = (uintptr_t)g + GCPU_STACK;

@@ -140,7 +140,9 @@ static int run(struct tap_test *test, unsigned int nr)
 	else
 		printf("not ok %u %s\n", nr, test->name);
 	fflush(stdout);
-	return code == TAP_SKIP || code == TAP_PASS ? (result->failures ? TAP_FAIL : code) : TAP_FAIL;
+	if (result->failures || (code != TAP_SKIP && code != TAP_PASS))
+		return TAP_FAIL;
+	return code;
 }
 
 static bool chosen(const struct tap_test *test, char **globs)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * tap.h: what a test program is made of. TEST(name) { ... } defines a test; main() in tap.c runs each
- * in a process of its own, so that a crash or a hang is one failed test and not the end of the rest,
- * and reports in the TAP dialect of the kernel's kselftests.
+ * tap.h: what a test program is made of. TEST(name) { ... } defines a test; main() in tap.c runs
+ * each in a process of its own, so that a crash or a hang is one failed test and not the end of
+ * the rest, and reports in the TAP dialect of the kernel's kselftests.
  *
  *   EXPECT(cond, ...)		records a failure with file and line, goes on
  *   EXPECT_EQ(a, b)		the same, showing both values
@@ -31,7 +31,7 @@ void tap_register(struct tap_test *test);
 void tap_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 bool tap_failed(const char *file, int line, const char *what, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
-void tap_abort(void) __attribute__((noreturn));
+__attribute__((noreturn)) void tap_abort(void);
 void tap_skip(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 /* Failures of this test so far, to stop a loop of many alike. */
 unsigned int tap_failures(void);
@@ -40,16 +40,16 @@ unsigned int tap_scale(void);
 
 /* TEST_TIME gives a test @sec seconds, where 20 do not do. */
 #define TEST_TIME(ident, sec)						\
-	static void ident(void);					\
+	static void test_##ident(void);					\
 	static struct tap_test tap_test_##ident = {			\
-		.name = #ident, .fn = ident, .seconds = (sec),		\
+		.name = #ident, .fn = test_##ident, .seconds = (sec),	\
 		.line = __LINE__,					\
 	};								\
 	static void __attribute__((constructor)) tap_ctor_##ident(void)	\
 	{								\
 		tap_register(&tap_test_##ident);			\
 	}								\
-	static void ident(void)
+	static void test_##ident(void)
 #define TEST(ident) TEST_TIME(ident, 20)
 
 #define EXPECT(cond, ...)						\

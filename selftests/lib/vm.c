@@ -421,8 +421,8 @@ unsigned int vcpu_ucall(struct vcpu *v)
 		tap_abort();
 	}
 	if (v->uc.cmd == UC_TRAP) {
-		tap_note("guest: unexpected exception %lu, error %#lx, rip %#lx, cr2 %#lx, rsp %#lx",
-			 a[0], a[1], a[2], a[3], a[4]);
+		tap_note("guest: exception %lu, error %#lx, rip %#lx, cr2 %#lx, rsp %#lx", a[0],
+			 a[1], a[2], a[3], a[4]);
 		tap_abort();
 	}
 	return v->uc.cmd;

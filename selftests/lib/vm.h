@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * vm.h: the host's side of a test: VMs that hold the test program at its own addresses, vCPUs in any
- * processor mode, and the run loop. Calls that only ever succeed in a working hvx end the test when
- * they fail; the rest return 0 or -errno.
+ * vm.h: the host's side of a test: VMs that hold the test program at its own addresses, vCPUs in
+ * any processor mode, and the run loop. Calls that only ever succeed in a working hvx end the
+ * test when they fail; the rest return 0 or -errno.
  *
  * Guest-physical memory of a VM from vm_create():
  *	0		LOW_SIZE bytes for real mode, at vm->low in the host
