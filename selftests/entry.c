@@ -50,6 +50,23 @@ static unsigned int vendor(void)
 	return hvx_vendor() == HVX_VENDOR_SVM ? SVM : VMX;
 }
 
+/*
+ * Bochs with AMD-V ends at once on an exit from virtual-8086 mode, and on some of the states that
+ * VMRUN refuses.
+ */
+static bool fragile_host(void)
+{
+	char name[64] = "";
+	FILE *f = fopen("/sys/class/dmi/id/bios_vendor", "re");
+
+	if (f) {
+		if (!fgets(name, sizeof(name), f))
+			name[0] = 0;
+		fclose(f);
+	}
+	return vendor() == SVM && strstr(name, "Bochs");
+}
+
 static void set_v86(struct hvx_run *r)
 {
 	unsigned int i;
@@ -61,7 +78,7 @@ static void set_v86(struct hvx_run *r)
 }
 
 /*
- * A good state whose first instruction is HLT. Virtual-8086 mode cannot do that, and any trap out of
+ * A good state whose first instruction is HLT. Virtual-8086 mode cannot do that, and a trap out of
  * it would need more of the guest: there it is a loop.
  */
 static void set_good(struct vcpu *v, enum mode mode)
@@ -228,8 +245,12 @@ typedef void (*use_fn)(struct vcpu *v, const struct row *row);
 
 static void use_rows(struct vcpu *v, use_fn use, const struct row *rows, size_t n)
 {
-	for (; n; n--, rows++)
-		use(v, rows);
+	bool fragile = fragile_host();
+
+	for (; n; n--, rows++) {
+		if (rows->mode != V86 || !fragile)
+			use(v, rows);
+	}
 }
 
 static void control_rows(struct vcpu *v, use_fn use)
@@ -311,7 +332,7 @@ static void segment_rows(struct vcpu *v, use_fn use)
 		ROW(PROT, VMX, SEG_LIMIT, "DS.limit", LIMIT(DS), S(DS).limit = 0xfffffffe),
 		ROW(PROT, VMX, SEG_LIMIT, "ES.limit", LIMIT(ES), S(ES).attr &= ~HVX_SEG_G),
 		ROW(LONG, BOTH, CS_L_DB, "CS.attr", ATTR(CS), S(CS).attr |= HVX_SEG_DB),
-		PASS(PROT, S(CS).attr |= HVX_SEG_L),
+		PASS(PROT, S(CS).attr ^= HVX_SEG_L | HVX_SEG_DB),
 		PASS(LONG, S(ES).attr = HVX_SEG_UNUSABLE; S(DS).attr = HVX_SEG_UNUSABLE),
 		ROW(V86, BOTH, V86_BASE, "CS.base", BASE(CS), S(CS).base++),
 		ROW(V86, BOTH, V86_LIMIT, "DS.limit", LIMIT(DS), S(DS).limit = 0xfffff),
@@ -516,6 +537,8 @@ static void try_processor(struct vcpu *v, const struct row *row)
 
 TEST_TIME(processor, 60)
 {
+	if (fragile_host())
+		SKIP("this emulator stops where a processor refuses");
 	if (!set_precheck(false))
 		SKIP("%s cannot be written", PRECHECK);
 	with_rows(control_rows, try_processor);
