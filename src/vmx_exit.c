@@ -389,7 +389,8 @@ static __always_inline bool finish_fast(struct vmx_vcpu *vmx, u32 reason)
 
 	if (reason != ER_CPUID && reason != ER_VMCALL)
 		return false;
-	if (!hvx_may_reenter(vcpu) || unlikely(vmread(VMCS_GUEST_INTERRUPTIBILITY)) ||
+	if (!hvx_may_reenter(vcpu) || unlikely(vmx->primary & PRI_MONITOR_TRAP_FLAG) ||
+	    unlikely(vmread(VMCS_GUEST_INTERRUPTIBILITY)) ||
 	    unlikely(vmread(VMCS_GUEST_RFLAGS) & X86_EFLAGS_TF))
 		return false;
 	rip = vmread(VMCS_GUEST_RIP);
@@ -399,6 +400,15 @@ static __always_inline bool finish_fast(struct vmx_vcpu *vmx, u32 reason)
 		return false;
 	vmwrite(VMCS_GUEST_RIP, next);
 	return true;
+}
+
+/* VM entry and VM exit */
+static __always_inline u32 enter_guest(struct vmx_vcpu *vmx, bool launched)
+{
+	u32 reason = hvx_vmx_enter(vmx->vcpu.regs.gpr, launched, &vmx->host_rsp);
+
+	vmx_spec_exit();
+	return reason;
 }
 
 void vmx_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x)
@@ -417,16 +427,17 @@ void vmx_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	if (unlikely(regs->cr2 != native_read_cr2()))
 		native_write_cr2(regs->cr2);
 
-	do {
-		reason = hvx_vmx_enter(regs->gpr, vmx->launched, &vmx->host_rsp);
-		vmx_spec_exit();
-		if (unlikely(reason & ER_ENTRY_FAILURE)) {
-			fill_failure(vmx, x, reason);
-			return;
-		}
+	reason = enter_guest(vmx, vmx->launched);
+	if (likely(!(reason & ER_ENTRY_FAILURE))) {
 		vmx->launched = true;
-	} while (finish_fast(vmx, reason));
-	vcpu->inject.type = HVX_EVENT_NONE;
+		vcpu->inject.type = HVX_EVENT_NONE;
+		while (finish_fast(vmx, reason))
+			reason = enter_guest(vmx, true);
+	}
+	if (unlikely(reason & ER_ENTRY_FAILURE)) {
+		fill_failure(vmx, x, reason);
+		return;
+	}
 	regs->cr2 = native_read_cr2();
 	translate_exit(vmx, x, reason & ER_BASIC);
 }
