@@ -5,8 +5,8 @@
  *
  * An entry is never believed, always checked. It names the page-table entries that led to the page
  * and what they said; a look-up reads them again. So it is as good as a new walk, and nothing has
- * to be told when the guest changes its tables. Rights need no look: the processor has executed what
- * is there.
+ * to be told when the guest changes its tables. Rights need no look: the processor has executed
+ * what is there.
  *
  * The pointers go through the second-level table. They hold as a TLB entry holds: in a window, as
  * long as vm->mmu.tlb_gen is that at which they were taken ("TLB rule" in mmu/mmu.h).

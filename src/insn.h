@@ -19,7 +19,7 @@ int hvx_insn_fetch(struct hvx_vcpu *vcpu, struct hvx_insn *insn);
  */
 void hvx_insn_prefetch(struct hvx_vcpu *vcpu, struct hvx_exit *x);
 
-/* The same as hvx_insn_fetch() where the processor gave bytes: @nr of them, which may be too few or none */
+/* As hvx_insn_fetch() where the processor gave bytes: @nr of them, which may be too few or none */
 int hvx_insn_decode(struct hvx_vcpu *vcpu, struct hvx_insn *insn, const u8 *bytes, unsigned int nr);
 
 /* As many bytes at CS:RIP as can be read without a fault, 15 at most. Context: process. */

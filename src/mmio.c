@@ -152,6 +152,7 @@ static void load_env(struct hvx_vcpu *vcpu, struct mmio_env *m)
 	struct hvx_regs *regs = &vcpu->regs;
 	struct hvx_emul_env *env = &m->env;
 
+	/* All is set but segments that the instruction does not use */
 	hvx_need(vcpu, MMIO_REGS);
 	m->vcpu = vcpu;
 	env->ops = &mmio_ops;
@@ -252,8 +253,8 @@ static bool go_on(struct hvx_vcpu *vcpu, unsigned int done)
 static int execute(struct hvx_vcpu *vcpu)
 {
 	struct hvx_emul *emul = &vcpu->emul;
-	struct mmio_env m = { };
 	unsigned int done = 0;
+	struct mmio_env m;
 	int ret;
 
 	load_env(vcpu, &m);

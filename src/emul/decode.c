@@ -10,6 +10,7 @@
  */
 #include <linux/errno.h>
 #include <linux/kernel.h>
+#include <linux/string.h>
 #include "../exit.h"
 #include "../regs.h"
 #include "decode.h"
@@ -30,13 +31,23 @@ static u8 next_byte(struct cursor *c)
 	return 0;
 }
 
+/* 1, 2, 4 or 8 bytes */
 static u64 next_le(struct cursor *c, unsigned int size)
 {
+	const u8 *from = c->bytes + c->pos;
 	u64 value = 0;
-	unsigned int i;
 
-	for (i = 0; i < size; i++)
-		value |= (u64)next_byte(c) << (8 * i);
+	if (unlikely(c->n - c->pos < size)) {
+		c->err = c->pos + size > HVX_INSN_MAX ? -EINVAL : -ENODATA;
+		return 0;
+	}
+	c->pos += size;
+	if (size == 4)
+		memcpy(&value, from, 4);
+	else if (size == 1)
+		value = *from;
+	else
+		memcpy(&value, from, size);
 	return value;
 }
 
@@ -92,6 +103,19 @@ static bool legacy_prefix(struct hvx_insn *insn, u8 byte)
 	return false;
 }
 
+/* The bytes of legacy_prefix(), one bit for each */
+static bool may_be_prefix(u8 byte)
+{
+	static const u64 prefixes[4] = {
+		BIT_ULL(0x26) | BIT_ULL(0x2e) | BIT_ULL(0x36) | BIT_ULL(0x3e),
+		BIT_ULL(0x24) | BIT_ULL(0x25) | BIT_ULL(0x26) | BIT_ULL(0x27),
+		0,
+		BIT_ULL(0x30) | BIT_ULL(0x32) | BIT_ULL(0x33),
+	};
+
+	return prefixes[byte >> 6] >> (byte & 63) & 1;
+}
+
 /* Returns the first byte of the opcode. A REX prefix counts only right before it. */
 static u8 take_prefixes(struct cursor *c, struct hvx_insn *insn)
 {
@@ -99,7 +123,7 @@ static u8 take_prefixes(struct cursor *c, struct hvx_insn *insn)
 
 	for (;;) {
 		byte = next_byte(c);
-		if (legacy_prefix(insn, byte))
+		if (may_be_prefix(byte) && legacy_prefix(insn, byte))
 			insn->rex = 0;
 		else if (insn->mode == HVX_INSN_64 && (byte & 0xf0) == 0x40)
 			insn->rex = REX_PRESENT | (byte & 0xf);
