@@ -1,0 +1,501 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * hostmm: what the host's memory management does by itself to the memory behind a region: swap, page
+ * merging, migration, large pages, faults that user space answers, device memory. The guest must
+ * notice none of it. Without the MMU notifier it goes on with pages that are somebody else's.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "vm.h"
+
+#define GPA	0x50000000UL
+#define SLOT	SLOT_FREE
+#define PAGES	64
+#define HUGE	0x200000UL
+
+static bool write_file(const char *name, const char *text)
+{
+	int fd = open(name, O_WRONLY);
+	bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
+static long read_number(const char *name)
+{
+	char text[32] = "";
+	int fd = open(name, O_RDONLY);
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+		return -1;
+	close(fd);
+	return atol(text);
+}
+
+static struct vcpu *start(guest_fn fn, void *hva, size_t len)
+{
+	struct vcpu *v = vcpu_create(vm_create(0), 0);
+
+	REQUIRE(!vm_region(v->vm, SLOT, 0, GPA, len, hva));
+	vcpu_setup_long_mode(v, fn);
+	return v;
+}
+
+static volatile uint64_t *guest_page(unsigned int i)
+{
+	return (uint64_t *)(GPA + i * PAGE_SIZE);
+}
+
+/* One step: every page must hold what the step before left; @arg is the number of the step. */
+GUEST(steps)
+{
+	unsigned int i;
+
+	for (;;) {
+		for (i = 0; i < PAGES; i++) {
+			volatile uint64_t *p = G_HIDE(guest_page(i));
+
+			GUEST_EQ(p[0], i + g->arg);
+			GUEST_EQ(p[511], ~(i + g->arg));
+			p[0]++;
+			p[511]--;
+		}
+		guest_sync(g->arg);
+	}
+}
+
+static void fill(uint64_t *p, unsigned int step)
+{
+	unsigned int i;
+
+	for (i = 0; i < PAGES; i++) {
+		p[512 * i] = i + step;
+		p[512 * i + 511] = ~(uint64_t)(i + step);
+	}
+}
+
+static void step(struct vcpu *v, unsigned int n)
+{
+	v->g->arg = n;
+	vcpu_expect_sync(v, n);
+}
+
+/* ------------------------------------------------------------------ swap */
+
+static bool add_swap(void)
+{
+	return !system("{ modprobe zram; echo 32M >/sys/block/zram0/disksize;"
+		       " mkswap /dev/zram0; swapon /dev/zram0; } >/dev/null 2>&1") ||
+	       !system("grep -q zram0 /proc/swaps");
+}
+
+static unsigned int resident(uint64_t *p)
+{
+	unsigned char in[PAGES];
+	unsigned int i, n = 0;
+
+	if (mincore(p, PAGES * PAGE_SIZE, in))
+		return PAGES;
+	for (i = 0; i < PAGES; i++)
+		n += in[i] & 1;
+	return n;
+}
+
+TEST_TIME(swapped_out, 60)
+{
+	uint64_t *p = (uint64_t *)host_pages(PAGES * PAGE_SIZE);
+	unsigned int i, out = 0;
+	struct vcpu *v;
+
+	if (!add_swap())
+		SKIP("no swap");
+	fill(p, 0);
+	v = start(steps, p, PAGES * PAGE_SIZE);
+	for (i = 0; i < 10; i++) {
+		step(v, i);
+		madvise(p, PAGES * PAGE_SIZE, MADV_PAGEOUT);
+		out += PAGES - resident(p);
+		/* The host reads some back first, the guest the others */
+		if (i & 1)
+			EXPECT_EQ(p[512 * 5], 5 + i + 1);
+	}
+	EXPECT(out > PAGES, "only %u pages went out", out);
+}
+
+static volatile bool stop_guest;
+static volatile uint64_t rounds;
+
+GUEST(pairs)
+{
+	unsigned int i;
+
+	for (i = 0; !stop_guest; i = (i + 1) % PAGES) {
+		volatile uint64_t *p = G_HIDE(guest_page(i));
+		uint64_t n = p[0];
+
+		GUEST_EQ(p[511], ~n);
+		p[0] = n + 1;
+		p[511] = ~(n + 1);
+		rounds++;
+	}
+}
+
+static void *run_pairs(void *arg)
+{
+	struct vcpu *v = arg;
+
+	while (vcpu_ucall(v) == UC_NONE) {
+		vcpu_describe(v, v->run->exit_reason);
+		tap_failed(__FILE__, __LINE__, "exit", " unexpected");
+		return NULL;
+	}
+	return NULL;
+}
+
+/* The guest adds without a pause; @disturb is called for 2 s. What is lost or doubled shows. */
+static void under_load(void (*disturb)(uint64_t *p, unsigned int n), uint64_t *p)
+{
+	unsigned long long end;
+	uint64_t before, sum = 0;
+	pthread_t thread;
+	unsigned int i, n;
+	struct vcpu *v;
+
+	fill(p, 0);
+	for (i = 0; i < PAGES; i++)
+		sum -= p[512 * i];
+	v = start(pairs, p, PAGES * PAGE_SIZE);
+	REQUIRE(!pthread_create(&thread, NULL, run_pairs, v));
+	for (n = 0, end = now_ms() + 2000; now_ms() < end && !tap_failures(); n++) {
+		before = rounds;
+		disturb(p, n);
+		while (rounds == before && now_ms() < end)
+			usleep(100);
+	}
+	stop_guest = true;
+	pthread_join(thread, NULL);
+	for (i = 0; i < PAGES; i++) {
+		EXPECT_EQ(p[512 * i + 511], ~p[512 * i]);
+		sum += p[512 * i];
+	}
+	EXPECT_EQ(sum, rounds);
+	EXPECT(n > 3, "only %u rounds", n);
+}
+
+static void page_out(uint64_t *p, unsigned int n)
+{
+	madvise(p, PAGES * PAGE_SIZE, MADV_PAGEOUT);
+}
+
+TEST_TIME(swapped_under_load, 60)
+{
+	if (!add_swap())
+		SKIP("no swap");
+	under_load(page_out, (uint64_t *)host_pages(PAGES * PAGE_SIZE));
+}
+
+/* ------------------------------------------------------------------ moved and merged */
+
+static void compact(uint64_t *p, unsigned int n)
+{
+	/* Holes to move pages into */
+	void *q = mmap(NULL, 512 * PAGE_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	unsigned int i;
+
+	for (i = n & 1; i < 512; i += 2)
+		madvise((char *)q + i * PAGE_SIZE, PAGE_SIZE, MADV_DONTNEED);
+	write_file("/proc/sys/vm/compact_memory", "1");
+	munmap(q, 512 * PAGE_SIZE);
+}
+
+TEST_TIME(migrated_under_load, 60)
+{
+	if (access("/proc/sys/vm/compact_memory", W_OK))
+		SKIP("no compaction");
+	under_load(compact, (uint64_t *)host_pages(PAGES * PAGE_SIZE));
+}
+
+static void protect(uint64_t *p, unsigned int n)
+{
+	/* Soft-dirty tracking takes write permission from all entries */
+	write_file("/proc/self/clear_refs", n & 1 ? "4" : "1");
+}
+
+TEST_TIME(protected_under_load, 60)
+{
+	under_load(protect, (uint64_t *)host_pages(PAGES * PAGE_SIZE));
+}
+
+GUEST(reads_then_writes)
+{
+	unsigned int i;
+
+	for (i = 0; i < PAGES; i++)
+		GUEST_EQ(*G_HIDE(guest_page(i)), 7);
+	guest_sync(0);
+	for (i = 0; i < PAGES; i++)
+		GUEST_EQ(*G_HIDE(guest_page(i)), 7);
+	*G_HIDE(guest_page(3)) = 8;
+	guest_sync(1);
+	for (i = 0; i < PAGES; i++)
+		GUEST_EQ(*G_HIDE(guest_page(i)), i == 3 ? 8 : 7);
+}
+
+TEST_TIME(merged, 60)
+{
+	uint64_t *p = (uint64_t *)host_pages(PAGES * PAGE_SIZE);
+	unsigned long long end;
+	struct vcpu *v;
+	unsigned int i;
+
+	if (!write_file("/sys/kernel/mm/ksm/run", "1"))
+		SKIP("no KSM");
+	write_file("/sys/kernel/mm/ksm/sleep_millisecs", "10");
+	write_file("/sys/kernel/mm/ksm/pages_to_scan", "1000");
+	for (i = 0; i < PAGES; i++)
+		p[512 * i] = 7;
+	v = start(reads_then_writes, p, PAGES * PAGE_SIZE);
+	vcpu_expect_sync(v, 0);
+	REQUIRE(!madvise(p, PAGES * PAGE_SIZE, MADV_MERGEABLE));
+	for (end = now_ms() + 20000; now_ms() < end;) {
+		if (read_number("/sys/kernel/mm/ksm/pages_sharing") >= PAGES - 2)
+			break;
+		usleep(10000);
+	}
+	EXPECT(read_number("/sys/kernel/mm/ksm/pages_sharing") >= PAGES - 2, "nothing merged");
+	vcpu_expect_sync(v, 1);
+	EXPECT_EQ(p[512 * 3], 8);
+	EXPECT_EQ(p[512 * 4], 7);
+	vcpu_finish(v);
+	write_file("/sys/kernel/mm/ksm/run", "2");
+}
+
+/* ------------------------------------------------------------------ kinds of memory */
+
+TEST(private_file)
+{
+	uint64_t buf[512] = { 0 }, *p;
+	int fd = memfd_create("hvx", 0);
+	struct vcpu *v;
+	unsigned int i;
+
+	for (i = 0; i < PAGES; i++) {
+		buf[0] = i;
+		buf[511] = ~(uint64_t)i;
+		REQUIRE(write(fd, buf, sizeof(buf)) == sizeof(buf));
+	}
+	p = mmap(NULL, PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	REQUIRE(p != MAP_FAILED);
+	v = start(steps, p, PAGES * PAGE_SIZE);
+	step(v, 0);
+	step(v, 1);
+	EXPECT_EQ(p[512 * 9], 11);
+	/* The guest wrote to copies: the file is as it was */
+	for (i = 0; i < PAGES; i++) {
+		REQUIRE(pread(fd, buf, sizeof(buf), i * PAGE_SIZE) == sizeof(buf));
+		EXPECT_EQ(buf[0], i);
+	}
+}
+
+TEST(shared_file)
+{
+	uint64_t buf[512], *p;
+	int fd = memfd_create("hvx", 0);
+	struct vcpu *v;
+
+	REQUIRE(!ftruncate(fd, PAGES * PAGE_SIZE));
+	p = mmap(NULL, PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	REQUIRE(p != MAP_FAILED);
+	fill(p, 0);
+	v = start(steps, p, PAGES * PAGE_SIZE);
+	step(v, 0);
+	REQUIRE(pread(fd, buf, sizeof(buf), 9 * PAGE_SIZE) == sizeof(buf));
+	EXPECT_EQ(buf[0], 10);
+	buf[0]++;
+	buf[511]--;
+	REQUIRE(pwrite(fd, buf, sizeof(buf), 9 * PAGE_SIZE) == sizeof(buf));
+	buf[0]--;
+	buf[511]++;
+	REQUIRE(pwrite(fd, buf, sizeof(buf), 9 * PAGE_SIZE) == sizeof(buf));
+	step(v, 1);
+}
+
+static void huge_steps(void *p)
+{
+	struct vcpu *v;
+
+	fill(p, 0);
+	v = start(steps, p, HUGE);
+	step(v, 0);
+	/* A part of the large page goes */
+	mprotect((char *)p + PAGES * PAGE_SIZE, PAGE_SIZE, PROT_READ);
+	step(v, 1);
+	madvise((char *)p + PAGES * PAGE_SIZE, PAGE_SIZE, MADV_DONTNEED);
+	step(v, 2);
+	EXPECT_EQ(*(uint64_t *)p, 3);
+}
+
+TEST(transparent_huge_page)
+{
+	char *q = mmap(NULL, 2 * HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p = (char *)(((uintptr_t)q + HUGE - 1) & -HUGE);
+
+	if (madvise(p, HUGE, MADV_HUGEPAGE))
+		SKIP("no transparent huge pages");
+	huge_steps(p);
+}
+
+TEST(hugetlb)
+{
+	void *p;
+
+	write_file("/proc/sys/vm/nr_hugepages", "2");
+	p = mmap(NULL, HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1,
+		 0);
+	if (p != MAP_FAILED) {
+		struct vcpu *v;
+
+		fill(p, 0);
+		v = start(steps, p, HUGE);
+		step(v, 0);
+		step(v, 1);
+		EXPECT_EQ(*(uint64_t *)p, 2);
+		munmap(p, HUGE);
+		EXPECT_EQ(vcpu_run_once(v), -EFAULT);
+	}
+	write_file("/proc/sys/vm/nr_hugepages", "0");
+	if (p == MAP_FAILED)
+		SKIP("no huge pages");
+}
+
+GUEST(compares)
+{
+	volatile uint64_t *a = G_HIDE((volatile uint64_t *)GPA);
+	const uint64_t *b = (uint64_t *)g->arg;
+	unsigned int i;
+
+	for (i = 0; i < 8 * 512; i++)
+		GUEST_EQ(a[i], b[i]);
+}
+
+/* Memory without struct page: what the firmware left below 1 MiB */
+TEST(device_memory)
+{
+	int fd = open("/dev/mem", O_RDONLY);
+	uint64_t *copy;
+	struct vcpu *v;
+	void *p;
+
+	p = mmap(NULL, 8 * PAGE_SIZE, PROT_READ, MAP_SHARED, fd, 0xf8000);
+	if (fd < 0 || p == MAP_FAILED)
+		SKIP("no /dev/mem");
+	v = vcpu_create(vm_create(0), 0);
+	REQUIRE(!vm_region(v->vm, SLOT, HVX_REGION_READONLY, GPA, 8 * PAGE_SIZE, p));
+	vcpu_setup_long_mode(v, compares);
+	copy = heap_alloc(8 * PAGE_SIZE, PAGE_SIZE);
+	memcpy(copy, p, 8 * PAGE_SIZE);
+	v->g->arg = (uintptr_t)copy;
+	vcpu_finish(v);
+	munmap(p, 8 * PAGE_SIZE);
+	vcpu_setup_long_mode(v, compares);
+	EXPECT_EQ(vcpu_run_once(v), -EFAULT);
+	EXPECT_EQ(v->run->exit_reason, HVX_EXIT_MEMORY_FAULT);
+}
+
+/* ------------------------------------------------------------------ faults answered by user space */
+
+static int open_uffd(void *p, size_t len)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)p, len }, .mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &reg))
+		return -1;
+	return fd;
+}
+
+static void *answer(void *arg)
+{
+	static uint64_t page[512];
+	int fd = *(int *)arg;
+	unsigned int i;
+
+	for (i = 0; i < PAGES; i++) {
+		struct uffdio_copy copy = { .src = (uintptr_t)page, .len = PAGE_SIZE };
+		struct uffd_msg msg;
+
+		if (read(fd, &msg, sizeof(msg)) != sizeof(msg))
+			break;
+		copy.dst = msg.arg.pagefault.address & -PAGE_SIZE;
+		page[0] = i;
+		page[511] = ~(uint64_t)i;
+		if (ioctl(fd, UFFDIO_COPY, &copy))
+			break;
+	}
+	return NULL;
+}
+
+TEST(user_faults)
+{
+	void *p = host_pages(PAGES * PAGE_SIZE);
+	int fd = open_uffd(p, PAGES * PAGE_SIZE);
+	pthread_t thread;
+	struct vcpu *v;
+
+	if (fd < 0)
+		SKIP("no userfaultfd");
+	REQUIRE(!pthread_create(&thread, NULL, answer, &fd));
+	v = start(steps, p, PAGES * PAGE_SIZE);
+	step(v, 0);
+	step(v, 1);
+	pthread_join(thread, NULL);
+}
+
+/* Nobody answers: the guest waits in the host, until it is killed */
+TEST(user_fault_killed)
+{
+	void *p = host_pages(PAGE_SIZE);
+	int fd = open_uffd(p, PAGE_SIZE), to[2];
+	struct pollfd wait;
+	pid_t pid;
+
+	if (fd < 0)
+		SKIP("no userfaultfd");
+	close(fd);
+	REQUIRE(!pipe(to));
+	pid = fork();
+	if (!pid) {
+		fd = open_uffd(p, PAGE_SIZE);
+		wait = (struct pollfd){ .fd = fd, .events = POLLIN };
+		if (!fork()) {
+			/* Tells when the fault is there, outside of the address space that waits */
+			poll(&wait, 1, 10000);
+			_exit(write(to[1], "x", 1) != 1);
+		}
+		vcpu_run(start(steps, p, PAGE_SIZE));
+		_exit(1);
+	}
+	close(to[1]);
+	wait = (struct pollfd){ .fd = to[0], .events = POLLIN };
+	EXPECT(poll(&wait, 1, 15000) == 1, "no fault");
+	kill(pid, SIGKILL);
+	EXPECT(waitpid(pid, NULL, 0) == pid);
+}
