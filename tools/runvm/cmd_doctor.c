@@ -314,7 +314,8 @@ static void show_log(void)
 	text[n] = 0;
 	for (line = strtok_r(text, "\n", &p); line; line = strtok_r(NULL, "\n", &p)) {
 		line = strstr(line, "hvx: ");
-		if (!line)
+		/* That it was loaded once, and comes from outside of the kernel, is no news */
+		if (!line || strstr(line, "taint") || strstr(line, "ready"))
 			continue;
 		last[0] = last[1];
 		last[1] = last[2];
