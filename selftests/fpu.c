@@ -277,7 +277,7 @@ static void on_alarm(int sig)
 TEST(signals)
 {
 	struct itimerval it = { { 0, 2000 }, { 0, 2000 } };
-	unsigned long long end;
+	const unsigned long long begin = now_ms();
 	struct vcpu *v;
 
 	best();
@@ -285,7 +285,7 @@ TEST(signals)
 	signal(SIGVTALRM, on_alarm);
 	signal(SIGPROF, on_alarm);
 	setitimer(ITIMER_PROF, &it, NULL);
-	for (end = now_ms() + 1500; now_ms() < end;)
+	while (keep_on(begin, 1500, alarms > 10))
 		step(v);
 	it.it_value.tv_usec = 0;
 	setitimer(ITIMER_PROF, &it, NULL);

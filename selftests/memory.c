@@ -380,6 +380,12 @@ static void *run_checks(void *arg)
 	return NULL;
 }
 
+/* Has there been something to see? */
+static bool enough(unsigned int changes)
+{
+	return changes > 10 && reads[0] > 20 && reads[1] > 20;
+}
+
 static uint64_t *filled(uint64_t word)
 {
 	uint64_t *p = (uint64_t *)host_pages(PAGE_SIZE);
@@ -397,7 +403,7 @@ TEST(regions_under_load)
 	uint64_t *a = filled('A'), *b = filled('B'), *c = filled('C');
 	struct vcpu *v[2];
 	pthread_t thread[2];
-	unsigned long long end;
+	const unsigned long long begin = now_ms();
 	unsigned int i;
 
 	REQUIRE(!vm_region(vm, SLOT, 0, GPA, PAGE_SIZE, a));
@@ -407,7 +413,7 @@ TEST(regions_under_load)
 		vcpu_setup_long_mode(v[i], checks);
 		REQUIRE(!pthread_create(&thread[i], NULL, run_checks, v[i]));
 	}
-	for (end = now_ms() + 2000; now_ms() < end && !tap_failures(); swaps++) {
+	for (; keep_on(begin, 2000, enough(swaps)) && !tap_failures(); swaps++) {
 		REQUIRE(!vm_region(vm, SLOT, 0, GPA, PAGE_SIZE, swaps & 1 ? a : b));
 		if (swaps % 3 == 0)
 			REQUIRE(!vm_region(vm, SLOT + 1, 0, 0, 0, NULL));
@@ -419,7 +425,7 @@ TEST(regions_under_load)
 	stop_guest = true;
 	for (i = 0; i < 2; i++)
 		pthread_join(thread[i], NULL);
-	EXPECT(swaps > 4 && reads[0] > 20 && reads[1] > 20, "%lu swaps, %lu and %lu reads", swaps,
+	EXPECT(enough(swaps), "%lu swaps, %lu and %lu reads", swaps,
 	       reads[0], reads[1]);
 }
 
@@ -448,7 +454,7 @@ TEST(pages_under_load)
 	uint8_t *p = host_pages(LOAD_PAGES * PAGE_SIZE);
 	struct vcpu *v[2];
 	pthread_t thread[2];
-	unsigned long long end;
+	const unsigned long long begin = now_ms();
 	unsigned int i, n;
 
 	REQUIRE(!vm_region(vm, SLOT, 0, GPA, LOAD_PAGES * PAGE_SIZE, p));
@@ -457,7 +463,7 @@ TEST(pages_under_load)
 		vcpu_setup_long_mode(v[i], increments);
 		REQUIRE(!pthread_create(&thread[i], NULL, run_checks, v[i]));
 	}
-	for (n = 0, end = now_ms() + 2000; now_ms() < end && !tap_failures(); n++) {
+	for (n = 0; keep_on(begin, 2000, enough(n)) && !tap_failures(); n++) {
 		uint8_t *page = p + n % LOAD_PAGES * PAGE_SIZE;
 
 		madvise(page, PAGE_SIZE, n % 3 ? MADV_DONTNEED : MADV_COLD);
@@ -472,7 +478,7 @@ TEST(pages_under_load)
 	stop_guest = true;
 	for (i = 0; i < 2; i++)
 		pthread_join(thread[i], NULL);
-	EXPECT(n > 5 && reads[0] > 20 && reads[1] > 20, "%u rounds, %lu and %lu writes", n,
+	EXPECT(enough(n), "%u rounds, %lu and %lu writes", n,
 	       reads[0], reads[1]);
 	/* The VMM sees every page as the guest left it. */
 	for (i = 0; i < 2 * LOAD_PAGES; i++) {

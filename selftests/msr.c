@@ -68,7 +68,7 @@ static const struct {
 /* Another value for the second of two guests; PAT has few that are valid. */
 static uint64_t own_val(unsigned int i, unsigned int guest)
 {
-	return own[i].val + (own[i].msr == MSR_PAT ? guest : guest * 0x10000);
+	return own[i].val + (own[i].msr == MSR_PAT ? guest : guest * 0x1000);
 }
 
 GUEST(write_own)

@@ -151,7 +151,8 @@ TEST(from_another_thread)
 	EXPECT_EQ(ret, HVX_EXIT_IO);
 	EXPECT(interrupted > 10 && interrupted <= 50, "%u times", interrupted);
 	pthread_join(other, NULL);
-	EXPECT_EQ(signals, 50);
+	/* Two that come too close to each other are one. */
+	EXPECT(signals > 10 && signals <= 50, "%u signals", signals);
 }
 
 static void *stop_soon(void *arg)

@@ -493,3 +493,10 @@ unsigned long long now_ms(void)
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
 }
+
+bool keep_on(unsigned long long start, unsigned int ms, bool enough)
+{
+	const unsigned long long past = now_ms() - start;
+
+	return past < ms || (!enough && past < ms + 10000ULL);
+}
