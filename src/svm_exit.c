@@ -12,6 +12,7 @@
 #include <linux/jump_label.h>
 #include "debug.h"
 #include "event.h"
+#include "fast.h"
 #include "svm.h"
 
 #define AVAILABLE	(RM(RIP) | RM(RFLAGS) | RM(SHADOW) | RM(CR0) | RM(CR4) | RM(EFER) | \
@@ -375,18 +376,38 @@ static noinline void prepare_entry(struct svm_vcpu *svm)
  * The common entry is straight down: no call but the jump to svm_vmrun(), which goes on at
  * svm_exited(). Not traced, the guest's TR is on the CPU there.
  */
+/* An exit that is answered on the spot: see fast.h. true: enter again. */
+static __always_inline bool finish_fast(struct svm_vcpu *svm, const struct hvx_exit *x)
+{
+	struct hvx_vcpu *vcpu = &svm->vcpu;
+	struct hvx_regs *regs = &vcpu->regs;
+	u64 next = regs->rip + x->insn_len;
+
+	if ((x->kind != XK_CPUID && x->kind != XK_HYPERCALL) || !x->insn_len)
+		return false;
+	if (unlikely(regs->shadow & (SHADOW_STI | SHADOW_MOV_SS) ||
+		     regs->rflags & X86_EFLAGS_TF || (next ^ regs->rip) >> 32 || svm->attention))
+		return false;
+	if (!hvx_may_reenter(vcpu) || !hvx_fast_exit(vcpu, x->kind))
+		return false;
+	regs->rip = next;
+	return true;
+}
+
 notrace void svm_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 	struct hvx_regs *regs = &vcpu->regs;
 	struct vmcb *vmcb = svm->vmcb;
 
-	vmcb->rip = regs->rip;
-	vmcb->rax = regs->gpr[REG_RAX];
-	vmcb->cr2 = regs->cr2;
-	if (unlikely(regs->dirty & ~RM(RIP) || vcpu->inject.type | svm->attention))
-		prepare_entry(svm);
-	svm_vmrun(vcpu, x, &svm->sw);
+	do {
+		vmcb->rip = regs->rip;
+		vmcb->rax = regs->gpr[REG_RAX];
+		vmcb->cr2 = regs->cr2;
+		if (unlikely(regs->dirty & ~RM(RIP) || vcpu->inject.type | svm->attention))
+			prepare_entry(svm);
+		svm_vmrun(vcpu, x, &svm->sw);
+	} while (finish_fast(svm, x));
 }
 
 notrace void svm_exited(struct hvx_vcpu *vcpu, struct hvx_exit *x)
