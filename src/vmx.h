@@ -7,7 +7,7 @@
  *   vmx_window.c	the VMX window: open and close, and what of the host they put away
  *   vmx_vmcs.c		VMCS: set-up, register groups in and out
  *   vmx_exit.c		enter, event injection, exit reasons into struct hvx_exit
- *   vmx_msr.c		MSR bitmaps; MSRs of SYSCALL
+ *   vmx_msr.c		MSR bitmaps; MSRs of SYSCALL, with vmx_msr.h
  *   vmx_spec.c		speculation: what is done at entry, exit and window
  *   vmx_entry.S		registers in, VMLAUNCH or VMRESUME, registers out
  *   vmx_hw.h		names and encodings of the Intel SDM
@@ -96,12 +96,12 @@ struct vmx_vcpu {
 	u32 entry;
 	u32 exception_bitmap;
 	u64 guest_cr0, guest_cr4;
-	bool msrs_passed;		/* MSR bitmap: the guest reads MSRs of SYSCALL itself */
+	bool msrs_passed;		/* STAR, LSTAR, SFMASK are loaded in windows, too */
 
 	/* The window */
 	bool loaded;			/* VMCS is current on this CPU */
 	bool own;			/* VMX operation is this window's */
-	bool msrs_loaded;		/* the guest's MSRs of SYSCALL are on the CPU ... */
+	bool msrs_loaded;		/* the guest's KERNEL_GS_BASE is on the CPU ... */
 	u64 host_kernel_gs_base;	/* ... instead of this */
 	const struct vmx_msrs *host_msrs;	/* ... and these: of struct vmx_cpu, or ... */
 	struct vmx_msrs found_msrs;	/* ... what was there, if not own */
@@ -163,8 +163,6 @@ bool vmx_check_entry(struct hvx_vcpu *vcpu, struct hvx_entry_failure *failure);
 int vmx_msr_vm_init(struct vmx_vm *vm);				/* process */
 void vmx_msr_vm_fini(struct vmx_vm *vm);			/* process */
 void vmx_msr_filter_changed(struct hvx_vm *vm);			/* process */
-void vmx_load_msrs(struct vmx_vcpu *vmx);			/* window */
-void vmx_unload_msrs(struct vmx_vcpu *vmx);			/* window */
 void vmx_sync_msrs(struct vmx_vcpu *vmx);			/* window */
 void vmx_read_syscall_msrs(struct vmx_vcpu *vmx);		/* window */
 

@@ -4,10 +4,10 @@
  *
  * MSR bitmaps (Intel SDM vol. 3C, "MSR-Bitmap Address"): all accesses exit, but those of the table
  * below. Most of these MSRs are VMCS fields while the guest runs. Those of SYSCALL are not: guest
- * values are on the CPU inside windows alone, and only for a guest that can use them. A VM has two
- * bitmaps, therefore: with the second, in use while they are loaded, the guest reads them itself.
- * Writes of STAR, LSTAR and SFMASK exit always, so that only KERNEL_GS_BASE has to be read back.
- * CSTAR has no effect on processors with VT-x and is never loaded.
+ * values are on the CPU inside windows alone, and only for a guest that can use them (vmx_msr.h). A
+ * VM has two bitmaps, therefore: with the second, in use while all are loaded, the guest reads them
+ * itself. Writes of STAR, LSTAR and SFMASK exit always, so that only KERNEL_GS_BASE has to be read
+ * back. CSTAR has no effect on processors with VT-x and is never loaded.
  */
 #include <asm/msr-index.h>
 #include <linux/bitops.h>
@@ -15,8 +15,8 @@
 #include <linux/mm.h>
 #include <linux/string.h>
 #include "compat.h"
-#include "vmx.h"
 #include "vmx_hw.h"
+#include "vmx_msr.h"
 
 #define PASS_READ	BIT(0)
 #define PASS_WRITE	BIT(1)
@@ -120,23 +120,7 @@ int vmx_msr_vm_init(struct vmx_vm *vm)
 	return 0;
 }
 
-/* A value that no processor takes changes nothing; values come from guest and VMM */
-static __always_inline void write_msr(u32 msr, u64 value)
-{
-	asm volatile("1:	wrmsr\n"
-		     "2:\n"
-		     _ASM_EXTABLE(1b, 2b)
-		     :: "c" (msr), "a" ((u32)value), "d" ((u32)(value >> 32)) : "memory");
-}
-
-/* From one value to another: what is there already costs nothing */
-static __always_inline void switch_msr(u32 msr, u64 from, u64 to)
-{
-	if (from != to)
-		write_msr(msr, to);
-}
-
-static noinline void read_host_msrs(struct vmx_msrs *msrs)
+static void read_host_msrs(struct vmx_msrs *msrs)
 {
 	msrs->star = hvx_rdmsr(MSR_STAR);
 	msrs->lstar = hvx_rdmsr(MSR_LSTAR);
@@ -149,46 +133,21 @@ static noinline void read_host_msrs(struct vmx_msrs *msrs)
  * What must be there again after the window. The kernel's own values never change; another
  * hypervisor may have left its guest's, counting on finding them again.
  */
-static __always_inline const struct vmx_msrs *find_host_msrs(struct vmx_vcpu *vmx)
+const struct vmx_msrs *vmx_find_host_msrs(struct vmx_vcpu *vmx, struct vmx_cpu *cpu)
 {
-	struct vmx_cpu *cpu = this_cpu_ptr(&vmx_cpu);
-
-	if (unlikely(!vmx->own)) {
+	if (!vmx->own) {
 		read_host_msrs(&vmx->found_msrs);
 		return &vmx->found_msrs;
 	}
-	if (unlikely(!cpu->msrs_known)) {
+	if (!cpu->msrs_known) {
 		read_host_msrs(&cpu->msrs);
 		cpu->msrs_known = true;
 	}
 	return &cpu->msrs;
 }
 
-/* From here on the guest's KERNEL_GS_BASE is on the CPU alone */
-static void load_syscall_msrs(struct vmx_vcpu *vmx)
-{
-	const struct hvx_regs *regs = &vmx->vcpu.regs;
-	const struct vmx_msrs *host = vmx->host_msrs;
-
-	vmx->host_kernel_gs_base = hvx_rdmsr(MSR_KERNEL_GS_BASE);
-	switch_msr(MSR_KERNEL_GS_BASE, vmx->host_kernel_gs_base, regs->kernel_gs_base);
-	switch_msr(MSR_STAR, host->star, regs->star);
-	switch_msr(MSR_LSTAR, host->lstar, regs->lstar);
-	switch_msr(MSR_SYSCALL_MASK, host->sfmask, regs->sfmask);
-	vmx->msrs_loaded = true;
-	vmx->avail &= ~RM(SYSCALL);
-}
-
-/* The guest's values changed while they are on the CPU */
-static void update_syscall_msrs(const struct hvx_regs *regs)
-{
-	write_msr(MSR_KERNEL_GS_BASE, regs->kernel_gs_base);
-	write_msr(MSR_STAR, regs->star);
-	write_msr(MSR_LSTAR, regs->lstar);
-	write_msr(MSR_SYSCALL_MASK, regs->sfmask);
-}
-
-static void pass_msrs(struct vmx_vcpu *vmx, bool pass)
+/* Which bitmap is in use */
+void vmx_pass_msrs(struct vmx_vcpu *vmx, bool pass)
 {
 	const struct vmx_vm *vm = to_vmx_vm(vmx->vcpu.vm);
 
@@ -196,39 +155,12 @@ static void pass_msrs(struct vmx_vcpu *vmx, bool pass)
 	vmx->msrs_passed = pass;
 }
 
-static bool uses_syscall(const struct vmx_vcpu *vmx)
-{
-	return vmx->vcpu.regs.efer & (EFER_SCE | EFER_LME | EFER_LMA);
-}
-
-/* At the begin of a window */
-void vmx_load_msrs(struct vmx_vcpu *vmx)
-{
-	bool uses = uses_syscall(vmx);
-
-	vmx->host_msrs = find_host_msrs(vmx);
-	if (vmx_caps.rdtscp)
-		switch_msr(MSR_TSC_AUX, vmx->host_msrs->tsc_aux, vmx->vcpu.regs.tsc_aux);
-	if (uses)
-		load_syscall_msrs(vmx);
-	if (unlikely(vmx->msrs_passed != uses))
-		pass_msrs(vmx, uses);
-}
-
 /* Before an entry, when EFER or one of the MSRs changed inside the window */
 void vmx_sync_msrs(struct vmx_vcpu *vmx)
 {
-	const struct hvx_regs *regs = &vmx->vcpu.regs;
-
-	if (vmx_caps.rdtscp && regs->dirty & RM(TSC))
-		write_msr(MSR_TSC_AUX, regs->tsc_aux);
-	if (vmx->msrs_loaded) {
-		if (regs->dirty & RM(SYSCALL))
-			update_syscall_msrs(regs);
-	} else if (uses_syscall(vmx)) {
-		load_syscall_msrs(vmx);
-		pass_msrs(vmx, true);
-	}
+	/* Begin again from the host's values */
+	vmx_unload_msrs(vmx);
+	vmx_load_msrs(vmx, this_cpu_ptr(&vmx_cpu));
 }
 
 /* The guest may have written KERNEL_GS_BASE; what the core wrote since then is newer */
@@ -239,31 +171,4 @@ void vmx_read_syscall_msrs(struct vmx_vcpu *vmx)
 	if (vmx->msrs_loaded && !(regs->dirty & RM(SYSCALL)))
 		regs->kernel_gs_base = hvx_rdmsr(MSR_KERNEL_GS_BASE);
 	regs->avail |= RM(SYSCALL);
-}
-
-/*
- * At the end of a window. regs may be newer than what is on the CPU, therefore the MSRs that it might
- * have changed in this window are written without comparison.
- */
-void vmx_unload_msrs(struct vmx_vcpu *vmx)
-{
-	const struct hvx_regs *regs = &vmx->vcpu.regs;
-	const struct vmx_msrs *host = vmx->host_msrs;
-	bool stale = regs->dirty & (RM(SYSCALL) | RM(TSC));
-
-	if (vmx_caps.rdtscp && (stale || host->tsc_aux != regs->tsc_aux))
-		write_msr(MSR_TSC_AUX, host->tsc_aux);
-	if (!vmx->msrs_loaded)
-		return;
-	vmx_read_syscall_msrs(vmx);
-	if (stale || host->star != regs->star)
-		write_msr(MSR_STAR, host->star);
-	if (stale || host->lstar != regs->lstar)
-		write_msr(MSR_LSTAR, host->lstar);
-	if (stale || host->sfmask != regs->sfmask)
-		write_msr(MSR_SYSCALL_MASK, host->sfmask);
-	if (stale || vmx->host_kernel_gs_base != regs->kernel_gs_base)
-		write_msr(MSR_KERNEL_GS_BASE, vmx->host_kernel_gs_base);
-	vmx->msrs_loaded = false;
-	vmx->avail |= RM(SYSCALL);
 }

@@ -24,6 +24,7 @@
 #include "compat.h"
 #include "vmx.h"
 #include "vmx_hw.h"
+#include "vmx_msr.h"
 #include "vmx_spec.h"
 
 DEFINE_PER_CPU(struct vmx_cpu, vmx_cpu);
@@ -62,12 +63,12 @@ static __always_inline void end_own(struct vmx_vcpu *vmx)
 		start_pt(&vmx->host);
 }
 
-static __always_inline int begin_own(struct vmx_vcpu *vmx, u64 cr4)
+static __always_inline int begin_own(struct vmx_vcpu *vmx, const struct vmx_cpu *cpu)
 {
 	if (unlikely(vmx_caps.vmxon_stops_pt))
 		stop_pt(&vmx->host);
-	raw_write_cr4(cr4 | X86_CR4_VMXE);
-	if (likely(!vmxon(&this_cpu_ptr(&vmx_cpu)->vmxon_pa)))
+	raw_write_cr4(vmx->host_cr4 | X86_CR4_VMXE);
+	if (likely(!vmxon(&cpu->vmxon_pa)))
 		return 0;
 	end_own(vmx);
 	return -EBUSY;
@@ -83,14 +84,14 @@ static __always_inline void leave_operation(struct vmx_vcpu *vmx)
 	}
 }
 
-static __always_inline int enter_root(struct vmx_vcpu *vmx)
+static __always_inline int enter_root(struct vmx_vcpu *vmx, const struct vmx_cpu *cpu)
 {
 	u64 cr4 = raw_read_cr4();
 	int err;
 
 	vmx->host_cr4 = cr4;
 	vmx->own = !(cr4 & X86_CR4_VMXE);
-	err = likely(vmx->own) ? begin_own(vmx, cr4) : vmptrst(&vmx->previous);
+	err = likely(vmx->own) ? begin_own(vmx, cpu) : vmptrst(&vmx->previous);
 	if (unlikely(err))
 		return err;
 	err = vmptrld(&vmx->vmcs_pa);
@@ -115,7 +116,7 @@ static __always_inline void leave_root(struct vmx_vcpu *vmx)
 int vmx_enter_root(struct vmx_vcpu *vmx)
 {
 	lockdep_assert_irqs_disabled();
-	return enter_root(vmx);
+	return enter_root(vmx, this_cpu_ptr(&vmx_cpu));
 }
 
 void vmx_leave_root(struct vmx_vcpu *vmx)
@@ -194,15 +195,16 @@ static __always_inline void sync_host(struct vmx_vcpu *vmx)
 
 int vmx_open(struct hvx_vcpu *vcpu)
 {
+	struct vmx_cpu *cpu = this_cpu_ptr(&vmx_cpu);
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	int err;
 
-	err = enter_root(vmx);
+	err = enter_root(vmx, cpu);
 	if (unlikely(err))
 		return err;
 	sync_host(vmx);
-	vmx_load_msrs(vmx);
-	vmx_spec_open(vmx, this_cpu_ptr(&vmx_cpu));
+	vmx_load_msrs(vmx, cpu);
+	vmx_spec_open(vmx, cpu);
 	return 0;
 }
 
@@ -224,10 +226,24 @@ static noinline void restore_selectors(const struct vmx_host *host)
 	}
 }
 
+/* The limit of the task register is the shortest now; a task with an I/O bitmap needs its own */
+static noinline void reload_tss_limit(void)
+{
+	invalidate_tss_limit();
+}
+
+static __always_inline void forget_tss_limit(void)
+{
+	if (unlikely(test_thread_flag(TIF_IO_BITMAP)))
+		reload_tss_limit();
+	else
+		this_cpu_write(__tss_limit_invalid, true);
+}
+
 static __always_inline void restore_host(const struct vmx_host *host)
 {
 	native_load_gdt(&host->gdt);
-	invalidate_tss_limit();
+	forget_tss_limit();
 	if (unlikely(host->ldt))
 		asm volatile("lldt %0" :: "m" (host->ldt));
 	if (unlikely(host->ds | host->es | host->fs | host->gs))
