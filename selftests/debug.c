@@ -184,10 +184,12 @@ TEST(sw_breakpoint)
 	struct vcpu *v = start(debuggee);
 
 	need(HVX_DEBUG_ENABLE | HVX_DEBUG_SW_BP);
+	v->g->handler[3] = count_only;
 	vcpu_expect_sync(v, 1);
 	EXPECT_EQ(set_debug(v, HVX_DEBUG_ENABLE | HVX_DEBUG_SW_BP, 0, 0), 0);
-	if (!vcpu_expect(v, HVX_EXIT_DEBUG))
-		return;
+	if (vcpu_ucall(v) == UC_SYNC && host_is_tcg())
+		SKIP("this QEMU does not intercept INT3 as #BP");
+	REQUIRE(v->run->exit_reason == HVX_EXIT_DEBUG, "%s", exit_name(v->run->exit_reason));
 	EXPECT_EQ(v->run->dbg.vector, 3);
 	EXPECT_EQ(v->run->dbg.pc, (uintptr_t)dbg_int3);
 	EXPECT_EQ(v->run->regs.rip, (uintptr_t)dbg_int3);

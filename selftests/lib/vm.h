@@ -165,7 +165,7 @@ bool host_is_tcg(void);
 void pin_to(unsigned int cpu);		/* the calling thread */
 unsigned int nr_cpus(void);		/* online */
 unsigned long long now_ms(void);
-/* Whether a test that began at @start has to go on: @ms, and longer on a busy host until @enough. */
+/* Whether a test that began at @start goes on: @ms, and longer on a busy host until @enough. */
 bool keep_on(unsigned long long start, unsigned int ms, bool enough);
 
 #endif
