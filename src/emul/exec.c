@@ -10,6 +10,11 @@
  *   4. store	write the destination
  *   5. commit	the copy of the registers becomes the registers
  *
+ * Executed are moves (also sign- and zero-extending, byte-swapping, of strings, to and from XMM
+ * registers), arithmetic and logic, bit tests, exchanges, PUSH and POP. Shifts, SETcc and CMOVcc,
+ * segment registers, x87 and MMX, everything VEX-encoded and all control transfer are not; nor do
+ * data breakpoints of the guest see what is executed here.
+ *
  * An instruction that turns out to touch memory alone is left to the processor, which does it
  * atomically: memory is written only when something of the instruction is MMIO.
  */
