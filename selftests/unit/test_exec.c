@@ -8,6 +8,7 @@
  * segments of the LDT.
  */
 #include <asm/ldt.h>
+#include <cpuid.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -81,8 +82,8 @@ static void set_ldt(unsigned int entry, u32 base, u32 limit, unsigned int conten
 		.contents = contents,
 	};
 
-	REQUIRE(!syscall(SYS_modify_ldt, 1, &desc, sizeof(desc)), "modify_ldt: %s",
-		strerror(errno));
+	if (syscall(SYS_modify_ldt, 1, &desc, sizeof(desc)))
+		SKIP("modify_ldt: %s", strerror(errno));
 }
 
 static void init(void)
@@ -424,12 +425,32 @@ static void expect_equal(const struct hvx_insn *insn, u64 *gpr, u64 target)
 	}
 }
 
+/* Where vendors differ (what is aligned and what comes first) hvx does as AMD's processors do */
+static bool like_amd(void)
+{
+	unsigned int eax, ebx, ecx, edx;
+
+	return __get_cpuid(0, &eax, &ebx, &ecx, &edx) && ecx == signature_AMD_ecx;
+}
+
+static bool has_movbe(void)
+{
+	unsigned int eax, ebx, ecx, edx;
+
+	return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && ecx & bit_MOVBE;
+}
+
 /* Instructions of this process that would do more than is compared here */
 static bool wanted(const struct hvx_insn *insn)
 {
 	if (insn->op == INSN_NONE || insn->op > INSN_LAST_EXECUTED || insn->seg == SEG_FS)
 		return false;
 	if (insn->mode != HVX_INSN_64 && insn->seg == SEG_GS)
+		return false;
+	if (insn->op == INSN_MOVBE && !has_movbe())
+		return false;
+	/* MOVSXD to 16 bits reads 4 bytes or 2 */
+	if (insn->op == INSN_MOVSX && insn->opcode == 0x63 && insn->op_size == 2 && !like_amd())
 		return false;
 	/* There the code is elsewhere, and not known to the emulator's side */
 	if (insn->mode == HVX_INSN_16 && insn->mem.seg == SEG_CS &&
@@ -573,6 +594,7 @@ static void run_random(enum hvx_insn_mode mode, unsigned long count)
 	struct hvx_insn insn;
 	struct guess g;
 	u64 gpr[NR_REGS];
+	bool align = like_amd();
 	unsigned long i = 0;
 
 	for (unsigned int k = 0; k < DATA_SIZE; k++)
@@ -587,14 +609,14 @@ static void run_random(enum hvx_insn_mode mode, unsigned long count)
 		i++;
 		if (rnd() % 64 == 0)
 			data[rnd() % DATA_SIZE] = value();
-		if (rnd() % 8 == 0)
+		if (rnd() % 8 == 0 && align)
 			flags |= FLAG_AC;
 		page_is_mmio[0] = rnd() & 3;
 		page_is_mmio[1] = !page_is_mmio[0] || rnd() & 3;
 		one(&g, &insn, gpr, flags);
 	}
 	for (unsigned int op = 1; op <= INSN_LAST_EXECUTED; op++)
-		EXPECT(done[op] > 0, "operation %u never ran", op);
+		EXPECT(done[op] > 0 || op == INSN_MOVBE, "operation %u never ran", op);
 	tap_note("%lu instructions, %lu of them faulted, %lu left to the processor", i, faults,
 		 retries);
 }
