@@ -8,7 +8,6 @@
  * segments of the LDT.
  */
 #include <asm/ldt.h>
-#include <cpuid.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -86,6 +85,16 @@ static void set_ldt(unsigned int entry, u32 base, u32 limit, unsigned int conten
 		SKIP("modify_ldt: %s", strerror(errno));
 }
 
+/* Where vendors differ (what is aligned and what comes first) hvx does as AMD's processors do */
+static bool like_amd, has_movbe;
+
+static void init_features(void)
+{
+	__builtin_cpu_init();
+	like_amd = __builtin_cpu_is("amd");
+	has_movbe = __builtin_cpu_supports("movbe");
+}
+
 static void init(void)
 {
 	static u8 stack[65536];
@@ -97,6 +106,7 @@ static void init(void)
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == data);
 	REQUIRE(mmap((void *)(unsigned long)CODE, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == code);
+	init_features();
 	sigaltstack(&alt, NULL);
 	sa.sa_sigaction = on_fault;
 	for (unsigned int i = 0; i < ARRAY_SIZE(signals); i++)
@@ -425,21 +435,6 @@ static void expect_equal(const struct hvx_insn *insn, u64 *gpr, u64 target)
 	}
 }
 
-/* Where vendors differ (what is aligned and what comes first) hvx does as AMD's processors do */
-static bool like_amd(void)
-{
-	unsigned int eax, ebx, ecx, edx;
-
-	return __get_cpuid(0, &eax, &ebx, &ecx, &edx) && ecx == signature_AMD_ecx;
-}
-
-static bool has_movbe(void)
-{
-	unsigned int eax, ebx, ecx, edx;
-
-	return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && ecx & bit_MOVBE;
-}
-
 /* Instructions of this process that would do more than is compared here */
 static bool wanted(const struct hvx_insn *insn)
 {
@@ -447,10 +442,10 @@ static bool wanted(const struct hvx_insn *insn)
 		return false;
 	if (insn->mode != HVX_INSN_64 && insn->seg == SEG_GS)
 		return false;
-	if (insn->op == INSN_MOVBE && !has_movbe())
+	if (insn->op == INSN_MOVBE && !has_movbe)
 		return false;
 	/* MOVSXD to 16 bits reads 4 bytes or 2 */
-	if (insn->op == INSN_MOVSX && insn->opcode == 0x63 && insn->op_size == 2 && !like_amd())
+	if (insn->op == INSN_MOVSX && insn->opcode == 0x63 && insn->op_size == 2 && !like_amd)
 		return false;
 	/* There the code is elsewhere, and not known to the emulator's side */
 	if (insn->mode == HVX_INSN_16 && insn->mem.seg == SEG_CS &&
@@ -594,7 +589,6 @@ static void run_random(enum hvx_insn_mode mode, unsigned long count)
 	struct hvx_insn insn;
 	struct guess g;
 	u64 gpr[NR_REGS];
-	bool align = like_amd();
 	unsigned long i = 0;
 
 	for (unsigned int k = 0; k < DATA_SIZE; k++)
@@ -609,7 +603,7 @@ static void run_random(enum hvx_insn_mode mode, unsigned long count)
 		i++;
 		if (rnd() % 64 == 0)
 			data[rnd() % DATA_SIZE] = value();
-		if (rnd() % 8 == 0 && align)
+		if (rnd() % 8 == 0 && like_amd)
 			flags |= FLAG_AC;
 		page_is_mmio[0] = rnd() & 3;
 		page_is_mmio[1] = !page_is_mmio[0] || rnd() & 3;
