@@ -59,14 +59,18 @@ void hvx_paging_set(struct hvx_vcpu *vcpu)
 	const struct hvx_regs *regs = &vcpu->regs;
 
 	forget_translations(vcpu);
-	vcpu->want_pdptes = needs_pdptes(regs->cr0, regs->cr4, regs->efer);
+	if (needs_pdptes(regs->cr0, regs->cr4, regs->efer))
+		hvx_request(vcpu, HVX_REQ_PDPTES);
+	else
+		clear_bit(HVX_REQ_PDPTES, &vcpu->requests);
 }
 
 void hvx_paging_prepare(struct hvx_vcpu *vcpu)
 {
 	int idx;
 
-	vcpu->want_pdptes = false;
+	if (!test_and_clear_bit(HVX_REQ_PDPTES, &vcpu->requests))
+		return;
 	idx = srcu_read_lock(&vcpu->vm->srcu);
 	/* PDPTEs that no MOV CR3 would load: nothing is mapped */
 	if (load_pdptes(vcpu)) {

@@ -118,7 +118,7 @@ static enum hvx_next debug_exit(struct hvx_vcpu *vcpu, u32 vector, u64 dr6)
 
 enum hvx_next hvx_debug_stepped(struct hvx_vcpu *vcpu)
 {
-	vcpu->stepped = false;
+	clear_bit(HVX_REQ_STEPPED, &vcpu->requests);
 	return debug_exit(vcpu, VEC_DB, DR6_FIXED | DR6_BS);
 }
 

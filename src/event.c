@@ -55,7 +55,7 @@ void hvx_queue_exception(struct hvx_vcpu *vcpu, u8 vector, bool has_error, u32 e
 
 	if (inject->type == HVX_EVENT_EXCEPTION && inject->vector == VEC_DF &&
 	    (contributory(vector) || vector == VEC_PF)) {
-		vcpu->shutdown = true;
+		hvx_request(vcpu, HVX_REQ_SHUTDOWN);
 		return;
 	}
 	if (makes_double_fault(inject, vector)) {

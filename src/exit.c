@@ -30,7 +30,7 @@
 static noinline enum hvx_next stepped(struct hvx_vcpu *vcpu)
 {
 	if (vcpu->debug.control & HVX_DEBUG_STEP) {
-		vcpu->stepped = true;
+		hvx_request(vcpu, HVX_REQ_STEPPED);
 		return HVX_NEXT_LEAVE;
 	}
 	hvx_queue_exception(vcpu, VEC_DB, false, 0, true, DR6_BS);
@@ -154,10 +154,10 @@ static enum hvx_next undecodable(struct hvx_vcpu *vcpu)
 }
 
 /*
- * true: all that the handler needs is in @x. Otherwise *next says how to go on: process context, the
- * guest again (an exception was queued, or the bytes changed under us), or user space.
+ * -1: all that the handler needs is in @x. Otherwise enum hvx_next: process context, the guest again
+ * (an exception was queued, or the bytes changed under us), or user space.
  */
-static noinline bool learn_insn(struct hvx_vcpu *vcpu, struct hvx_exit *x, enum hvx_next *next)
+static noinline int learn_insn(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	struct hvx_insn insn;
 	int err;
@@ -169,15 +169,13 @@ static noinline bool learn_insn(struct hvx_vcpu *vcpu, struct hvx_exit *x, enum 
 		if (!x->insn_len)
 			x->insn_len = insn.len;
 		x->decode = 0;
-		return true;
+		return -1;
 	}
 	if (err > 0)
-		*next = HVX_NEXT_ENTER;
-	else if (hvx_in_window(vcpu))
-		*next = HVX_NEXT_PROCESS;
-	else
-		*next = undecodable(vcpu);
-	return false;
+		return HVX_NEXT_ENTER;
+	if (hvx_in_window(vcpu))
+		return HVX_NEXT_PROCESS;
+	return undecodable(vcpu);
 }
 
 /* ----------------------------------------------------------------- handlers */
@@ -234,7 +232,6 @@ static noinline enum hvx_next handle_hypercall(struct hvx_vcpu *vcpu, struct hvx
 	};
 #undef ARG
 	vcpu->pending = HVX_PENDING_HYPERCALL;
-	vcpu->pending_exit = *x;
 	return hvx_exit_user(vcpu, HVX_EXIT_HYPERCALL);
 }
 
@@ -399,9 +396,9 @@ static noinline enum hvx_next rare(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 enum hvx_next hvx_handle_exit(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	if (unlikely((!x->insn_len && NEEDS_LENGTH & BIT(x->kind)) || x->decode)) {
-		enum hvx_next next;
+		int next = learn_insn(vcpu, x);
 
-		if (!learn_insn(vcpu, x, &next))
+		if (next >= 0)
 			return next;
 	}
 
@@ -435,7 +432,7 @@ static enum hvx_next complete_hypercall(struct hvx_vcpu *vcpu)
 	u64 ret = READ_ONCE(vcpu->run->hypercall.ret);
 
 	vcpu->regs.gpr[REG_RAX] = hvx_long_mode(vcpu) ? ret : (u32)ret;
-	hvx_skip(vcpu, &vcpu->pending_exit);
+	hvx_skip(vcpu, &vcpu->exit);
 	return HVX_NEXT_ENTER;
 }
 

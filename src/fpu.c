@@ -2,20 +2,23 @@
 /*
  * FPU, SSE and AVX state of a vCPU.
  *
- * The FPU belongs to the window: kernel_fpu_begin_mask(0) puts the task's state away, then the
- * guest's comes from the vCPU's own XSAVE area, and goes back there before kernel_fpu_end(). Both
- * run with interrupts off, so that nothing else uses the FPU in between. The kernel gives the task
- * its own state back on the way to user space.
+ * The FPU belongs to the window: with interrupts off nobody else uses it, NMI handlers included. So
+ * the registers are exchanged by value: what is in them goes to an area of this CPU, the guest's come
+ * from the vCPU's, and at the end the other way round. Afterwards they are bit for bit what they were,
+ * whoever's they were: the task's, or ones that the kernel knows to be stale. The kernel's bookkeeping
+ * stays true without being told; kernel_fpu_begin() and kernel_fpu_end() would save and reload the
+ * task's state besides, for four times the instructions.
  *
- * XRSTOR and XSAVE run with the host's XCR0; the guest's is on the CPU only while it runs. PKRU and
- * AMX state are not given to guests: the kernel keeps PKRU out of its own XSAVE areas, and AMX needs
- * services that modules do not have.
+ * XRSTOR and XSAVE run with the host's XCR0; the guest's is on the CPU only while it runs. Only what
+ * guests can have is exchanged. PKRU and AMX state are not given to them: the kernel keeps PKRU out of
+ * its own XSAVE areas, and AMX needs services that modules do not have.
  */
 #include <asm/fpu/api.h>
 #include <asm/cpufeature.h>
 #include <asm/fpu/xcr.h>
 #include <linux/gfp.h>
 #include <linux/mm.h>
+#include <linux/percpu.h>
 #include <linux/string.h>
 #include "compat.h"
 #include "fpu.h"
@@ -32,6 +35,7 @@ struct hvx_fpu_info hvx_fpu_info;
 
 static u64 host_xcr0;
 static u64 host_xss;
+static void __percpu *host_area;	/* of the CPU whose window is open */
 
 static __always_inline void xrstor(const void *area, u64 mask)
 {
@@ -47,6 +51,25 @@ static __always_inline void xsave(void *area, u64 mask)
 		asm volatile("xsaveopt64 %0" : "+m" (*(char *)area) : "a" (lo), "d" (hi) : "memory");
 	else
 		asm volatile("xsave64 %0" : "+m" (*(char *)area) : "a" (lo), "d" (hi) : "memory");
+}
+
+/* XSAVEOPT would trust that the area still holds what was restored from it last */
+static __always_inline void xsave_all(void *area, u64 mask)
+{
+	asm volatile("xsave64 %0" : "+m" (*(char *)area) : "a" ((u32)mask),
+		     "d" ((u32)(mask >> 32)) : "memory");
+}
+
+/*
+ * Some AMD processors neither save nor restore the x87 pointers while no exception is pending: empty
+ * the state first, so that one side does not see the other's.
+ */
+static __always_inline void clear_x87_pointers(void)
+{
+	static const int zero;
+
+	if (static_cpu_has_bug(X86_BUG_FXSAVE_LEAK))
+		asm volatile("fnclex\n\temms\n\tfildl %0" :: "m" (zero));
 }
 
 u32 hvx_xsave_size(u64 xcr0)
@@ -91,6 +114,11 @@ static u32 read_mxcsr_mask(void)
 	return mask ?: 0xffbf;
 }
 
+void hvx_fpu_stop(void)
+{
+	free_percpu(host_area);
+}
+
 int hvx_fpu_start(void)
 {
 	if (!boot_cpu_has(X86_FEATURE_XSAVE)) {
@@ -104,7 +132,11 @@ int hvx_fpu_start(void)
 	hvx_fpu_info.features = host_xcr0 & (XF_X87 | XF_SSE | XF_AVX | XF_AVX512);
 	hvx_fpu_info.size = hvx_xsave_size(hvx_fpu_info.features);
 	hvx_fpu_info.mxcsr_mask = read_mxcsr_mask();
-	return hvx_fpu_info.mxcsr_mask ? 0 : -ENOMEM;
+	host_area = __alloc_percpu(hvx_fpu_info.size, 64);
+	if (host_area && hvx_fpu_info.mxcsr_mask)
+		return 0;
+	hvx_fpu_stop();
+	return -ENOMEM;
 }
 
 static void init_image(char *area)
@@ -137,7 +169,8 @@ void hvx_fpu_fini(struct hvx_vcpu *vcpu)
 
 void hvx_fpu_enter(struct hvx_vcpu *vcpu)
 {
-	kernel_fpu_begin_mask(0);
+	xsave_all(this_cpu_ptr(host_area), hvx_fpu_info.features);
+	clear_x87_pointers();
 	xrstor(vcpu->fpu, hvx_fpu_info.features);
 	if (unlikely(host_xss))
 		hvx_wrmsr(MSR_IA32_XSS, 0);
@@ -160,7 +193,8 @@ void hvx_fpu_leave(struct hvx_vcpu *vcpu)
 	if (unlikely(host_xss))
 		hvx_wrmsr(MSR_IA32_XSS, host_xss);
 	xsave(vcpu->fpu, hvx_fpu_info.features);
-	kernel_fpu_end();
+	clear_x87_pointers();
+	xrstor(this_cpu_ptr(host_area), hvx_fpu_info.features);
 }
 
 void hvx_set_xcr0(struct hvx_vcpu *vcpu, u64 xcr0)

@@ -25,7 +25,8 @@ struct hvx_fpu_info {
 
 extern struct hvx_fpu_info hvx_fpu_info;	/* immutable after load */
 
-int hvx_fpu_start(void);	/* at load: 0, or -EOPNOTSUPP after a pr_err() */
+int hvx_fpu_start(void);	/* at load: 0, -ENOMEM, or -EOPNOTSUPP after a pr_err() */
+void hvx_fpu_stop(void);
 int hvx_fpu_init(struct hvx_vcpu *vcpu);
 void hvx_fpu_fini(struct hvx_vcpu *vcpu);
 

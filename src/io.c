@@ -62,7 +62,6 @@ static enum hvx_next single(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	if (x->io.in) {
 		vcpu->run->io.data = 0;
 		vcpu->pending = HVX_PENDING_IO_IN;
-		vcpu->pending_exit = *x;
 	} else {
 		vcpu->run->io.data = value & (~0u >> (32 - 8 * x->io.width));
 	}
@@ -75,7 +74,7 @@ static void finish_in(struct hvx_vcpu *vcpu)
 	u32 data = READ_ONCE(vcpu->run->io.data);
 	u64 *rax = &vcpu->regs.gpr[REG_RAX];
 
-	switch (vcpu->pending_exit.io.width) {
+	switch (vcpu->exit.io.width) {
 	case 1:
 		*rax = (*rax & ~0xffULL) | (data & 0xff);
 		break;
@@ -133,7 +132,7 @@ static u32 accessible(struct hvx_vcpu *vcpu, const struct hvx_exit *x, u32 count
 	return hvx_linear_room(vcpu, seg, offset, min(count, room), width);
 }
 
-static enum hvx_next string_out(struct hvx_vcpu *vcpu, struct hvx_exit *x, u32 count)
+static noinline enum hvx_next string_out(struct hvx_vcpu *vcpu, struct hvx_exit *x, u32 count)
 {
 	char *data = (char *)vcpu->run + HVX_IO_DATA_OFFSET;
 	unsigned int user = hvx_cpl(vcpu) == 3 ? HVX_USER : 0;
@@ -153,7 +152,7 @@ static enum hvx_next string_out(struct hvx_vcpu *vcpu, struct hvx_exit *x, u32 c
 	return hvx_exit_user(vcpu, HVX_EXIT_IO);
 }
 
-static enum hvx_next string_in(struct hvx_vcpu *vcpu, struct hvx_exit *x, u32 count)
+static noinline enum hvx_next string_in(struct hvx_vcpu *vcpu, struct hvx_exit *x, u32 count)
 {
 	unsigned int user = hvx_cpl(vcpu) == 3 ? HVX_USER : 0;
 	struct hvx_walk walk;
@@ -169,17 +168,16 @@ static enum hvx_next string_in(struct hvx_vcpu *vcpu, struct hvx_exit *x, u32 co
 		return hvx_linear_fault(vcpu, err ?: -EFAULT, &walk, linear, HVX_WRITE);
 	fill_exit(vcpu, x, n, HVX_IO_DATA_OFFSET);
 	vcpu->pending = HVX_PENDING_IO_STRING;
-	vcpu->pending_exit = *x;
 	vcpu->pending_count = n;
 	vcpu->pending_linear = linear;
 	return hvx_exit_user(vcpu, HVX_EXIT_IO);
 }
 
-static enum hvx_next finish_string_in(struct hvx_vcpu *vcpu)
+static noinline enum hvx_next finish_string_in(struct hvx_vcpu *vcpu)
 {
 	const char *data = (const char *)vcpu->run + HVX_IO_DATA_OFFSET;
 	unsigned int user = hvx_cpl(vcpu) == 3 ? HVX_USER : 0;
-	struct hvx_exit *x = &vcpu->pending_exit;
+	struct hvx_exit *x = &vcpu->exit;
 	u32 n = vcpu->pending_count;
 	struct hvx_walk walk;
 	u64 fault;
@@ -210,7 +208,7 @@ enum hvx_next hvx_handle_io(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 /* Context: process, vm->srcu for strings */
 enum hvx_next hvx_io_complete(struct hvx_vcpu *vcpu)
 {
-	if (vcpu->pending_exit.io.string)
+	if (vcpu->exit.io.string)
 		return finish_string_in(vcpu);
 	finish_in(vcpu);
 	return HVX_NEXT_ENTER;

@@ -181,18 +181,21 @@ static int __init hvx_init(void)
 		return err;
 	err = ops->check();
 	if (err)
-		return err;
+		goto fpu;
 	err = ops->start();
 	if (err)
-		return err;
+		goto fpu;
 	bind_ops(ops);
 	err = misc_register(&hvx_device);
-	if (err) {
-		ops->stop();
-		return err;
-	}
+	if (err)
+		goto stop;
 	pr_info("ready (%s)\n", ops->name);
 	return 0;
+stop:
+	ops->stop();
+fpu:
+	hvx_fpu_stop();
+	return err;
 }
 
 /* The descriptors hold the module, so no VM is left */
@@ -200,6 +203,7 @@ static void __exit hvx_exit(void)
 {
 	misc_deregister(&hvx_device);
 	hvx_ops->stop();
+	hvx_fpu_stop();
 }
 
 module_init(hvx_init);

@@ -246,7 +246,7 @@ static void completed(struct hvx_vcpu *vcpu, const struct hvx_emul_env *env, boo
 /* Between two iterations: single step, interrupts and the VMM's wishes come first */
 static bool go_on(struct hvx_vcpu *vcpu, unsigned int done)
 {
-	return done < MAX_ITERATIONS && !READ_ONCE(vcpu->requests) && !vcpu->stepped &&
+	return done < MAX_ITERATIONS && !READ_ONCE(vcpu->requests) &&
 	       vcpu->inject.type == HVX_EVENT_NONE;
 }
 

@@ -230,7 +230,6 @@ static enum hvx_next msr_to_user(struct hvx_vcpu *vcpu, struct hvx_exit *x, u32 
 
 	vcpu->run->msr = (struct hvx_exit_msr) { .index = index, .data = value };
 	vcpu->pending = write ? HVX_PENDING_MSR_WRITE : HVX_PENDING_MSR_READ;
-	vcpu->pending_exit = *x;
 	return hvx_exit_user(vcpu, write ? HVX_EXIT_MSR_WRITE : HVX_EXIT_MSR_READ);
 }
 
@@ -274,9 +273,9 @@ enum hvx_next hvx_msr_complete(struct hvx_vcpu *vcpu)
 		hvx_queue_gp(vcpu, 0);
 		return HVX_NEXT_ENTER;
 	}
-	if (vcpu->pending_exit.kind == XK_RDMSR)
+	if (vcpu->exit.kind == XK_RDMSR)
 		put_result(vcpu, answer.data);
-	hvx_skip(vcpu, &vcpu->pending_exit);
+	hvx_skip(vcpu, &vcpu->exit);
 	return HVX_NEXT_ENTER;
 }
 

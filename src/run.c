@@ -29,19 +29,6 @@
 #include "run.h"
 #include "sync.h"
 
-enum hvx_next hvx_exit_user(struct hvx_vcpu *vcpu, u32 reason)
-{
-	vcpu->run->exit_reason = reason;
-	return HVX_NEXT_USER;
-}
-
-enum hvx_next hvx_exit_error(struct hvx_vcpu *vcpu, u32 reason, int error)
-{
-	vcpu->run_error = error;
-	vcpu->run->exit_reason = reason;
-	return HVX_NEXT_ERROR;
-}
-
 static __always_inline void sync_tlb(struct hvx_vcpu *vcpu)
 {
 	u64 gen = atomic64_read(&vcpu->vm->mmu.tlb_gen);
@@ -55,7 +42,7 @@ static __always_inline void sync_tlb(struct hvx_vcpu *vcpu)
 static __always_inline enum hvx_next enter_once(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	if (unlikely(vcpu->requests)) {
-		if (test_bit(HVX_REQ_CHECK_ENTRY, &vcpu->requests))
+		if (vcpu->requests & ~BIT(HVX_REQ_EVENT))
 			return HVX_NEXT_LEAVE;
 		hvx_event_prepare(vcpu);
 	}
@@ -133,7 +120,7 @@ static enum hvx_next handle_in_process(struct hvx_vcpu *vcpu, struct hvx_exit *x
 }
 
 /* The VMM set registers: say what is wrong before the processor has to */
-static enum hvx_next check_entry(struct hvx_vcpu *vcpu)
+static noinline enum hvx_next check_entry(struct hvx_vcpu *vcpu)
 {
 	struct hvx_entry_failure failure = { };
 
@@ -146,20 +133,25 @@ static enum hvx_next check_entry(struct hvx_vcpu *vcpu)
 	return hvx_exit_user(vcpu, HVX_EXIT_ENTRY_FAILED);
 }
 
+static noinline enum hvx_next serve_requests(struct hvx_vcpu *vcpu)
+{
+	if (test_bit(HVX_REQ_STEPPED, &vcpu->requests))
+		return hvx_debug_stepped(vcpu);
+	if (test_and_clear_bit(HVX_REQ_SHUTDOWN, &vcpu->requests))
+		return hvx_exit_user(vcpu, HVX_EXIT_SHUTDOWN);
+	hvx_paging_prepare(vcpu);
+	if (test_bit(HVX_REQ_CHECK_ENTRY, &vcpu->requests))
+		return check_entry(vcpu);
+	return HVX_NEXT_ENTER;
+}
+
 /* What has to be done with interrupts on before the next window */
 static enum hvx_next prepare(struct hvx_vcpu *vcpu)
 {
-	if (unlikely(vcpu->stepped))
-		return hvx_debug_stepped(vcpu);
-	if (unlikely(vcpu->shutdown)) {
-		vcpu->shutdown = false;
-		return hvx_exit_user(vcpu, HVX_EXIT_SHUTDOWN);
-	}
-	if (unlikely(vcpu->want_pdptes))
-		hvx_paging_prepare(vcpu);
-	if (unlikely(test_bit(HVX_REQ_CHECK_ENTRY, &vcpu->requests))) {
-		enum hvx_next next = check_entry(vcpu);
+	enum hvx_next next;
 
+	if (unlikely(vcpu->requests & ~BIT(HVX_REQ_EVENT))) {
+		next = serve_requests(vcpu);
 		if (next != HVX_NEXT_ENTER)
 			return next;
 	}
@@ -170,16 +162,18 @@ static enum hvx_next prepare(struct hvx_vcpu *vcpu)
 
 static enum hvx_next run_until_exit(struct hvx_vcpu *vcpu)
 {
+	struct hvx_exit *x = &vcpu->exit;
 	enum hvx_next next;
-	struct hvx_exit x;
 
 	for (;;) {
 		next = prepare(vcpu);
 		if (next != HVX_NEXT_ENTER)
 			return next;
-		next = run_window(vcpu, &x);
+		next = run_window(vcpu, x);
+		if (next == HVX_NEXT_USER)
+			return next;
 		if (next == HVX_NEXT_PROCESS)
-			next = handle_in_process(vcpu, &x);
+			next = handle_in_process(vcpu, x);
 		if (next == HVX_NEXT_USER || next == HVX_NEXT_ERROR)
 			return next;
 	}

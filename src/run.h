@@ -37,7 +37,17 @@ enum hvx_next hvx_complete(struct hvx_vcpu *vcpu);
 enum hvx_next hvx_skip(struct hvx_vcpu *vcpu, const struct hvx_exit *x);
 
 /* Exit to user space with a reason */
-enum hvx_next hvx_exit_user(struct hvx_vcpu *vcpu, u32 reason);
-enum hvx_next hvx_exit_error(struct hvx_vcpu *vcpu, u32 reason, int error);
+static inline enum hvx_next hvx_exit_user(struct hvx_vcpu *vcpu, u32 reason)
+{
+	vcpu->run->exit_reason = reason;
+	return HVX_NEXT_USER;
+}
+
+static inline enum hvx_next hvx_exit_error(struct hvx_vcpu *vcpu, u32 reason, int error)
+{
+	vcpu->run_error = error;
+	vcpu->run->exit_reason = reason;
+	return HVX_NEXT_ERROR;
+}
 
 #endif

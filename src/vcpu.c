@@ -178,8 +178,7 @@ static long ioctl_translate(struct hvx_vcpu *vcpu, void __user *argp)
 	if (args.flags || args.reserved || args.user > 1 ||
 	    args.access & ~(HVX_ACCESS_READ | HVX_ACCESS_WRITE | HVX_ACCESS_EXEC))
 		return -EINVAL;
-	if (vcpu->want_pdptes)
-		hvx_paging_prepare(vcpu);
+	hvx_paging_prepare(vcpu);
 	access = args.access | (args.user ? HVX_USER : 0);
 	idx = srcu_read_lock(&vcpu->vm->srcu);
 	err = hvx_walk_gva(vcpu, args.gva, access, &walk);
@@ -192,13 +191,11 @@ static long ioctl_translate(struct hvx_vcpu *vcpu, void __user *argp)
 	return HVX_PUT_ARGS(argp, &args);
 }
 
-static long vcpu_ioctl_locked(struct hvx_vcpu *vcpu, unsigned int cmd, unsigned long arg)
+static noinline long rare_ioctl(struct hvx_vcpu *vcpu, unsigned int cmd, unsigned long arg)
 {
 	void __user *argp = (void __user *)arg;
 
 	switch (cmd) {
-	case HVX_RUN:
-		return arg ? -EINVAL : hvx_run(vcpu);
 	case HVX_GET_REGS:
 	case HVX_SET_REGS:
 		return ioctl_regs(vcpu, cmd, arg);
@@ -235,7 +232,10 @@ static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return hvx_check_cap(arg);
 	if (mutex_lock_killable(&vcpu->lock))
 		return -EINTR;
-	ret = vcpu_ioctl_locked(vcpu, cmd, arg);
+	if (likely(cmd == HVX_RUN))
+		ret = arg ? -EINVAL : hvx_run(vcpu);
+	else
+		ret = rare_ioctl(vcpu, cmd, arg);
 	mutex_unlock(&vcpu->lock);
 	return ret;
 }

@@ -30,10 +30,16 @@ struct hvx_inject {
 	u64 payload;
 };
 
-/* Requests: bits of vcpu->requests, set by anyone, taken by the vCPU before it enters */
+/*
+ * Requests: bits of vcpu->requests, set by anyone, taken by the vCPU before it enters. All but
+ * HVX_REQ_EVENT are served outside of the window.
+ */
 enum hvx_request {
 	HVX_REQ_EVENT,		/* an event waits, or a window is wanted: hvx_event_prepare() */
 	HVX_REQ_CHECK_ENTRY,	/* the VMM set registers: run the entry checks */
+	HVX_REQ_PDPTES,		/* hvx_paging_prepare() */
+	HVX_REQ_STEPPED,	/* the VMM's single step is over: exit */
+	HVX_REQ_SHUTDOWN,	/* triple fault while emulating: exit */
 };
 
 /* What the next HVX_RUN has to finish first */
@@ -73,10 +79,9 @@ struct hvx_vcpu {
 	bool irq_pending;			/* [v] */
 	u8 irq_vector;				/* [v] */
 	bool halted;				/* [v] */
-	bool shutdown;				/* [v] triple fault while emulating */
 
 	enum hvx_pending pending;		/* [v] */
-	struct hvx_exit pending_exit;		/* [v] */
+	struct hvx_exit exit;			/* [v] the last one; also what .pending is about */
 	u32 pending_count;			/* [v] elements of a string */
 	u64 pending_linear;			/* [v] where they go */
 	struct hvx_emul emul;			/* [v] instruction that waits for MMIO */
@@ -88,7 +93,6 @@ struct hvx_vcpu {
 	u64 run_head;				/* [v] first word of the run page, as last taken */
 	u64 wanted;				/* [v] regs_wanted that exit_mask is for */
 	u64 exit_mask;				/* [v] registers that an exit to user space needs */
-	bool want_pdptes;			/* [v] hvx_paging_prepare() before the next window */
 	bool want_irq_window;			/* [v] from the run page, at HVX_RUN */
 	bool want_nmi_window;			/* [v] ditto */
 	u64 cr4_allowed;			/* [v] CR4 bits that this guest may set */
@@ -99,7 +103,6 @@ struct hvx_vcpu {
 	void *fpu;				/* [v] XSAVE area, 64-byte aligned */
 	u64 guest_xcr0;				/* [v] features a guest may enable: 0 = no XSAVE */
 	bool dr_armed;				/* [v] DR7 in force enables a breakpoint */
-	bool stepped;				/* [v] the VMM's single step is over */
 	bool host_dr_loaded;			/* [v] window: DR0-3 are not the host's */
 	u64 host_dr[4];				/* [v] window: the host's meanwhile */
 };
