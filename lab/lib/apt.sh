@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # Debian packages. What the lab needs on this machine is installed; what it only
 # needs the files of (kernels, headers, sources of other suites) is downloaded

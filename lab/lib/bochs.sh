@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # Bochs from Debian's source package, without its debugger (twice as fast) and
 # with the faults mended that would otherwise look like faults of hvx.

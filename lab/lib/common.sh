@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # Things that every script of the lab needs: where the cache is, how to talk,
 # how to do a step of set-up once.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The emulators: their command lines, and one run of them watched to its end."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Initramfs images: what an emulated host finds in its file system."""
 
 import glob

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The kernel log of an emulated host: what in it makes a run fail."""
 
 import re

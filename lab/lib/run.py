@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """lab/run: boot an emulated host, run a command in it, judge its kernel log."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """lab/test: run the tests, in this process and in emulated hosts, and count."""
 
 import argparse
