@@ -253,16 +253,24 @@ static enum hvx_next from_mmio(struct hvx_vcpu *vcpu, int r)
 		return HVX_NEXT_ENTER;
 	if (r == 0)
 		return HVX_NEXT_USER;
-	return hvx_exit_error(vcpu, HVX_EXIT_NONE, r);
+	/* -EFAULT comes with HVX_EXIT_MEMORY_FAULT and its details */
+	if (r != -EFAULT)
+		vcpu->run->exit_reason = HVX_EXIT_NONE;
+	vcpu->run_error = r;
+	return HVX_NEXT_ERROR;
 }
 
 static noinline enum hvx_next handle_fault(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	struct hvx_fault_info info = { };
 
-	if (hvx_in_window(vcpu))
-		return hvx_mmu_fault_window(vcpu, x->fault.gpa, x->fault.access) ?
-		       HVX_NEXT_ENTER : HVX_NEXT_PROCESS;
+	if (hvx_in_window(vcpu)) {
+		if (hvx_mmu_fault_window(vcpu, x->fault.gpa, x->fault.access))
+			return HVX_NEXT_ENTER;
+		/* Probably MMIO: the instruction is at hand here, and far away from process context */
+		hvx_insn_prefetch(vcpu, x);
+		return HVX_NEXT_PROCESS;
+	}
 	switch (hvx_mmu_fault(vcpu, x->fault.gpa, x->fault.access, &info)) {
 	case HVX_FAULT_MAPPED:
 		return HVX_NEXT_ENTER;

@@ -13,7 +13,8 @@
 #include "fpu.h"
 #include "sync.h"
 
-#define SEG_ATTR_KNOWN	(SA_TYPE | SA_S | SA_DPL | SA_P | SA_AVL | SA_L | SA_DB | SA_G | SA_UNUSABLE)
+#define SEG_ATTR_KNOWN							\
+	(SA_TYPE | SA_S | SA_DPL | SA_P | SA_AVL | SA_L | SA_DB | SA_G | SA_UNUSABLE)
 #define RFLAGS_CHECK	(~0x3f7fd7ULL)
 #define RFLAGS_IF	BIT(9)
 #define RFLAGS_VM	BIT(17)

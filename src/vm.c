@@ -56,6 +56,7 @@ void hvx_vm_kick_all(struct hvx_vm *vm)
 	unsigned int i;
 	int cpu;
 
+	/* What was changed before is seen by windows that open from here on */
 	smp_mb();
 	rcu_read_lock();
 	for (i = 0; i < HVX_MAX_VCPUS; i++) {
