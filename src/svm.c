@@ -6,6 +6,7 @@
  * decode assists, flush by ASID, VMCB clean bits.
  */
 #include <asm/cpufeature.h>
+#include <asm/msr.h>
 #include <asm/pgtable.h>
 #include <linux/cpu.h>
 #include <linux/gfp.h>
@@ -32,11 +33,13 @@ MODULE_PARM_DESC(share, "AMD-V: run beside kvm_amd; not while KVM guests run, AS
 
 static int svm_check(void)
 {
+	u32 low, high;
+
 	if (!(cpuid_ecx(0x80000001) & BIT(2))) {
 		pr_err("this CPU has no AMD-V, or the hypervisor that this machine runs on hides it\n");
 		return -ENODEV;
 	}
-	if (hvx_rdmsr(SVM_MSR_VM_CR) & SVM_VM_CR_SVMDIS) {
+	if (rdmsr_safe(SVM_MSR_VM_CR, &low, &high) || low & SVM_VM_CR_SVMDIS) {
 		pr_err("AMD-V is switched off by the firmware: enable SVM (virtualization) in its setup\n");
 		return -EOPNOTSUPP;
 	}

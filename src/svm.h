@@ -108,7 +108,7 @@ struct svm_cpu {
 	u64 host_pa;		/* ditto */
 	struct vmcb *host;	/* ditto: what VMSAVE writes at host_pa */
 	u64 efer;		/* window: what to give back */
-	u64 old_hsave_pa;	/* window, when SVME was set already: what to give back */
+	u64 old_hsave_pa;	/* window: what to give back when SVME was set already */
 	u64 asid_gen;
 	u32 next_asid;
 	u64 last_serial;	/* svm_vcpu that ran last here */
@@ -182,7 +182,7 @@ void svm_update_exceptions(struct svm_vcpu *svm);
 
 /* svm_exit.c */
 void svm_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x);
-void svm_exited(struct hvx_vcpu *vcpu, struct hvx_exit *x);
+bool svm_exited(struct hvx_vcpu *vcpu, struct hvx_exit *x);
 
 /* svm_event.c */
 void svm_inject(struct svm_vcpu *svm);
@@ -201,7 +201,7 @@ void svm_msr_filter_changed(struct hvx_vm *vm);
 /* svm_check.c */
 bool svm_check_entry(struct hvx_vcpu *vcpu, struct hvx_entry_failure *failure);
 
-/* svm_entry.S: VMRUN, then svm_exited(@vcpu, @x) */
+/* svm_entry.S: VMRUN and svm_exited(@vcpu, @x), until that one says false */
 void svm_vmrun(struct hvx_vcpu *vcpu, struct hvx_exit *x, struct svm_switch *sw);
 
 #endif /* __ASSEMBLER__ */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * VMRUN: from the host's general registers to the guest's and back.
+ * VMRUN: from the host's general registers to the guest's and back, until svm_exited() says that an
+ * exit is for the run loop.
  *
  * Context: GIF is 0, interrupts off. With V_INTR_MASKING the host's RFLAGS.IF at VMRUN says whether
  * physical interrupts end the guest (AMD APM vol. 2, "Interrupt Masking in EFLAGS"), so it is 1
@@ -11,6 +12,7 @@
  * per-CPU data there. RAX, RSP, RIP and RFLAGS of both sides are switched by VMRUN itself.
  */
 #include <linux/linkage.h>
+#include <linux/objtool.h>
 #include <asm/alternative.h>
 #include <asm/asm.h>
 #include <asm/cpufeatures.h>
@@ -34,6 +36,7 @@ SYM_FUNC_START(svm_vmrun)
 	push	%rsi
 	push	%rdx
 
+.Lenter:
 	sti
 
 	/* VMLOAD state: all of it, or only what svm_vmrun itself took away */
@@ -82,7 +85,7 @@ SYM_FUNC_START(svm_vmrun)
 	mov	%r14, SVM_GPR(14)(%rax)
 	mov	%r15, SVM_GPR(15)(%rax)
 
-	pop	%rdx
+	mov	(%rsp), %rdx
 	ALTERNATIVE "jmp .Lsave_gs_msr", "rdgsbase %rcx", X86_FEATURE_FSGSBASE
 	mov	%rcx, SVM_SWITCH_GUEST_GS(%rdx)
 	mov	SVM_SWITCH_HOST_GS(%rdx), %rcx
@@ -102,24 +105,34 @@ SYM_FUNC_START(svm_vmrun)
 	FILL_RETURN_BUFFER %rax, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT
 	CALL_UNTRAIN_RET
 
-	/*
-	 * No value of the guest stays for speculation. What is popped below comes from a cache line
-	 * that was read a moment ago.
-	 */
+	/* No value of the guest stays for speculation */
+	xor	%ebx, %ebx
+	xor	%ebp, %ebp
 	xor	%r8d, %r8d
 	xor	%r9d, %r9d
 	xor	%r10d, %r10d
 	xor	%r11d, %r11d
+	xor	%r12d, %r12d
+	xor	%r13d, %r13d
+	xor	%r14d, %r14d
+	xor	%r15d, %r15d
 
-	pop	%rsi
-	pop	%rdi
+	mov	8(%rsp), %rsi
+	mov	16(%rsp), %rdi
+	call	svm_exited
+	mov	(%rsp), %rdx
+	mov	16(%rsp), %rdi
+	test	%al, %al
+	jnz	.Lenter
+
+	add	$24, %rsp
 	pop	%rbx
 	pop	%r12
 	pop	%r13
 	pop	%r14
 	pop	%r15
 	pop	%rbp
-	jmp	svm_exited
+	RET
 
 .Lload_all:
 	vmload	%rax
@@ -148,3 +161,4 @@ SYM_FUNC_START(svm_vmrun)
 	wrmsr
 	jmp	.Lsaved
 SYM_FUNC_END(svm_vmrun)
+STACK_FRAME_NON_STANDARD_FP svm_vmrun

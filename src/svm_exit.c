@@ -10,6 +10,9 @@
  * the VMCB never knows better than the cache (see svm_vmcb.c).
  */
 #include <linux/jump_label.h>
+#include <linux/percpu.h>
+#include <asm/cpufeature.h>
+#include <asm/debugreg.h>
 #include "debug.h"
 #include "event.h"
 #include "fast.h"
@@ -125,8 +128,9 @@ static void fill_dr(const struct vmcb *vmcb, struct hvx_exit *x)
 
 static void fill_db(struct svm_vcpu *svm, struct hvx_exit *x)
 {
-	/* DR6 was clean before */
+	/* DR6 was clean before; #VMEXIT leaves the guest's on the CPU */
 	x->exc.payload = svm->vmcb->dr6 ^ DR6_FIXED;
+	set_debugreg(DR6_FIXED, 6);
 	svm->vmcb->dr6 = DR6_FIXED;
 	svm_dirty(svm, SVM_CLEAN_DRX);
 }
@@ -373,52 +377,56 @@ static noinline void prepare_entry(struct svm_vcpu *svm)
 }
 
 /*
- * The common entry is straight down: no call but the jump to svm_vmrun(), which goes on at
- * svm_exited(). Not traced, the guest's TR is on the CPU there.
+ * Answer an exit on the spot: see fast.h. The registers stay in the VMCB meanwhile, only the GPRs
+ * are in the cache. true: the guest is to be entered again.
  */
-/* An exit that is answered on the spot: see fast.h. true: enter again. */
-static __always_inline bool finish_fast(struct svm_vcpu *svm, const struct hvx_exit *x)
+static __always_inline bool finish_fast(struct svm_vcpu *svm, enum hvx_exit_kind kind)
 {
 	struct hvx_vcpu *vcpu = &svm->vcpu;
-	struct hvx_regs *regs = &vcpu->regs;
-	u64 next = regs->rip + x->insn_len;
+	struct vmcb *vmcb = svm->vmcb;
 
-	if ((x->kind != XK_CPUID && x->kind != XK_HYPERCALL) || !x->insn_len)
+	if (!static_branch_likely(&svm_has_nrip))
 		return false;
-	if (unlikely(regs->shadow & (SHADOW_STI | SHADOW_MOV_SS) ||
-		     regs->rflags & X86_EFLAGS_TF || (next ^ regs->rip) >> 32 || svm->attention))
+	/* nRIP has just crossed 4 GiB when its lower half is less than an instruction */
+	if (unlikely(svm->attention || vmcb->interrupt_shadow & SVM_INTERRUPT_SHADOW ||
+		     vmcb->rflags & X86_EFLAGS_TF || (u32)vmcb->nrip < 15))
 		return false;
-	if (!hvx_may_reenter(vcpu) || !hvx_fast_exit(vcpu, x->kind))
+	if (!hvx_may_reenter(vcpu) || !hvx_fast_exit(vcpu, kind))
 		return false;
-	regs->rip = next;
+	vmcb->rip = vmcb->nrip;
+	vmcb->rax = vcpu->regs.gpr[REG_RAX];
 	return true;
 }
 
+/* Not traced, as nothing between two VMRUNs: the guest's TR is on the CPU */
 notrace void svm_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 	struct hvx_regs *regs = &vcpu->regs;
 	struct vmcb *vmcb = svm->vmcb;
 
-	do {
-		vmcb->rip = regs->rip;
-		vmcb->rax = regs->gpr[REG_RAX];
-		vmcb->cr2 = regs->cr2;
-		if (unlikely(regs->dirty & ~RM(RIP) || vcpu->inject.type | svm->attention))
-			prepare_entry(svm);
-		svm_vmrun(vcpu, x, &svm->sw);
-	} while (finish_fast(svm, x));
+	vmcb->rip = regs->rip;
+	vmcb->rax = regs->gpr[REG_RAX];
+	vmcb->cr2 = regs->cr2;
+	if (unlikely(regs->dirty & ~RM(RIP) || vcpu->inject.type | svm->attention))
+		prepare_entry(svm);
+	svm_vmrun(vcpu, x, &svm->sw);
 }
 
-notrace void svm_exited(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+/* Called by svm_vmrun() after each exit. true: enter again. */
+notrace bool svm_exited(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 	struct hvx_regs *regs = &vcpu->regs;
 	struct vmcb *vmcb = svm->vmcb;
-	u64 code;
+	u64 code = vmcb->exitcode;
 
 	vmcb->clean = svm_features.clean;
 	regs->gpr[REG_RAX] = vmcb->rax;
+	if (code == SVM_VMEXIT_CPUID && finish_fast(svm, XK_CPUID))
+		return true;
+	if (code == SVM_VMEXIT_VMMCALL && finish_fast(svm, XK_HYPERCALL))
+		return true;
 	regs->cr2 = vmcb->cr2;
 	regs->rip = vmcb->rip;
 	regs->rflags = vmcb->rflags;
@@ -426,11 +434,11 @@ notrace void svm_exited(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	regs->dirty = 0;
 	read_shadow(svm);
 	/* An instruction exits before or after the delivery of an event, never during it */
-	code = vmcb->exitcode;
 	if (likely(code < ARRAY_SIZE(kinds) && kinds[code].shape == SHAPE_INSN && !svm->attention))
 		set_head(x, kinds[code].kind, insn_len(vmcb));
 	else
 		finish_exit(svm, x);
+	return false;
 }
 
 static_assert(SVM_INTERRUPT_SHADOW == SHADOW_STI);

@@ -120,9 +120,8 @@ static void arrive(struct svm_vcpu *svm, struct svm_cpu *cpu)
 }
 
 /* Take over VM_HSAVE_PA. It is somebody else's: so were the ASIDs. */
-static void take_hsave(struct svm_cpu *cpu, u64 old)
+static void take_hsave(struct svm_cpu *cpu)
 {
-	cpu->old_hsave_pa = old;
 	hvx_wrmsr(SVM_MSR_VM_HSAVE_PA, cpu->hsave_pa);
 	cpu->asid_gen++;
 	cpu->next_asid = 0;
@@ -130,7 +129,7 @@ static void take_hsave(struct svm_cpu *cpu, u64 old)
 
 static int take_svme(struct svm_cpu *cpu)
 {
-	u64 efer = hvx_rdmsr(SVM_MSR_EFER), hsave;
+	u64 efer = hvx_rdmsr(SVM_MSR_EFER);
 
 	if (unlikely(efer & SVM_EFER_SVME)) {
 		if (!svm_share) {
@@ -141,9 +140,9 @@ static int take_svme(struct svm_cpu *cpu)
 		hvx_wrmsr(SVM_MSR_EFER, efer | SVM_EFER_SVME);
 	}
 	cpu->efer = efer;
-	hsave = hvx_rdmsr(SVM_MSR_VM_HSAVE_PA);
-	if (unlikely(hsave != cpu->hsave_pa))
-		take_hsave(cpu, hsave);
+	cpu->old_hsave_pa = hvx_rdmsr(SVM_MSR_VM_HSAVE_PA);
+	if (unlikely(cpu->old_hsave_pa != cpu->hsave_pa))
+		take_hsave(cpu);
 	return 0;
 }
 
