@@ -17,7 +17,7 @@
 #define HVX_HC_ENOSYS	1000	/* Linux guests know it as KVM_ENOSYS */
 
 /* Kinds worth asking for */
-#define HVX_FAST_KINDS	(BIT(XK_CPUID) | BIT(XK_HYPERCALL))
+#define HVX_FAST_KINDS	(BIT(XK_CPUID) | BIT(XK_HYPERCALL) | BIT(XK_RDMSR) | BIT(XK_WRMSR))
 
 /* Nothing waits that the run loop has to look at. Context: window. */
 static __always_inline bool hvx_may_reenter(const struct hvx_vcpu *vcpu)
@@ -55,13 +55,50 @@ static __always_inline bool hvx_fast_hypercall(struct hvx_vcpu *vcpu)
 	return true;
 }
 
+/* MSRs that are nothing but a value in the vCPU, unless the VMM wants to see them */
+static __always_inline bool hvx_fast_msr(struct hvx_vcpu *vcpu, bool write)
+{
+	u64 *gpr = vcpu->regs.gpr, value;
+
+	if (unlikely(rcu_access_pointer(vcpu->vm->msr_policy)))
+		return false;
+	switch ((u32)gpr[REG_RCX]) {
+	case MSR_IA32_MISC_ENABLE:
+		if (write)
+			vcpu->misc_enable = (u32)gpr[REG_RAX] | gpr[REG_RDX] << 32;
+		value = vcpu->misc_enable;
+		break;
+	case MSR_IA32_APICBASE:
+		if (write)
+			return false;
+		value = vcpu->regs.apic_base;
+		break;
+	default:
+		return false;
+	}
+	if (!write) {
+		gpr[REG_RAX] = (u32)value;
+		gpr[REG_RDX] = value >> 32;
+	}
+	return true;
+}
+
+static __always_inline bool hvx_fast_answer(struct hvx_vcpu *vcpu, enum hvx_exit_kind kind)
+{
+	if (kind == XK_CPUID)
+		return hvx_fast_cpuid(vcpu);
+	if (kind == XK_HYPERCALL)
+		return hvx_fast_hypercall(vcpu);
+	return hvx_fast_msr(vcpu, kind == XK_WRMSR);
+}
+
 /*
  * Answer an exit of one of HVX_FAST_KINDS. true: done, the guest goes on behind the instruction;
  * false: nothing was changed. Context: window, hvx_may_reenter().
  */
 static __always_inline bool hvx_fast_exit(struct hvx_vcpu *vcpu, enum hvx_exit_kind kind)
 {
-	bool done = kind == XK_CPUID ? hvx_fast_cpuid(vcpu) : hvx_fast_hypercall(vcpu);
+	bool done = hvx_fast_answer(vcpu, kind);
 
 	vcpu->exits += done;
 	return done;

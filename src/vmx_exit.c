@@ -387,7 +387,7 @@ static __always_inline bool finish_fast(struct vmx_vcpu *vmx, u32 reason)
 	struct hvx_vcpu *vcpu = &vmx->vcpu;
 	u64 rip, next;
 
-	if (reason != ER_CPUID && reason != ER_VMCALL)
+	if (reason >= NR_EXIT_REASONS || !(HVX_FAST_KINDS & BIT(exit_rules[reason].kind)))
 		return false;
 	if (!hvx_may_reenter(vcpu) || unlikely(vmx->primary & PRI_MONITOR_TRAP_FLAG) ||
 	    unlikely(vmread(VMCS_GUEST_INTERRUPTIBILITY)) ||
@@ -396,7 +396,7 @@ static __always_inline bool finish_fast(struct vmx_vcpu *vmx, u32 reason)
 	rip = vmread(VMCS_GUEST_RIP);
 	next = rip + vmread(VMCS_EXIT_INSTRUCTION_LENGTH);
 	if (unlikely((next ^ rip) >> 32) ||
-	    !hvx_fast_exit(vcpu, reason == ER_CPUID ? XK_CPUID : XK_HYPERCALL))
+	    !hvx_fast_exit(vcpu, exit_rules[reason].kind))
 		return false;
 	vmwrite(VMCS_GUEST_RIP, next);
 	return true;
