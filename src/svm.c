@@ -2,8 +2,8 @@
 /*
  * AMD-V backend: what this CPU can do, why it cannot, load and unload, VMs and vCPUs.
  *
- * Needed is AMD-V with nested paging, nothing else. The rest is used where the CPU has it: next-RIP,
- * decode assists, flush by ASID, VMCB clean bits.
+ * Needed is AMD-V with nested paging, nothing else. The rest is used where the CPU has it:
+ * next-RIP, decode assists, flush by ASID, VMCB clean bits.
  */
 #include <asm/cpufeature.h>
 #include <asm/msr.h>

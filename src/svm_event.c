@@ -2,17 +2,18 @@
 /*
  * Events into the guest: EVENTINJ, NMI blocking, windows, single step.
  *
- * NMI blocking. The processor does not know that an injected NMI blocks others until IRET, so IRET is
- * intercepted meanwhile. That intercept comes before the IRET is executed; blocking ends when the
- * guest is next seen somewhere else (SVM_ATT_IRET). Whoever waits for it gets a single step.
+ * NMI blocking. The processor does not know that an injected NMI blocks others until IRET, so
+ * IRET is intercepted meanwhile. That intercept comes before the IRET is executed; blocking ends
+ * when the guest is next seen somewhere else (SVM_ATT_IRET). Whoever waits for it gets a single
+ * step.
  *
- * Windows. For interrupts a virtual interrupt is made pending whose acceptance exits. For NMIs there
- * is nothing of the kind: a single step over what blocks them.
+ * Windows. For interrupts a virtual interrupt is made pending whose acceptance exits. For NMIs
+ * there is nothing of the kind: a single step over what blocks them.
  *
- * Single step. RFLAGS.TF is set in the VMCB for one entry and never shown in the cache. An exception
- * that the guest meets then would push TF, so all of those are intercepted for that entry, and given
- * back after it. PUSHF is intercepted, too, and stepped over once that is known: the core then takes
- * TF out of what it pushed.
+ * Single step. RFLAGS.TF is set in the VMCB for one entry and never shown in the cache. An
+ * exception that the guest meets then would push TF, so all of those are intercepted for that
+ * entry, and given back after it. PUSHF is intercepted, too, and stepped over once that is known:
+ * the core then takes TF out of what it pushed.
  *
  * Context: vcpu->lock; in a window but for svm_block_nmi().
  */

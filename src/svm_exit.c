@@ -41,9 +41,9 @@ static const struct svm_kind {
 	u8 kind;
 	u8 shape;
 } kinds[SVM_NR_EXITCODES] = {
-#define KIND(code, k, s)	[SVM_VMEXIT_##code] = { XK_##k, SHAPE_##s }
 #define KINDS(code, n, k, s)	\
 	[SVM_VMEXIT_##code ... SVM_VMEXIT_##code + (n) - 1] = { XK_##k, SHAPE_##s }
+#define KIND(code, k, s)	KINDS(code, 1, k, s)
 	KINDS(CR_READ, 16, CR, CR),
 	KINDS(CR_WRITE, 16, CR, CR),
 	KINDS(DR_READ, 16, DR, DR),
@@ -87,7 +87,7 @@ static const struct svm_kind {
 #undef KIND
 };
 
-/* Without next-RIP the core decodes. The CPU fills nRIP in for all instructions that can be skipped. */
+/* Without next-RIP the core decodes. nRIP holds for all instructions that can be skipped. */
 static __always_inline u8 insn_len(const struct vmcb *vmcb)
 {
 	if (!static_branch_likely(&svm_has_nrip))

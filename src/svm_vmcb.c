@@ -2,10 +2,10 @@
 /*
  * Registers between the cache (struct hvx_regs) and the VMCB.
  *
- * Every write to CR0, CR4, EFER, PAT and DR0-DR7 is intercepted, so that the cache alone knows their
- * values and the VMCB holds what is in force: CR0 without CD, EFER with SVME, DR6 clean, DR7 of the
- * VMM while it debugs. The rest lives in the VMCB, but for what VMLOAD switches: that may be on the
- * CPU (svm_switch.hidden).
+ * Every write to CR0, CR4, EFER, PAT and DR0-DR7 is intercepted, so that the cache alone knows
+ * their values and the VMCB holds what is in force: CR0 without CD, EFER with SVME, DR6 clean,
+ * DR7 of the VMM while it debugs. The rest lives in the VMCB, but for what VMLOAD switches: that
+ * may be on the CPU (svm_switch.hidden).
  *
  * Context: vcpu->lock; write_regs() in a window, the others anywhere.
  */
@@ -265,7 +265,7 @@ void svm_write_regs(struct svm_vcpu *svm)
  */
 #define EXCEPTIONS	(BIT(1) | BIT(6) | BIT(17) | BIT(18))
 
-/* INT3 and INTO cannot be given back to the guest without their length: never intercepted to step */
+/* Not for a step: INT3 and INTO cannot be given back to the guest without their length */
 #define STEP_EXCEPTIONS	(~(BIT(2) | BIT(3) | BIT(4)))
 
 void svm_update_exceptions(struct svm_vcpu *svm)

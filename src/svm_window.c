@@ -5,9 +5,9 @@
  *   open	SVME, VM_HSAVE_PA, TSC_AUX, the host's VMLOAD state put away, ASID, GIF 0
  *   close	the guest's VMLOAD state put away, the host's back, GIF 1, MSRs back
  *
- * Outside of a window a CPU keeps nothing but VM_HSAVE_PA and tagged translations. VM_HSAVE_PA also
- * tells whether another hypervisor had the CPU in between: that one has put its own value there, and
- * whatever translations it left must not be met under the same ASID.
+ * Outside of a window a CPU keeps nothing but VM_HSAVE_PA and tagged translations. VM_HSAVE_PA
+ * also tells whether another hypervisor had the CPU in between: that one has put its own value
+ * there, and whatever translations it left must not be met under the same ASID.
  *
  * An ASID belongs to a vCPU on one CPU, and is flushed when it is given out. A vCPU that comes to
  * another CPU gets a new one, since what it flushed elsewhere was not flushed here.
