@@ -433,7 +433,7 @@ TEST_TIME(events, 40)
 }
 
 /* Whatever single bit the VMM turns over: hvx refuses it or the processor takes it */
-static void try_bits(struct vcpu *v, enum mode mode, uint32_t field, const char *name)
+static void try_bits(struct vcpu *v, enum mode which, uint32_t field, const char *name)
 {
 	uint64_t *reg = (uint64_t *)((char *)v->run + field);
 	struct hvx_exit_entry *e = &v->run->entry;
@@ -441,7 +441,7 @@ static void try_bits(struct vcpu *v, enum mode mode, uint32_t field, const char 
 	int reason;
 
 	for (bit = 0; bit < 64; bit++) {
-		set_good(v, mode);
+		set_good(v, which);
 		*reg ^= 1ULL << bit;
 		/* QEMU's AMD-V host does not come back from a guest with LME but not PAE */
 		if (field == OFF(ctrl.efer) && bit == 8)
