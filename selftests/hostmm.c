@@ -138,6 +138,27 @@ TEST_TIME(swapped_out, 60)
 	EXPECT(out > PAGES, "only %u pages went out", out);
 }
 
+/* Pages that the VMM has offered to the host are its own again once the guest has written to them. */
+TEST_TIME(freed_then_written, 60)
+{
+	uint64_t *p = (uint64_t *)host_pages(PAGES * PAGE_SIZE);
+	struct vcpu *v;
+	unsigned int i;
+
+	if (!add_swap())
+		SKIP("no swap");
+	fill(p, 0);
+	v = start(steps, p, PAGES * PAGE_SIZE);
+	step(v, 0);
+	for (i = 1; i < 4; i++) {
+		REQUIRE(!madvise(p, PAGES * PAGE_SIZE, MADV_FREE));
+		step(v, i);
+		madvise(p, PAGES * PAGE_SIZE, MADV_PAGEOUT);
+		madvise(p, PAGES * PAGE_SIZE, MADV_PAGEOUT);
+	}
+	step(v, i);
+}
+
 static volatile bool stop_guest;
 static volatile uint64_t rounds;
 
