@@ -24,6 +24,15 @@ static_assert(sizeof(((struct hvx_gprs *)0)->gpr) == sizeof(((struct hvx_regs *)
 static_assert((int)HVX_NR_SEGS == (int)NR_SEGS && (int)HVX_LDTR == (int)SEG_LDTR);
 static_assert(HVX_SEG_UNUSABLE == SA_UNUSABLE && HVX_SEG_L == SA_L && HVX_SEG_G == SA_G);
 
+/* An address that needs no look at the mode, or one that 64-bit mode has */
+static bool rip_plausible(const struct hvx_regs *regs, u64 rip)
+{
+	if (!(rip >> 32))
+		return true;
+	return (u64)((s64)(rip << 16) >> 16) == rip && regs->avail & RM(EFER) &&
+	       regs->efer & EFR_LMA;
+}
+
 static void take_gprs(struct hvx_vcpu *vcpu, const struct hvx_gprs *from)
 {
 	struct hvx_regs *regs = &vcpu->regs;
@@ -34,7 +43,7 @@ static void take_gprs(struct hvx_vcpu *vcpu, const struct hvx_gprs *from)
 	hvx_changed(vcpu, RM(RIP) | RM(RSP) | RM(RFLAGS));
 	/* Most VMMs change registers only around exits: spare those the whole check */
 	if (unlikely(from->rflags & (RFLAGS_CHECK | RFLAGS_VM) || !(from->rflags & BIT(1)) ||
-		     from->rip >> 47))
+		     !rip_plausible(regs, from->rip)))
 		hvx_request(vcpu, HVX_REQ_CHECK_ENTRY);
 }
 
