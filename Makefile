@@ -28,7 +28,7 @@ all: module programs
 
 help:
 	@echo 'make                 hvx.ko for the running kernel (or KERNELRELEASE=, KDIR=), and the programs'
-	@echo 'make install         hvx.ko, hvx.h and runvm into this system'
+	@echo 'make install         hvx.ko, hvx.h, runvm and its manual page into this system'
 	@echo 'make run             start a guest: on this machine if it can, else in an emulated host'
 	@echo 'make test            all tests; narrowed by CPU=svm|svm-nrip|vmx|vmx-old,'
 	@echo '                     KERNEL=6.1|6.12|sid|debug, TEST=GLOB'
@@ -60,6 +60,7 @@ $(PROGRAMS:%=program-%): program-%:
 install: all
 	install -D -m 644 $(OUT)/hvx.ko $(DESTDIR)/lib/modules/$(KERNELRELEASE)/updates/hvx.ko
 	install -D -m 644 include/uapi/linux/hvx.h $(DESTDIR)$(PREFIX)/include/linux/hvx.h
+	install -D -m 644 Documentation/man/runvm.1 $(DESTDIR)$(PREFIX)/share/man/man1/runvm.1
 	for p in $(BUILD)/tools/*/bin/*; do install -D -m 755 $$p $(DESTDIR)$(PREFIX)/bin/$${p##*/}; done
 	$(if $(DESTDIR),,$(DEPMOD) $(KERNELRELEASE))
 
