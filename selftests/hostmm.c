@@ -138,7 +138,7 @@ TEST_TIME(swapped_out, 60)
 	EXPECT(out > PAGES, "only %u pages went out", out);
 }
 
-/* Pages that the VMM has offered to the host are its own again once the guest has written to them. */
+/* Pages that the VMM offered to the host are its own again once the guest has written to them. */
 TEST_TIME(freed_then_written, 60)
 {
 	uint64_t *p = (uint64_t *)host_pages(PAGES * PAGE_SIZE);

@@ -434,7 +434,7 @@ static struct {
 	bool stop;
 } shared;
 
-#define SPAN	(1ULL << 32)
+#define SPAN	BIT_ULL(32)
 
 static u64 pa_of(u64 gpa)
 {

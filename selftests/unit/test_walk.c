@@ -16,18 +16,18 @@
 #define A	0x20ULL
 #define D	0x40ULL
 #define PS	0x80ULL
-#define XD	(1ULL << 63)
+#define XD	BIT_ULL(63)
 #define ALL	(P | RW | US)
 
-#define CR0_WP	(1ULL << 16)
-#define CR0_PG	(1ULL << 31)
-#define PSE	(1ULL << 4)
-#define PAE	(1ULL << 5)
-#define LA57	(1ULL << 12)
-#define SMEP	(1ULL << 20)
-#define SMAP	(1ULL << 21)
-#define LMA	(1ULL << 10)
-#define NXE	(1ULL << 11)
+#define CR0_WP	BIT_ULL(16)
+#define CR0_PG	BIT_ULL(31)
+#define PSE	BIT_ULL(4)
+#define PAE	BIT_ULL(5)
+#define LA57	BIT_ULL(12)
+#define SMEP	BIT_ULL(20)
+#define SMAP	BIT_ULL(21)
+#define LMA	BIT_ULL(10)
+#define NXE	BIT_ULL(11)
 
 #define E_P	1u
 #define E_WR	2u

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Runs a fuzz target without libFuzzer: over the files given as arguments, or over $FUZZ_RUNS inputs
- * made from $FUZZ_SEED, the same ones every time. Reports as one test.
+ * Runs a fuzz target without libFuzzer: over the files given as arguments, or over $FUZZ_RUNS
+ * inputs made from $FUZZ_SEED, the same ones every time. Reports as one test.
  */
 #include <stdint.h>
 #include <stdio.h>
