@@ -91,7 +91,7 @@ int main(void)
 		case HVX_EXIT_HLT:	/* nothing will ever wake this guest */
 			return 0;
 		case HVX_EXIT_ENTRY_FAILED:
-			errx(1, "the processor refused the guest: %s", run->entry.text);
+			errx(1, "%s", run->entry.text);
 		default:
 			errx(1, "unexpected exit %u", run->exit_reason);
 		}

@@ -427,7 +427,7 @@ static bool run_hlt(int vm)
 		return false;
 	errno = 0;
 	if (run->exit_reason == HVX_EXIT_ENTRY_FAILED)
-		note("the processor says: %.*s", (int)sizeof(run->entry.text), run->entry.text);
+		note("%.*s", (int)sizeof(run->entry.text), run->entry.text);
 	return run->exit_reason == HVX_EXIT_HLT;
 }
 

@@ -169,8 +169,7 @@ void vcpu_give_up(struct vcpu *v, int reason)
 	vcpu_get(v, HVX_REGS_GPR);
 	switch (reason) {
 	case HVX_EXIT_ENTRY_FAILED:
-		die("the processor refused the guest: %.*s", (int)sizeof(run->entry.text),
-		    run->entry.text);
+		die("%.*s", (int)sizeof(run->entry.text), run->entry.text);
 	case HVX_EXIT_SHUTDOWN:
 		die("the guest took a triple fault at %#llx", (unsigned long long)run->regs.rip);
 	case HVX_EXIT_MMIO:
