@@ -30,57 +30,59 @@ struct wanted {
 	const char *name;	/* as in the SDM; NULL: optional */
 };
 
-#define PIN_WANTED(OP)							\
-	OP(PIN_EXTERNAL_INTERRUPT_EXITING, "external-interrupt exiting")	\
-	OP(PIN_NMI_EXITING, "NMI exiting")				\
-	OP(PIN_VIRTUAL_NMIS, "virtual NMIs")
+static const struct wanted pin_wanted[] = {
+	{ PIN_EXTERNAL_INTERRUPT_EXITING, "external-interrupt exiting" },
+	{ PIN_NMI_EXITING, "NMI exiting" },
+	{ PIN_VIRTUAL_NMIS, "virtual NMIs" },
+	{ }
+};
 
-#define PRIMARY_WANTED(OP)						\
-	OP(PRI_INTERRUPT_WINDOW_EXITING, "interrupt-window exiting")	\
-	OP(PRI_TSC_OFFSETTING, "use TSC offsetting")			\
-	OP(PRI_HLT_EXITING, "HLT exiting")				\
-	OP(PRI_MWAIT_EXITING, "MWAIT exiting")				\
-	OP(PRI_RDPMC_EXITING, "RDPMC exiting")				\
-	OP(PRI_CR8_LOAD_EXITING, "CR8-load exiting")			\
-	OP(PRI_CR8_STORE_EXITING, "CR8-store exiting")			\
-	OP(PRI_NMI_WINDOW_EXITING, "NMI-window exiting")		\
-	OP(PRI_MOV_DR_EXITING, "MOV-DR exiting")			\
-	OP(PRI_USE_IO_BITMAPS, "use I/O bitmaps")			\
-	OP(PRI_MONITOR_TRAP_FLAG, "monitor trap flag")			\
-	OP(PRI_USE_MSR_BITMAPS, "use MSR bitmaps")			\
-	OP(PRI_MONITOR_EXITING, "MONITOR exiting")			\
-	OP(PRI_ACTIVATE_SECONDARY, "activate secondary controls")
+static const struct wanted primary_wanted[] = {
+	{ PRI_INTERRUPT_WINDOW_EXITING, "interrupt-window exiting" },
+	{ PRI_TSC_OFFSETTING, "use TSC offsetting" },
+	{ PRI_HLT_EXITING, "HLT exiting" },
+	{ PRI_MWAIT_EXITING, "MWAIT exiting" },
+	{ PRI_RDPMC_EXITING, "RDPMC exiting" },
+	{ PRI_CR8_LOAD_EXITING, "CR8-load exiting" },
+	{ PRI_CR8_STORE_EXITING, "CR8-store exiting" },
+	{ PRI_NMI_WINDOW_EXITING, "NMI-window exiting" },
+	{ PRI_MOV_DR_EXITING, "MOV-DR exiting" },
+	{ PRI_USE_IO_BITMAPS, "use I/O bitmaps" },
+	{ PRI_MONITOR_TRAP_FLAG, "monitor trap flag" },
+	{ PRI_USE_MSR_BITMAPS, "use MSR bitmaps" },
+	{ PRI_MONITOR_EXITING, "MONITOR exiting" },
+	{ PRI_ACTIVATE_SECONDARY, "activate secondary controls" },
+	{ }
+};
 
-#define SECONDARY_WANTED(OP)						\
-	OP(SEC_ENABLE_EPT, "enable EPT")				\
-	OP(SEC_UNRESTRICTED_GUEST, "unrestricted guest")		\
-	OP(SEC_WBINVD_EXITING, "WBINVD exiting")			\
-	OP(SEC_ENABLE_VPID, NULL)					\
-	OP(SEC_ENABLE_RDTSCP, NULL)					\
-	OP(SEC_ENABLE_INVPCID, NULL)					\
-	OP(SEC_ENABLE_XSAVES, NULL)					\
-	OP(SEC_ENCLS_EXITING, NULL)					\
-	OP(SEC_ENCLV_EXITING, NULL)
+static const struct wanted secondary_wanted[] = {
+	{ SEC_ENABLE_EPT, "enable EPT" },
+	{ SEC_UNRESTRICTED_GUEST, "unrestricted guest" },
+	{ SEC_WBINVD_EXITING, "WBINVD exiting" },
+	{ SEC_ENABLE_VPID, NULL },
+	{ SEC_ENABLE_RDTSCP, NULL },
+	{ SEC_ENABLE_INVPCID, NULL },
+	{ SEC_ENABLE_XSAVES, NULL },
+	{ SEC_ENCLS_EXITING, NULL },
+	{ SEC_ENCLV_EXITING, NULL },
+	{ }
+};
 
-#define EXIT_WANTED(OP)							\
-	OP(EXIT_SAVE_DEBUG_CONTROLS, "save debug controls")		\
-	OP(EXIT_HOST_ADDRESS_SPACE_SIZE, "host address-space size")	\
-	OP(EXIT_LOAD_EFER, "load IA32_EFER on exit")			\
-	OP(EXIT_LOAD_CET_STATE, NULL)
+static const struct wanted exit_wanted[] = {
+	{ EXIT_SAVE_DEBUG_CONTROLS, "save debug controls" },
+	{ EXIT_HOST_ADDRESS_SPACE_SIZE, "host address-space size" },
+	{ EXIT_LOAD_EFER, "load IA32_EFER on exit" },
+	{ EXIT_LOAD_CET_STATE, NULL },
+	{ }
+};
 
-#define ENTRY_WANTED(OP)						\
-	OP(ENTRY_LOAD_DEBUG_CONTROLS, "load debug controls")		\
-	OP(ENTRY_LOAD_EFER, "load IA32_EFER on entry")
+static const struct wanted entry_wanted[] = {
+	{ ENTRY_LOAD_DEBUG_CONTROLS, "load debug controls" },
+	{ ENTRY_LOAD_EFER, "load IA32_EFER on entry" },
+	{ }
+};
 
 #define EXIT_PAT	(EXIT_SAVE_PAT | EXIT_LOAD_PAT)
-
-#define OP(bit, name)	{ bit, name },
-static const struct wanted pin_wanted[] = { PIN_WANTED(OP) { } };
-static const struct wanted primary_wanted[] = { PRIMARY_WANTED(OP) { } };
-static const struct wanted secondary_wanted[] = { SECONDARY_WANTED(OP) { } };
-static const struct wanted exit_wanted[] = { EXIT_WANTED(OP) { } };
-static const struct wanted entry_wanted[] = { ENTRY_WANTED(OP) { } };
-#undef OP
 
 static struct vmx_range read_range(u32 msr)
 {

@@ -49,26 +49,26 @@ static void read_host(struct hvx_vmx_host *h)
 	};
 	unsigned int i;
 
-	h->cr0 = vmread(VMCS_HOST_CR0);
-	h->cr3 = vmread(VMCS_HOST_CR3);
-	h->cr4 = vmread(VMCS_HOST_CR4);
-	h->efer = vmread(VMCS_HOST_IA32_EFER);
-	h->pat = vmx_caps.pat ? vmread(VMCS_HOST_IA32_PAT) : 0;
+	h->cr0 = vmcs_read(VMCS_HOST_CR0);
+	h->cr3 = vmcs_read(VMCS_HOST_CR3);
+	h->cr4 = vmcs_read(VMCS_HOST_CR4);
+	h->efer = vmcs_read(VMCS_HOST_IA32_EFER);
+	h->pat = vmx_caps.pat ? vmcs_read(VMCS_HOST_IA32_PAT) : 0;
 	for (i = 0; i < NR_HOST_SELECTORS; i++)
-		h->selector[i] = vmread(VMCS_HOST_ES_SELECTOR + 2 * i);
+		h->selector[i] = vmcs_read(VMCS_HOST_ES_SELECTOR + 2 * i);
 	for (i = 0; i < NR_HOST_ADDRESSES; i++)
-		h->address[i] = vmread(address[i]);
+		h->address[i] = vmcs_read(address[i]);
 }
 
 static void read_vmcs(const struct vmx_vcpu *vmx, struct hvx_vmx_entry *e)
 {
-	e->io_bitmap[0] = vmread(VMCS_IO_BITMAP_A);
-	e->io_bitmap[1] = vmread(VMCS_IO_BITMAP_B);
-	e->msr_bitmap = vmread(VMCS_MSR_BITMAPS);
-	e->link_pointer = vmread(VMCS_LINK_POINTER);
-	e->activity = vmread(VMCS_GUEST_ACTIVITY);
+	e->io_bitmap[0] = vmcs_read(VMCS_IO_BITMAP_A);
+	e->io_bitmap[1] = vmcs_read(VMCS_IO_BITMAP_B);
+	e->msr_bitmap = vmcs_read(VMCS_MSR_BITMAPS);
+	e->link_pointer = vmcs_read(VMCS_LINK_POINTER);
+	e->activity = vmcs_read(VMCS_GUEST_ACTIVITY);
 	e->pending_debug = vmx->vcpu.regs.dirty & RM(SHADOW) ? vmx_pending_debug(&vmx->vcpu.regs) :
-							      vmread(VMCS_GUEST_PENDING_DEBUG);
+							      vmcs_read(VMCS_GUEST_PENDING_DEBUG);
 	/* The first window of a vCPU fills in what of the host depends on the CPU */
 	e->host_known = vmx->host.cpu >= 0;
 	if (e->host_known)

@@ -44,8 +44,8 @@
 /*
  * u32 hvx_vmx_enter(u64 *gprs, bool launched, u64 *host_rsp)
  *
- * Returns the exit reason; VMX_ENTER_FAILED when VMLAUNCH or VMRESUME failed, VMX_ENTER_FAULTED when
- * they faulted: the guest has not run then, and @gprs is as before.
+ * Returns the exit reason; VMX_ENTER_FAILED when VMLAUNCH or VMRESUME failed, VMX_ENTER_FAULTED
+ * when they faulted: the guest has not run then, and @gprs is as before.
  */
 SYM_FUNC_START(hvx_vmx_enter)
 	push	%rbp
@@ -115,7 +115,8 @@ SYM_INNER_LABEL(hvx_vmx_exit, SYM_L_GLOBAL)
 	_ASM_EXTABLE(.Lread_reason, .Lfaulted)
 .Lreturn:
 	/* Before any RET: it must not go where the guest trained the return stack */
-	FILL_RETURN_BUFFER %rcx, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT, X86_FEATURE_RSB_VMEXIT_LITE
+	FILL_RETURN_BUFFER %rcx, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT, \
+			   X86_FEATURE_RSB_VMEXIT_LITE
 	ALTERNATIVE "", "call hvx_clear_branch_history", CLEAR_BHB
 	/* No guest value stays for speculation; the registers restored below hold none either */
 	xor	%ecx, %ecx
@@ -154,8 +155,8 @@ SYM_FUNC_END(hvx_vmx_enter)
 /*
  * Take the guest's branches out of the branch history (Intel, "Branch History Injection and
  * Intra-mode Branch Target Injection", software sequence): more taken branches than it holds, with
- * calls among them. Keeps RAX. RET lies in the upper half of a cache line for the sake of processors
- * whose predictor aliases in the lower one.
+ * calls among them. Keeps RAX. RET lies in the upper half of a cache line for the sake of
+ * processors whose predictor aliases in the lower one.
  */
 	.balign 64
 SYM_FUNC_START_LOCAL(hvx_clear_branch_history)

@@ -2,9 +2,9 @@
 /*
  * One round trip: dirty registers and the event in, the guest, exit reason into struct hvx_exit.
  *
- * The table says what an exit reason is to the neutral code and what has to be read for it. Exits that
- * end in "skip the instruction" read RIP, RFLAGS and shadow at once: a VMREAD here is cheaper than
- * the way through hvx_need() later.
+ * The table says what an exit reason is to the neutral code and what has to be read for it. Exits
+ * that end in "skip the instruction" read RIP, RFLAGS and shadow at once: a VMREAD here is cheaper
+ * than the way through hvx_need() later.
  */
 #include <asm/special_insns.h>
 #include <asm/trapnr.h>
@@ -14,7 +14,7 @@
 #include "vmx_spec.h"
 
 /* struct exit_rule.flags */
-#define SKIP		BIT(0)	/* instruction that the core goes past: length, RIP, RFLAGS, shadow */
+#define SKIP		BIT(0)	/* an instruction to go past: length, RIP, RFLAGS, shadow */
 #define DETAIL		BIT(1)	/* fill_detail() */
 
 struct exit_rule {
@@ -109,18 +109,18 @@ static noinline void inject_event(struct vmx_vcpu *vmx)
 	/* In real mode exceptions have no error code */
 	if (inject->has_error && vmx->guest_cr0 & X86_CR0_PE) {
 		info |= EI_ERROR_VALID;
-		vmwrite(VMCS_ENTRY_EXCEPTION_ERROR, inject->error);
+		vmcs_write(VMCS_ENTRY_EXCEPTION_ERROR, inject->error);
 	}
 	if (inject->insn_len)
-		vmwrite(VMCS_ENTRY_INSTRUCTION_LENGTH, inject->insn_len);
-	vmwrite(VMCS_ENTRY_INTERRUPTION_INFO, info);
+		vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, inject->insn_len);
+	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, info);
 }
 
 /* NMIs are blocked: the IRET or handler that would unblock them did not complete */
 static void set_nmi_blocking(struct hvx_vcpu *vcpu, bool blocked)
 {
 	struct hvx_regs *regs = &vcpu->regs;
-	u32 shadow = vmx_shadow(vmread(VMCS_GUEST_INTERRUPTIBILITY));
+	u32 shadow = vmx_shadow(vmcs_read(VMCS_GUEST_INTERRUPTIBILITY));
 
 	regs->shadow = blocked ? shadow | SHADOW_NMI : shadow & ~SHADOW_NMI;
 	hvx_changed(vcpu, RM(SHADOW));
@@ -133,7 +133,7 @@ static void set_nmi_blocking(struct hvx_vcpu *vcpu, bool blocked)
 static bool requeue_event(struct hvx_vcpu *vcpu)
 {
 	struct hvx_inject *inject = &vcpu->inject;
-	u32 info = vmread(VMCS_IDT_VECTORING_INFO);
+	u32 info = vmcs_read(VMCS_IDT_VECTORING_INFO);
 
 	if (likely(!(info & EI_VALID)))
 		return false;
@@ -149,11 +149,11 @@ static bool requeue_event(struct hvx_vcpu *vcpu)
 		break;
 	case EI_TYPE_SOFTWARE_INTERRUPT:
 		inject->type = HVX_EVENT_SOFT_INT;
-		inject->insn_len = vmread(VMCS_EXIT_INSTRUCTION_LENGTH);
+		inject->insn_len = vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
 		break;
 	case EI_TYPE_PRIVILEGED_EXCEPTION:
 	case EI_TYPE_SOFTWARE_EXCEPTION:
-		inject->insn_len = vmread(VMCS_EXIT_INSTRUCTION_LENGTH);
+		inject->insn_len = vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
 		fallthrough;
 	default:
 		inject->type = HVX_EVENT_EXCEPTION;
@@ -161,7 +161,7 @@ static bool requeue_event(struct hvx_vcpu *vcpu)
 	}
 	if (info & EI_ERROR_VALID) {
 		inject->has_error = true;
-		inject->error = vmread(VMCS_IDT_VECTORING_ERROR);
+		inject->error = vmcs_read(VMCS_IDT_VECTORING_ERROR);
 	}
 	return true;
 }
@@ -176,7 +176,7 @@ static void reblock_nmi(struct hvx_vcpu *vcpu, bool unblocked, bool delivering)
 static void fill_exception(struct vmx_vcpu *vmx, struct hvx_exit *x)
 {
 	struct hvx_vcpu *vcpu = &vmx->vcpu;
-	u32 info = vmread(VMCS_EXIT_INTERRUPTION_INFO);
+	u32 info = vmcs_read(VMCS_EXIT_INTERRUPTION_INFO);
 	u32 type = info & EI_TYPE;
 	bool delivering;
 
@@ -189,15 +189,15 @@ static void fill_exception(struct vmx_vcpu *vmx, struct hvx_exit *x)
 	delivering = requeue_event(vcpu);
 	x->exc.vector = info & EI_VECTOR;
 	x->exc.has_error = info & EI_ERROR_VALID;
-	x->exc.error = x->exc.has_error ? vmread(VMCS_EXIT_INTERRUPTION_ERROR) : 0;
-	x->exc.payload = vmread(VMCS_EXIT_QUALIFICATION);
+	x->exc.error = x->exc.has_error ? vmcs_read(VMCS_EXIT_INTERRUPTION_ERROR) : 0;
+	x->exc.payload = vmcs_read(VMCS_EXIT_QUALIFICATION);
 	if (x->exc.vector != X86_TRAP_DF)
 		reblock_nmi(vcpu, info & EI_NMI_UNBLOCKED, delivering);
 	if (type == EI_TYPE_SOFTWARE_EXCEPTION)
-		x->insn_len = vmread(VMCS_EXIT_INSTRUCTION_LENGTH);
+		x->insn_len = vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
 	/* INT1 is a trap for the guest, but RIP is still at it */
 	if (type == EI_TYPE_PRIVILEGED_EXCEPTION)
-		hvx_set_rip(vcpu, hvx_rip(vcpu) + vmread(VMCS_EXIT_INSTRUCTION_LENGTH));
+		hvx_set_rip(vcpu, hvx_rip(vcpu) + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
 	if (x->exc.vector == X86_TRAP_MC) {
 		vmx->host_event |= VMX_HOST_MACHINE_CHECK;
 		x->kind = XK_NMI;
@@ -214,22 +214,22 @@ static void fill_step(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 
 static void fill_fault(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
-	u64 q = vmread(VMCS_EXIT_QUALIFICATION);
+	u64 q = vmcs_read(VMCS_EXIT_QUALIFICATION);
 	bool delivering = requeue_event(vcpu);
 
 	reblock_nmi(vcpu, q & EPTQ_NMI_UNBLOCKED, delivering);
-	x->fault.gpa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
+	x->fault.gpa = vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS);
 	x->fault.access = (q & EPTQ_READ ? HVX_READ : 0) | (q & EPTQ_WRITE ? HVX_WRITE : 0) |
 			  (q & EPTQ_FETCH ? HVX_EXEC : 0);
 	x->fault.gva_valid = q & EPTQ_LINEAR_VALID;
 	x->fault.walk = x->fault.gva_valid && !(q & EPTQ_FINAL);
-	x->fault.gva = x->fault.gva_valid ? vmread(VMCS_GUEST_LINEAR_ADDRESS) : 0;
+	x->fault.gva = x->fault.gva_valid ? vmcs_read(VMCS_GUEST_LINEAR_ADDRESS) : 0;
 }
 
 /* "Exit Qualification for Control-Register Accesses" */
 static void fill_cr(struct hvx_exit *x)
 {
-	u64 q = vmread(VMCS_EXIT_QUALIFICATION);
+	u64 q = vmcs_read(VMCS_EXIT_QUALIFICATION);
 
 	x->cr.cr = q & 0xf;
 	x->cr.op = q >> 4 & 3;		/* numbered as enum hvx_cr_op */
@@ -241,7 +241,7 @@ static void fill_cr(struct hvx_exit *x)
 /* "Exit Qualification for MOV DR" */
 static void fill_dr(struct hvx_exit *x)
 {
-	u64 q = vmread(VMCS_EXIT_QUALIFICATION);
+	u64 q = vmcs_read(VMCS_EXIT_QUALIFICATION);
 
 	x->dr.dr = q & 7;
 	x->dr.write = !(q & BIT(4));
@@ -251,7 +251,7 @@ static void fill_dr(struct hvx_exit *x)
 /* "Format of the VM-Exit Instruction-Information Field as Used for INS and OUTS" */
 static void fill_string_io(struct hvx_exit *x)
 {
-	u32 info = vmread(VMCS_EXIT_INSTRUCTION_INFO);
+	u32 info = vmcs_read(VMCS_EXIT_INSTRUCTION_INFO);
 
 	x->io.addr_width = 2 << (info >> 7 & 3);
 	x->io.seg = x->io.in ? SEG_ES : info >> 15 & 7;
@@ -260,7 +260,7 @@ static void fill_string_io(struct hvx_exit *x)
 /* "Exit Qualification for I/O Instructions" */
 static __always_inline void fill_io(struct hvx_exit *x)
 {
-	u64 q = vmread(VMCS_EXIT_QUALIFICATION);
+	u64 q = vmcs_read(VMCS_EXIT_QUALIFICATION);
 
 	x->io.port = q >> 16;
 	x->io.width = (q & 7) + 1;
@@ -277,7 +277,7 @@ static __always_inline void fill_io(struct hvx_exit *x)
  */
 static void fill_task(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
-	u64 q = vmread(VMCS_EXIT_QUALIFICATION);
+	u64 q = vmcs_read(VMCS_EXIT_QUALIFICATION);
 
 	requeue_event(vcpu);
 	x->task.selector = q;
@@ -286,7 +286,7 @@ static void fill_task(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	x->task.error = vcpu->inject.error;
 	/* Defined for instructions, software interrupts included */
 	if (x->task.source != 3 || vcpu->inject.insn_len)
-		x->insn_len = vmread(VMCS_EXIT_INSTRUCTION_LENGTH);
+		x->insn_len = vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
 	vcpu->inject.type = HVX_EVENT_NONE;
 }
 
@@ -294,8 +294,8 @@ static void fill_unknown(struct hvx_vcpu *vcpu, struct hvx_exit *x, u32 reason)
 {
 	requeue_event(vcpu);
 	x->raw.reason = reason;
-	x->raw.detail = vmread(VMCS_EXIT_QUALIFICATION);
-	x->raw.detail2 = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
+	x->raw.detail = vmcs_read(VMCS_EXIT_QUALIFICATION);
+	x->raw.detail2 = vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS);
 }
 
 static noinline void fill_detail(struct vmx_vcpu *vmx, struct hvx_exit *x, u32 reason)
@@ -339,16 +339,16 @@ static noinline void fill_failure(struct vmx_vcpu *vmx, struct hvx_exit *x, u32 
 	x->decode = 0;
 	x->raw.detail2 = 0;
 	if (reason == VMX_ENTER_FAILED) {
-		x->raw.reason = vmread(VMCS_INSTRUCTION_ERROR);
+		x->raw.reason = vmcs_read(VMCS_INSTRUCTION_ERROR);
 		x->raw.detail = 0;
 	} else {
 		x->raw.reason = reason;
-		x->raw.detail = vmread(VMCS_EXIT_QUALIFICATION);
+		x->raw.detail = vmcs_read(VMCS_EXIT_QUALIFICATION);
 	}
 	if (reason == (ER_ENTRY_FAILURE | ER_ENTRY_MACHINE_CHECK))
 		vmx->host_event |= VMX_HOST_MACHINE_CHECK;
 	/* It would go in with a later entry that has nothing to inject */
-	vmwrite(VMCS_ENTRY_INTERRUPTION_INFO, 0);
+	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, 0);
 }
 
 static __always_inline void translate_exit(struct vmx_vcpu *vmx, struct hvx_exit *x, u32 reason)
@@ -362,10 +362,10 @@ static __always_inline void translate_exit(struct vmx_vcpu *vmx, struct hvx_exit
 		rule = &exit_rules[reason];
 	memcpy(x, rule, 4);
 	if (rule->flags & SKIP) {
-		regs->rip = vmread(VMCS_GUEST_RIP);
-		regs->rflags = vmread(VMCS_GUEST_RFLAGS);
-		x->insn_len = vmread(VMCS_EXIT_INSTRUCTION_LENGTH);
-		blocking = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+		regs->rip = vmcs_read(VMCS_GUEST_RIP);
+		regs->rflags = vmcs_read(VMCS_GUEST_RFLAGS);
+		x->insn_len = vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
+		blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
 		regs->shadow = likely(!blocking) ? 0 : vmx_shadow(blocking);
 		avail |= RM(RIP) | RM(RFLAGS) | RM(SHADOW);
 	}
@@ -379,8 +379,8 @@ static __always_inline void translate_exit(struct vmx_vcpu *vmx, struct hvx_exit
 }
 
 /*
- * An exit that is answered on the spot: see fast.h. RIP goes from field to field, nothing else of the
- * guest is looked at. true: enter again.
+ * An exit that is answered on the spot: see fast.h. RIP goes from field to field, nothing else of
+ * the guest is looked at. true: enter again.
  */
 static __always_inline bool finish_fast(struct vmx_vcpu *vmx, u32 reason)
 {
@@ -390,15 +390,15 @@ static __always_inline bool finish_fast(struct vmx_vcpu *vmx, u32 reason)
 	if (reason >= NR_EXIT_REASONS || !(HVX_FAST_KINDS & BIT(exit_rules[reason].kind)))
 		return false;
 	if (!hvx_may_reenter(vcpu) || unlikely(vmx->primary & PRI_MONITOR_TRAP_FLAG) ||
-	    unlikely(vmread(VMCS_GUEST_INTERRUPTIBILITY)) ||
-	    unlikely(vmread(VMCS_GUEST_RFLAGS) & X86_EFLAGS_TF))
+	    unlikely(vmcs_read(VMCS_GUEST_INTERRUPTIBILITY)) ||
+	    unlikely(vmcs_read(VMCS_GUEST_RFLAGS) & X86_EFLAGS_TF))
 		return false;
-	rip = vmread(VMCS_GUEST_RIP);
-	next = rip + vmread(VMCS_EXIT_INSTRUCTION_LENGTH);
+	rip = vmcs_read(VMCS_GUEST_RIP);
+	next = rip + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
 	if (unlikely((next ^ rip) >> 32) ||
 	    !hvx_fast_exit(vcpu, exit_rules[reason].kind))
 		return false;
-	vmwrite(VMCS_GUEST_RIP, next);
+	vmcs_write(VMCS_GUEST_RIP, next);
 	return true;
 }
 
@@ -418,7 +418,7 @@ void vmx_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	u32 reason;
 
 	if (likely(regs->dirty == RM(RIP)))
-		vmwrite(VMCS_GUEST_RIP, regs->rip);
+		vmcs_write(VMCS_GUEST_RIP, regs->rip);
 	else if (regs->dirty)
 		vmx_write_regs(vmx);
 	regs->dirty = 0;

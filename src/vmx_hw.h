@@ -305,30 +305,32 @@ struct invept_desc {
 	u64 eptp;
 	u64 reserved;
 };
+
 static_assert(sizeof(struct invept_desc) == 16);
 
 struct invvpid_desc {
 	u64 vpid;	/* 16 bits, the rest is reserved */
 	u64 linear;
 };
+
 static_assert(sizeof(struct invvpid_desc) == 16);
 
 /*
  * Reads and writes of fields that are known to exist do not look at VMfail. A fault reads zero.
  * Context: window.
  */
-static __always_inline u64 vmread(enum vmcs_field field)
+static __always_inline u64 vmcs_read(enum vmcs_field field)
 {
 	u64 value;
 
 	asm volatile("1:	vmread %[field], %[value]\n"
 		     "2:\n"
-		     _ASM_EXTABLE_TYPE_REG(1b, 2b, EX_TYPE_ZERO_REG, %[value])
-		     : [value] "=&r" (value) : [field] "r" ((u64)field) : "cc");
+		     _ASM_EXTABLE_TYPE(1b, 2b, EX_TYPE_DEFAULT | EX_FLAG_CLEAR_AX)
+		     : [value] "=&a" (value) : [field] "r" ((u64)field) : "cc");
 	return value;
 }
 
-static __always_inline void vmwrite(enum vmcs_field field, u64 value)
+static __always_inline void vmcs_write(enum vmcs_field field, u64 value)
 {
 	asm volatile("1:	vmwrite %[value], %[field]\n"
 		     "2:\n"
@@ -337,26 +339,42 @@ static __always_inline void vmwrite(enum vmcs_field field, u64 value)
 }
 
 /*
- * Instructions with one memory operand; 0 when they succeed. CF or ZF mean VMfail, a fault means that
- * the processor is not in VMX operation or does not allow it.
+ * Instructions with one operand in memory; they fail with CF or ZF (VMfail). A fault leaves CF as
+ * it was, and means that the processor is not in VMX operation or does not allow it.
  */
-#define VMX_MEMORY_INSN(name)							\
-static __always_inline int name(const u64 *pa)					\
-{										\
-	asm goto("1:	" #name " %[pa]\n"					\
-		 "	jna %l[fail]\n"						\
-		 _ASM_EXTABLE(1b, %l[fail])					\
-		 :: [pa] "m" (*pa) : "cc", "memory" : fail);			\
-	return 0;								\
-fail:										\
-	return -EBUSY;								\
+#define VMX_MEMORY_INSN(insn, pa) ({					\
+	bool failed;							\
+									\
+	asm volatile("	stc\n"						\
+		     "1:	" insn " %0\n"				\
+		     "2:\n"						\
+		     _ASM_EXTABLE(1b, 2b)				\
+		     : "+m" (*(pa)), "=@ccna" (failed) :: "memory");	\
+	failed;								\
+})
+
+static __always_inline bool vmx_on(u64 *pa)
+{
+	return VMX_MEMORY_INSN("vmxon", pa);
 }
 
-VMX_MEMORY_INSN(vmxon)
-VMX_MEMORY_INSN(vmptrld)
-VMX_MEMORY_INSN(vmclear)
+static __always_inline bool vmcs_load(u64 *pa)
+{
+	return VMX_MEMORY_INSN("vmptrld", pa);
+}
 
-static __always_inline void vmxoff(void)
+/* Which VMCS is current, VMCS_NONE for none */
+static __always_inline bool vmcs_store(u64 *pa)
+{
+	return VMX_MEMORY_INSN("vmptrst", pa);
+}
+
+static __always_inline bool vmcs_clear(u64 *pa)
+{
+	return VMX_MEMORY_INSN("vmclear", pa);
+}
+
+static __always_inline void vmx_off(void)
 {
 	asm volatile("1:	vmxoff\n"
 		     "2:\n"
@@ -364,18 +382,7 @@ static __always_inline void vmxoff(void)
 		     ::: "cc", "memory");
 }
 
-/* -EBUSY when CR4.VMXE is set but the processor is not in VMX operation */
-static __always_inline int vmptrst(u64 *pa)
-{
-	asm goto("1:	vmptrst (%[pa])\n"
-		 _ASM_EXTABLE(1b, %l[fail])
-		 :: [pa] "r" (pa) : "cc", "memory" : fail);
-	return 0;
-fail:
-	return -EBUSY;
-}
-
-static inline void invept(enum invept_type type, u64 eptp)
+static inline void ept_flush(enum invept_type type, u64 eptp)
 {
 	struct invept_desc desc = { .eptp = eptp };
 
@@ -385,7 +392,7 @@ static inline void invept(enum invept_type type, u64 eptp)
 		     :: [desc] "m" (desc), [type] "r" ((u64)type) : "cc", "memory");
 }
 
-static inline void invvpid(enum invvpid_type type, u16 vpid)
+static inline void vpid_flush(enum invvpid_type type, u16 vpid)
 {
 	struct invvpid_desc desc = { .vpid = vpid };
 

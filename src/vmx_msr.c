@@ -151,7 +151,7 @@ void vmx_pass_msrs(struct vmx_vcpu *vmx, bool pass)
 {
 	const struct vmx_vm *vm = to_vmx_vm(vmx->vcpu.vm);
 
-	vmwrite(VMCS_MSR_BITMAPS, __pa(pass ? vm->msr_bitmap_passed : vm->msr_bitmap));
+	vmcs_write(VMCS_MSR_BITMAPS, __pa(pass ? vm->msr_bitmap_passed : vm->msr_bitmap));
 	vmx->msrs_passed = pass;
 }
 

@@ -2,10 +2,10 @@
 /*
  * Speculation: what is done where.
  *
- *   every entry	VERW clears CPU buffers (MDS, TAA, RFDS)		vmx_entry.S
- *   every exit		return stack, branch history, IBRS			vmx_entry.S, vmx_spec.h
- *   window opens	L1D flush (L1TF); IBPB when another vCPU ran here	vmx_spec.h
- *   window closes	IBPB before the VMM runs (VMSCAPE)			vmx_spec.h
+ *   every entry	VERW clears CPU buffers (MDS, TAA, RFDS): vmx_entry.S
+ *   every exit		return stack, branch history: vmx_entry.S; IBRS: vmx_spec.h
+ *   window opens	L1D flush (L1TF); IBPB when another vCPU ran here: vmx_spec.h
+ *   window closes	IBPB before the VMM runs (VMSCAPE): vmx_spec.h
  *
  * Guests do not get IA32_SPEC_CTRL, so the host's value stays on the CPU. The kernel's decisions
  * are followed by its feature bits; where it keeps a decision to itself, the parameters below

@@ -3,11 +3,11 @@
  * The VMCS: set-up, and registers between it and the register cache.
  *
  * Guest CR0 and CR4: the guest sees regs.cr0 and regs.cr4; the fields hold what VMX operation wants
- * besides (CR0.NE, CR4.VMXE). Bits in VMX_CR0_GUEST_OWNED and VMX_CR4_GUEST_OWNED are the guest's own,
- * all other changes exit. CR3 is the guest's own.
+ * besides (CR0.NE, CR4.VMXE). Bits in VMX_CR0_GUEST_OWNED and VMX_CR4_GUEST_OWNED are the guest's
+ * own, all other changes exit. CR3 is the guest's own.
  *
- * The processor keeps translations across entries (VPID). Where the guest's MOV to CR0 or CR4 exits,
- * the invalidations of that instruction (Intel SDM vol. 3A, "Invalidation of TLBs and
+ * The processor keeps translations across entries (VPID). Where the guest's MOV to CR0 or CR4
+ * exits, the invalidations of that instruction (Intel SDM vol. 3A, "Invalidation of TLBs and
  * Paging-Structure Caches") are performed here, when the new value is written.
  */
 #include <asm/processor-flags.h>
@@ -40,52 +40,52 @@ static enum vmcs_field seg_field(enum vmcs_field first, unsigned int seg)
 
 static void write_segment(unsigned int i, const struct hvx_segment *seg)
 {
-	vmwrite(seg_field(VMCS_GUEST_ES_SELECTOR, i), seg->selector);
-	vmwrite(seg_field(VMCS_GUEST_ES_BASE, i), seg->base);
-	vmwrite(seg_field(VMCS_GUEST_ES_LIMIT, i), seg->limit);
-	vmwrite(seg_field(VMCS_GUEST_ES_ACCESS_RIGHTS, i),
-		(seg->attr & ATTR_LOW) | (u32)(seg->attr & ATTR_HIGH) << RIGHTS_SHIFT);
+	vmcs_write(seg_field(VMCS_GUEST_ES_SELECTOR, i), seg->selector);
+	vmcs_write(seg_field(VMCS_GUEST_ES_BASE, i), seg->base);
+	vmcs_write(seg_field(VMCS_GUEST_ES_LIMIT, i), seg->limit);
+	vmcs_write(seg_field(VMCS_GUEST_ES_ACCESS_RIGHTS, i),
+		   (seg->attr & ATTR_LOW) | (u32)(seg->attr & ATTR_HIGH) << RIGHTS_SHIFT);
 }
 
 static void read_segment(unsigned int i, struct hvx_segment *seg)
 {
-	u32 rights = vmread(seg_field(VMCS_GUEST_ES_ACCESS_RIGHTS, i));
+	u32 rights = vmcs_read(seg_field(VMCS_GUEST_ES_ACCESS_RIGHTS, i));
 
-	seg->selector = vmread(seg_field(VMCS_GUEST_ES_SELECTOR, i));
-	seg->base = vmread(seg_field(VMCS_GUEST_ES_BASE, i));
-	seg->limit = vmread(seg_field(VMCS_GUEST_ES_LIMIT, i));
+	seg->selector = vmcs_read(seg_field(VMCS_GUEST_ES_SELECTOR, i));
+	seg->base = vmcs_read(seg_field(VMCS_GUEST_ES_BASE, i));
+	seg->limit = vmcs_read(seg_field(VMCS_GUEST_ES_LIMIT, i));
 	seg->attr = (rights & ATTR_LOW) | (rights >> RIGHTS_SHIFT & ATTR_HIGH);
 }
 
 static void write_tables(const struct hvx_regs *regs)
 {
-	vmwrite(VMCS_GUEST_GDTR_BASE, regs->gdt.base);
-	vmwrite(VMCS_GUEST_GDTR_LIMIT, regs->gdt.limit);
-	vmwrite(VMCS_GUEST_IDTR_BASE, regs->idt.base);
-	vmwrite(VMCS_GUEST_IDTR_LIMIT, regs->idt.limit);
+	vmcs_write(VMCS_GUEST_GDTR_BASE, regs->gdt.base);
+	vmcs_write(VMCS_GUEST_GDTR_LIMIT, regs->gdt.limit);
+	vmcs_write(VMCS_GUEST_IDTR_BASE, regs->idt.base);
+	vmcs_write(VMCS_GUEST_IDTR_LIMIT, regs->idt.limit);
 }
 
 static void read_tables(struct hvx_regs *regs)
 {
-	regs->gdt.base = vmread(VMCS_GUEST_GDTR_BASE);
-	regs->gdt.limit = vmread(VMCS_GUEST_GDTR_LIMIT);
-	regs->idt.base = vmread(VMCS_GUEST_IDTR_BASE);
-	regs->idt.limit = vmread(VMCS_GUEST_IDTR_LIMIT);
+	regs->gdt.base = vmcs_read(VMCS_GUEST_GDTR_BASE);
+	regs->gdt.limit = vmcs_read(VMCS_GUEST_GDTR_LIMIT);
+	regs->idt.base = vmcs_read(VMCS_GUEST_IDTR_BASE);
+	regs->idt.limit = vmcs_read(VMCS_GUEST_IDTR_LIMIT);
 }
 
 static void flush_guest(const struct vmx_vcpu *vmx)
 {
 	/* Without VPID every entry and exit flushes */
 	if (vmx->vpid)
-		invvpid(INVVPID_SINGLE, vmx->vpid);
+		vpid_flush(INVVPID_SINGLE, vmx->vpid);
 }
 
 static void put_cr0(struct vmx_vcpu *vmx, u64 cr0)
 {
 	u64 hw = vmx_hw_cr0(cr0);
 
-	vmwrite(VMCS_CR0_READ_SHADOW, cr0);
-	vmwrite(VMCS_GUEST_CR0, hw);
+	vmcs_write(VMCS_CR0_READ_SHADOW, cr0);
+	vmcs_write(VMCS_GUEST_CR0, hw);
 	if ((hw ^ vmx->guest_cr0) & X86_CR0_PG)
 		flush_guest(vmx);
 	vmx->guest_cr0 = hw;
@@ -95,8 +95,8 @@ static void put_cr4(struct vmx_vcpu *vmx, u64 cr4)
 {
 	u64 hw = vmx_hw_cr4(cr4);
 
-	vmwrite(VMCS_CR4_READ_SHADOW, cr4);
-	vmwrite(VMCS_GUEST_CR4, hw);
+	vmcs_write(VMCS_CR4_READ_SHADOW, cr4);
+	vmcs_write(VMCS_GUEST_CR4, hw);
 	if ((hw ^ vmx->guest_cr4) & CR4_FLUSHES)
 		flush_guest(vmx);
 	vmx->guest_cr4 = hw;
@@ -105,22 +105,22 @@ static void put_cr4(struct vmx_vcpu *vmx, u64 cr4)
 static void get_cr0(struct hvx_regs *regs)
 {
 	regs->cr0 &= ~VMX_CR0_GUEST_OWNED;
-	regs->cr0 |= vmread(VMCS_GUEST_CR0) & VMX_CR0_GUEST_OWNED;
+	regs->cr0 |= vmcs_read(VMCS_GUEST_CR0) & VMX_CR0_GUEST_OWNED;
 }
 
 static void get_cr4(struct hvx_regs *regs)
 {
 	regs->cr4 &= ~VMX_CR4_GUEST_OWNED;
-	regs->cr4 |= vmread(VMCS_GUEST_CR4) & VMX_CR4_GUEST_OWNED;
+	regs->cr4 |= vmcs_read(VMCS_GUEST_CR4) & VMX_CR4_GUEST_OWNED;
 }
 
 static void write_efer(struct vmx_vcpu *vmx, u64 efer)
 {
 	u32 entry = vmx_caps.entry | (efer & EFER_LMA ? ENTRY_IA32E_MODE_GUEST : 0);
 
-	vmwrite(VMCS_GUEST_IA32_EFER, efer);
+	vmcs_write(VMCS_GUEST_IA32_EFER, efer);
 	if (entry != vmx->entry) {
-		vmwrite(VMCS_ENTRY_CONTROLS, entry);
+		vmcs_write(VMCS_ENTRY_CONTROLS, entry);
 		vmx->entry = entry;
 	}
 }
@@ -133,7 +133,7 @@ static void write_paging(struct vmx_vcpu *vmx, u64 dirty)
 	if (dirty & RM(CR0))
 		put_cr0(vmx, regs->cr0);
 	if (dirty & RM(CR3)) {
-		vmwrite(VMCS_GUEST_CR3, regs->cr3);
+		vmcs_write(VMCS_GUEST_CR3, regs->cr3);
 		flush_guest(vmx);
 	}
 	if (dirty & RM(CR4))
@@ -142,7 +142,7 @@ static void write_paging(struct vmx_vcpu *vmx, u64 dirty)
 		write_efer(vmx, regs->efer);
 	if (dirty & RM(PDPTE))
 		for (i = 0; i < 4; i++)
-			vmwrite(VMCS_GUEST_PDPTE0 + 2 * i, regs->pdpte[i]);
+			vmcs_write(VMCS_GUEST_PDPTE0 + 2 * i, regs->pdpte[i]);
 }
 
 static void read_paging(struct hvx_regs *regs, u64 mask)
@@ -152,12 +152,12 @@ static void read_paging(struct hvx_regs *regs, u64 mask)
 	if (mask & RM(CR0))
 		get_cr0(regs);
 	if (mask & RM(CR3))
-		regs->cr3 = vmread(VMCS_GUEST_CR3);
+		regs->cr3 = vmcs_read(VMCS_GUEST_CR3);
 	if (mask & RM(CR4))
 		get_cr4(regs);
 	if (mask & RM(PDPTE))
 		for (i = 0; i < 4; i++)
-			regs->pdpte[i] = vmread(VMCS_GUEST_PDPTE0 + 2 * i);
+			regs->pdpte[i] = vmcs_read(VMCS_GUEST_PDPTE0 + 2 * i);
 }
 
 static void write_segments(const struct hvx_regs *regs, u64 dirty)
@@ -176,16 +176,16 @@ static void write_msrs(struct vmx_vcpu *vmx, u64 dirty)
 	const struct hvx_regs *regs = &vmx->vcpu.regs;
 
 	if (dirty & RM(SYSENTER)) {
-		vmwrite(VMCS_GUEST_IA32_SYSENTER_CS, regs->sysenter_cs);
-		vmwrite(VMCS_GUEST_IA32_SYSENTER_ESP, regs->sysenter_esp);
-		vmwrite(VMCS_GUEST_IA32_SYSENTER_EIP, regs->sysenter_eip);
+		vmcs_write(VMCS_GUEST_IA32_SYSENTER_CS, regs->sysenter_cs);
+		vmcs_write(VMCS_GUEST_IA32_SYSENTER_ESP, regs->sysenter_esp);
+		vmcs_write(VMCS_GUEST_IA32_SYSENTER_EIP, regs->sysenter_eip);
 	}
 	if (dirty & RM(PAT) && vmx_caps.pat)
-		vmwrite(VMCS_GUEST_IA32_PAT, regs->pat);
+		vmcs_write(VMCS_GUEST_IA32_PAT, regs->pat);
 	if (dirty & RM(DEBUGCTL))
-		vmwrite(VMCS_GUEST_IA32_DEBUGCTL, regs->debugctl);
+		vmcs_write(VMCS_GUEST_IA32_DEBUGCTL, regs->debugctl);
 	if (dirty & RM(TSC))
-		vmwrite(VMCS_TSC_OFFSET, regs->tsc_offset);
+		vmcs_write(VMCS_TSC_OFFSET, regs->tsc_offset);
 	if (dirty & (RM(EFER) | RM(SYSCALL) | RM(TSC)))
 		vmx_sync_msrs(vmx);
 }
@@ -195,22 +195,22 @@ static void read_msrs(struct vmx_vcpu *vmx, u64 mask)
 	struct hvx_regs *regs = &vmx->vcpu.regs;
 
 	if (mask & RM(SYSENTER)) {
-		regs->sysenter_cs = vmread(VMCS_GUEST_IA32_SYSENTER_CS);
-		regs->sysenter_esp = vmread(VMCS_GUEST_IA32_SYSENTER_ESP);
-		regs->sysenter_eip = vmread(VMCS_GUEST_IA32_SYSENTER_EIP);
+		regs->sysenter_cs = vmcs_read(VMCS_GUEST_IA32_SYSENTER_CS);
+		regs->sysenter_esp = vmcs_read(VMCS_GUEST_IA32_SYSENTER_ESP);
+		regs->sysenter_eip = vmcs_read(VMCS_GUEST_IA32_SYSENTER_EIP);
 	}
 	if (mask & RM(PAT))
-		regs->pat = vmread(VMCS_GUEST_IA32_PAT);
+		regs->pat = vmcs_read(VMCS_GUEST_IA32_PAT);
 	if (mask & RM(DEBUGCTL))
-		regs->debugctl = vmread(VMCS_GUEST_IA32_DEBUGCTL);
+		regs->debugctl = vmcs_read(VMCS_GUEST_IA32_DEBUGCTL);
 	if (mask & RM(SYSCALL))
 		vmx_read_syscall_msrs(vmx);
 }
 
 static void write_shadow(struct vmx_vcpu *vmx)
 {
-	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmx_interruptibility(vmx->vcpu.regs.shadow));
-	vmwrite(VMCS_GUEST_PENDING_DEBUG, vmx_pending_debug(&vmx->vcpu.regs));
+	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, vmx_interruptibility(vmx->vcpu.regs.shadow));
+	vmcs_write(VMCS_GUEST_PENDING_DEBUG, vmx_pending_debug(&vmx->vcpu.regs));
 }
 
 static void write_dirty(struct vmx_vcpu *vmx, u64 dirty)
@@ -219,14 +219,14 @@ static void write_dirty(struct vmx_vcpu *vmx, u64 dirty)
 	struct hvx_regs *regs = &vcpu->regs;
 
 	if (dirty & RM(RIP))
-		vmwrite(VMCS_GUEST_RIP, regs->rip);
+		vmcs_write(VMCS_GUEST_RIP, regs->rip);
 	if (dirty & RM(RSP))
-		vmwrite(VMCS_GUEST_RSP, regs->gpr[REG_RSP]);
+		vmcs_write(VMCS_GUEST_RSP, regs->gpr[REG_RSP]);
 	if (dirty & RM(RFLAGS))
-		vmwrite(VMCS_GUEST_RFLAGS, regs->rflags);
+		vmcs_write(VMCS_GUEST_RFLAGS, regs->rflags);
 	if (dirty & RM(SHADOW)) {
 		if (regs->shadow && !(regs->avail & RM(RFLAGS)))
-			regs->rflags = vmread(VMCS_GUEST_RFLAGS);
+			regs->rflags = vmcs_read(VMCS_GUEST_RFLAGS);
 		write_shadow(vmx);
 	}
 	if (dirty & (RM_SEGS | RM(TABLES)))
@@ -234,15 +234,15 @@ static void write_dirty(struct vmx_vcpu *vmx, u64 dirty)
 	if (dirty & (RM(CR0) | RM(CR3) | RM(CR4) | RM(EFER) | RM(PDPTE)))
 		write_paging(vmx, dirty);
 	if (dirty & RM(DR7))
-		vmwrite(VMCS_GUEST_DR7, vcpu->debug.control & HVX_DEBUG_HW_BP ?
-			vcpu->debug.dr7 : regs->dr7);
+		vmcs_write(VMCS_GUEST_DR7, vcpu->debug.control & HVX_DEBUG_HW_BP ?
+			   vcpu->debug.dr7 : regs->dr7);
 	write_msrs(vmx, dirty);
 }
 
 static void set_primary(struct vmx_vcpu *vmx, u32 primary)
 {
 	if (primary != vmx->primary) {
-		vmwrite(VMCS_PRIMARY_CONTROLS, primary);
+		vmcs_write(VMCS_PRIMARY_CONTROLS, primary);
 		vmx->primary = primary;
 	}
 }
@@ -256,7 +256,7 @@ static void write_controls(struct vmx_vcpu *vmx)
 	if (control & HVX_DEBUG_SW_BP)
 		exceptions |= BIT(X86_TRAP_BP);
 	if (exceptions != vmx->exception_bitmap) {
-		vmwrite(VMCS_EXCEPTION_BITMAP, exceptions);
+		vmcs_write(VMCS_EXCEPTION_BITMAP, exceptions);
 		vmx->exception_bitmap = exceptions;
 	}
 	set_primary(vmx, primary | (control & HVX_DEBUG_STEP ? PRI_MONITOR_TRAP_FLAG : 0));
@@ -276,13 +276,13 @@ static void read_fields(struct vmx_vcpu *vmx, u64 mask)
 	int i;
 
 	if (mask & RM(RIP))
-		regs->rip = vmread(VMCS_GUEST_RIP);
+		regs->rip = vmcs_read(VMCS_GUEST_RIP);
 	if (mask & RM(RSP))
-		regs->gpr[REG_RSP] = vmread(VMCS_GUEST_RSP);
+		regs->gpr[REG_RSP] = vmcs_read(VMCS_GUEST_RSP);
 	if (mask & RM(RFLAGS))
-		regs->rflags = vmread(VMCS_GUEST_RFLAGS);
+		regs->rflags = vmcs_read(VMCS_GUEST_RFLAGS);
 	if (mask & RM(SHADOW))
-		regs->shadow = vmx_shadow(vmread(VMCS_GUEST_INTERRUPTIBILITY));
+		regs->shadow = vmx_shadow(vmcs_read(VMCS_GUEST_INTERRUPTIBILITY));
 	if (mask & RM_SEGS)
 		for (i = 0; i < NR_SEGS; i++)
 			if (mask & RM_SEG(i))
@@ -330,9 +330,9 @@ void vmx_set_windows(struct hvx_vcpu *vcpu, bool irq, bool nmi)
 void vmx_tlb_flush(struct hvx_vcpu *vcpu)
 {
 	if (likely(vmx_caps.ept_vpid & EPT_CAP_INVEPT_SINGLE))
-		invept(INVEPT_SINGLE, to_vmx(vcpu)->eptp);
+		ept_flush(INVEPT_SINGLE, to_vmx(vcpu)->eptp);
 	else
-		invept(INVEPT_ALL, 0);
+		ept_flush(INVEPT_ALL, 0);
 }
 
 static void setup_controls(struct vmx_vcpu *vmx)
@@ -343,61 +343,61 @@ static void setup_controls(struct vmx_vcpu *vmx)
 		~(PRI_INTERRUPT_WINDOW_EXITING | PRI_NMI_WINDOW_EXITING | PRI_MONITOR_TRAP_FLAG);
 	vmx->entry = caps->entry;
 	vmx->exception_bitmap = VMX_EXCEPTIONS;
-	vmwrite(VMCS_PIN_CONTROLS, caps->pin);
-	vmwrite(VMCS_PRIMARY_CONTROLS, vmx->primary);
-	vmwrite(VMCS_SECONDARY_CONTROLS, caps->secondary);
-	vmwrite(VMCS_EXIT_CONTROLS, caps->exit);
-	vmwrite(VMCS_ENTRY_CONTROLS, vmx->entry);
-	vmwrite(VMCS_EXCEPTION_BITMAP, vmx->exception_bitmap);
-	vmwrite(VMCS_CR0_MASK, ~VMX_CR0_GUEST_OWNED);
-	vmwrite(VMCS_CR4_MASK, ~VMX_CR4_GUEST_OWNED);
-	vmwrite(VMCS_EPT_POINTER, vmx->eptp);
+	vmcs_write(VMCS_PIN_CONTROLS, caps->pin);
+	vmcs_write(VMCS_PRIMARY_CONTROLS, vmx->primary);
+	vmcs_write(VMCS_SECONDARY_CONTROLS, caps->secondary);
+	vmcs_write(VMCS_EXIT_CONTROLS, caps->exit);
+	vmcs_write(VMCS_ENTRY_CONTROLS, vmx->entry);
+	vmcs_write(VMCS_EXCEPTION_BITMAP, vmx->exception_bitmap);
+	vmcs_write(VMCS_CR0_MASK, ~VMX_CR0_GUEST_OWNED);
+	vmcs_write(VMCS_CR4_MASK, ~VMX_CR4_GUEST_OWNED);
+	vmcs_write(VMCS_EPT_POINTER, vmx->eptp);
 	if (caps->vpid)
-		vmwrite(VMCS_VPID, vmx->vpid);
-	vmwrite(VMCS_IO_BITMAP_A, __pa(vmx_io_bitmap[0]));
-	vmwrite(VMCS_IO_BITMAP_B, __pa(vmx_io_bitmap[1]));
-	vmwrite(VMCS_MSR_BITMAPS, __pa(to_vmx_vm(vmx->vcpu.vm)->msr_bitmap));
+		vmcs_write(VMCS_VPID, vmx->vpid);
+	vmcs_write(VMCS_IO_BITMAP_A, __pa(vmx_io_bitmap[0]));
+	vmcs_write(VMCS_IO_BITMAP_B, __pa(vmx_io_bitmap[1]));
+	vmcs_write(VMCS_MSR_BITMAPS, __pa(to_vmx_vm(vmx->vcpu.vm)->msr_bitmap));
 	if (caps->secondary & SEC_ENABLE_XSAVES)
-		vmwrite(VMCS_XSS_EXITING_BITMAP, ~0ULL);
+		vmcs_write(VMCS_XSS_EXITING_BITMAP, ~0ULL);
 	if (caps->secondary & SEC_ENCLS_EXITING)
-		vmwrite(VMCS_ENCLS_EXITING_BITMAP, ~0ULL);
+		vmcs_write(VMCS_ENCLS_EXITING_BITMAP, ~0ULL);
 	if (caps->secondary & SEC_ENCLV_EXITING)
-		vmwrite(VMCS_ENCLV_EXITING_BITMAP, ~0ULL);
+		vmcs_write(VMCS_ENCLV_EXITING_BITMAP, ~0ULL);
 	if (caps->timer)
-		vmwrite(VMCS_PREEMPTION_TIMER, caps->timer);
+		vmcs_write(VMCS_PREEMPTION_TIMER, caps->timer);
 }
 
 /* Fields that stay zero are those of a zeroed and cleared VMCS, which has no defined content */
 static void setup_zero(void)
 {
-	vmwrite(VMCS_PAGE_FAULT_ERROR_MASK, 0);
-	vmwrite(VMCS_PAGE_FAULT_ERROR_MATCH, 0);
-	vmwrite(VMCS_CR3_TARGET_COUNT, 0);
-	vmwrite(VMCS_EXIT_MSR_STORE_COUNT, 0);
-	vmwrite(VMCS_EXIT_MSR_LOAD_COUNT, 0);
-	vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
-	vmwrite(VMCS_ENTRY_INTERRUPTION_INFO, 0);
-	vmwrite(VMCS_GUEST_ACTIVITY, 0);
-	vmwrite(VMCS_GUEST_PENDING_DEBUG, 0);
+	vmcs_write(VMCS_PAGE_FAULT_ERROR_MASK, 0);
+	vmcs_write(VMCS_PAGE_FAULT_ERROR_MATCH, 0);
+	vmcs_write(VMCS_CR3_TARGET_COUNT, 0);
+	vmcs_write(VMCS_EXIT_MSR_STORE_COUNT, 0);
+	vmcs_write(VMCS_EXIT_MSR_LOAD_COUNT, 0);
+	vmcs_write(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
+	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, 0);
+	vmcs_write(VMCS_GUEST_ACTIVITY, 0);
+	vmcs_write(VMCS_GUEST_PENDING_DEBUG, 0);
 	if (vmx_caps.perf_ctrl)
-		vmwrite(VMCS_GUEST_IA32_PERF_GLOBAL_CTRL, 0);
+		vmcs_write(VMCS_GUEST_IA32_PERF_GLOBAL_CTRL, 0);
 }
 
 /* Host fields that are the same on all CPUs; the others are open()'s */
 static void setup_host(struct vmx_vcpu *vmx)
 {
-	vmwrite(VMCS_HOST_CS_SELECTOR, __KERNEL_CS);
-	vmwrite(VMCS_HOST_SS_SELECTOR, __KERNEL_DS);
-	vmwrite(VMCS_HOST_DS_SELECTOR, 0);
-	vmwrite(VMCS_HOST_ES_SELECTOR, 0);
-	vmwrite(VMCS_HOST_FS_SELECTOR, 0);
-	vmwrite(VMCS_HOST_GS_SELECTOR, 0);
-	vmwrite(VMCS_HOST_TR_SELECTOR, GDT_ENTRY_TSS * 8);
-	vmwrite(VMCS_HOST_RIP, (unsigned long)hvx_vmx_exit);
+	vmcs_write(VMCS_HOST_CS_SELECTOR, __KERNEL_CS);
+	vmcs_write(VMCS_HOST_SS_SELECTOR, __KERNEL_DS);
+	vmcs_write(VMCS_HOST_DS_SELECTOR, 0);
+	vmcs_write(VMCS_HOST_ES_SELECTOR, 0);
+	vmcs_write(VMCS_HOST_FS_SELECTOR, 0);
+	vmcs_write(VMCS_HOST_GS_SELECTOR, 0);
+	vmcs_write(VMCS_HOST_TR_SELECTOR, GDT_ENTRY_TSS * 8);
+	vmcs_write(VMCS_HOST_RIP, (unsigned long)hvx_vmx_exit);
 	/* As the cached values are: 0 is no CR3 or CR4, and a right base and counter control */
-	vmwrite(VMCS_HOST_FS_BASE, 0);
+	vmcs_write(VMCS_HOST_FS_BASE, 0);
 	if (vmx_caps.perf_ctrl)
-		vmwrite(VMCS_HOST_IA32_PERF_GLOBAL_CTRL, 0);
+		vmcs_write(VMCS_HOST_IA32_PERF_GLOBAL_CTRL, 0);
 	vmx->host.cpu = -1;
 }
 
@@ -411,13 +411,13 @@ int vmx_setup_vmcs(struct vmx_vcpu *vmx)
 	local_irq_save(flags);
 	err = vmx_enter_root(vmx);
 	if (!err) {
-		/* VMCLEAR before the first use: "Software Use of Virtual-Machine Control Structures" */
-		vmclear(&vmx->vmcs_pa);
-		vmptrld(&vmx->vmcs_pa);
+		/* Before its first use, "Software Use of Virtual-Machine Control Structures" */
+		vmcs_clear(&vmx->vmcs_pa);
+		vmcs_load(&vmx->vmcs_pa);
 		setup_controls(vmx);
 		setup_zero();
 		setup_host(vmx);
-		vmwrite(VMCS_LINK_POINTER, VMCS_NO_LINK);
+		vmcs_write(VMCS_LINK_POINTER, VMCS_NO_LINK);
 		vmx_leave_root(vmx);
 	}
 	local_irq_restore(flags);

@@ -2,8 +2,8 @@
 /*
  * The VMX window: VMX operation lasts from open() to close(), with interrupts off.
  *
- * When CR4.VMXE is clear the window is this one's own: set it, VMXON, and undo both at the end. When
- * it is set another hypervisor is in VMX operation on this CPU: then only the current VMCS is
+ * When CR4.VMXE is clear the window is this one's own: set it, VMXON, and undo both at the end.
+ * When it is set another hypervisor is in VMX operation on this CPU: then only the current VMCS is
  * remembered and put back. CR4 is read and written raw; the kernel's shadow of it never says
  * VMXE, and nobody else can write CR4 before the window closes.
  *
@@ -63,41 +63,40 @@ static __always_inline void end_own(struct vmx_vcpu *vmx)
 		start_pt(&vmx->host);
 }
 
-static __always_inline int begin_own(struct vmx_vcpu *vmx, const struct vmx_cpu *cpu)
+static __always_inline bool begin_own(struct vmx_vcpu *vmx, struct vmx_cpu *cpu)
 {
 	if (unlikely(vmx_caps.vmxon_stops_pt))
 		stop_pt(&vmx->host);
 	raw_write_cr4(vmx->host_cr4 | X86_CR4_VMXE);
-	if (likely(!vmxon(&cpu->vmxon_pa)))
-		return 0;
+	if (likely(!vmx_on(&cpu->vmxon_pa)))
+		return false;
 	end_own(vmx);
-	return -EBUSY;
+	return true;
 }
 
 static __always_inline void leave_operation(struct vmx_vcpu *vmx)
 {
 	if (likely(vmx->own)) {
-		vmxoff();
+		vmx_off();
 		end_own(vmx);
 	} else if (vmx->previous != VMCS_NONE) {
-		vmptrld(&vmx->previous);
+		vmcs_load(&vmx->previous);
 	}
 }
 
-static __always_inline int enter_root(struct vmx_vcpu *vmx, const struct vmx_cpu *cpu)
+static __always_inline int enter_root(struct vmx_vcpu *vmx, struct vmx_cpu *cpu)
 {
 	u64 cr4 = raw_read_cr4();
-	int err;
+	bool failed;
 
 	vmx->host_cr4 = cr4;
 	vmx->own = !(cr4 & X86_CR4_VMXE);
-	err = likely(vmx->own) ? begin_own(vmx, cpu) : vmptrst(&vmx->previous);
-	if (unlikely(err))
-		return err;
-	err = vmptrld(&vmx->vmcs_pa);
-	if (unlikely(err)) {
+	failed = likely(vmx->own) ? begin_own(vmx, cpu) : vmcs_store(&vmx->previous);
+	if (unlikely(failed))
+		return -EBUSY;
+	if (unlikely(vmcs_load(&vmx->vmcs_pa))) {
 		leave_operation(vmx);
-		return err;
+		return -EBUSY;
 	}
 	vmx->loaded = true;
 	return 0;
@@ -106,7 +105,7 @@ static __always_inline int enter_root(struct vmx_vcpu *vmx, const struct vmx_cpu
 static __always_inline void leave_root(struct vmx_vcpu *vmx)
 {
 	/* Also when shared: the VMCS must be in memory before another CPU loads it */
-	vmclear(&vmx->vmcs_pa);
+	vmcs_clear(&vmx->vmcs_pa);
 	vmx->loaded = false;
 	vmx->launched = false;
 	leave_operation(vmx);
@@ -126,9 +125,9 @@ void vmx_leave_root(struct vmx_vcpu *vmx)
 
 static void sync_cet(void)
 {
-	vmwrite(VMCS_HOST_IA32_S_CET, hvx_rdmsr(MSR_IA32_S_CET));
-	vmwrite(VMCS_HOST_SSP, 0);	/* the kernel has no shadow stack */
-	vmwrite(VMCS_HOST_IA32_INTERRUPT_SSP_TABLE, 0);
+	vmcs_write(VMCS_HOST_IA32_S_CET, hvx_rdmsr(MSR_IA32_S_CET));
+	vmcs_write(VMCS_HOST_SSP, 0);	/* the kernel has no shadow stack */
+	vmcs_write(VMCS_HOST_IA32_INTERRUPT_SSP_TABLE, 0);
 }
 
 /* Host fields that depend on the CPU or never change */
@@ -139,27 +138,27 @@ static noinline void sync_cpu(struct vmx_vcpu *vmx, int cpu)
 
 	native_store_gdt(&host->gdt);
 	store_idt(&idt);
-	vmwrite(VMCS_HOST_CR0, native_read_cr0());
-	vmwrite(VMCS_HOST_GDTR_BASE, host->gdt.address);
-	vmwrite(VMCS_HOST_IDTR_BASE, idt.address);
-	vmwrite(VMCS_HOST_TR_BASE, (unsigned long)&get_cpu_entry_area(cpu)->tss.x86_tss);
-	vmwrite(VMCS_HOST_GS_BASE, hvx_rdmsr(MSR_GS_BASE));
-	vmwrite(VMCS_HOST_IA32_SYSENTER_CS, hvx_rdmsr(MSR_IA32_SYSENTER_CS));
-	vmwrite(VMCS_HOST_IA32_SYSENTER_ESP, hvx_rdmsr(MSR_IA32_SYSENTER_ESP));
-	vmwrite(VMCS_HOST_IA32_SYSENTER_EIP, hvx_rdmsr(MSR_IA32_SYSENTER_EIP));
+	vmcs_write(VMCS_HOST_CR0, native_read_cr0());
+	vmcs_write(VMCS_HOST_GDTR_BASE, host->gdt.address);
+	vmcs_write(VMCS_HOST_IDTR_BASE, idt.address);
+	vmcs_write(VMCS_HOST_TR_BASE, (unsigned long)&get_cpu_entry_area(cpu)->tss.x86_tss);
+	vmcs_write(VMCS_HOST_GS_BASE, hvx_rdmsr(MSR_GS_BASE));
+	vmcs_write(VMCS_HOST_IA32_SYSENTER_CS, hvx_rdmsr(MSR_IA32_SYSENTER_CS));
+	vmcs_write(VMCS_HOST_IA32_SYSENTER_ESP, hvx_rdmsr(MSR_IA32_SYSENTER_ESP));
+	vmcs_write(VMCS_HOST_IA32_SYSENTER_EIP, hvx_rdmsr(MSR_IA32_SYSENTER_EIP));
 	if (vmx_caps.pat)
-		vmwrite(VMCS_HOST_IA32_PAT, hvx_rdmsr(MSR_IA32_CR_PAT));
+		vmcs_write(VMCS_HOST_IA32_PAT, hvx_rdmsr(MSR_IA32_CR_PAT));
 	if (vmx_caps.cet)
 		sync_cet();
 	host->efer = hvx_rdmsr(MSR_EFER);
-	vmwrite(VMCS_HOST_IA32_EFER, host->efer);
+	vmcs_write(VMCS_HOST_IA32_EFER, host->efer);
 	host->cpu = cpu;
 }
 
 static __always_inline void sync_field(enum vmcs_field field, u64 *known, u64 value)
 {
 	if (unlikely(*known != value)) {
-		vmwrite(field, value);
+		vmcs_write(field, value);
 		*known = value;
 	}
 }
