@@ -158,11 +158,18 @@ static struct miscdevice hvx_device = {
 	.mode = 0660,
 };
 
+#define CPUID_1_ECX_VMX			BIT(5)
+#define CPUID_80000001_ECX_SVM		BIT(2)
+
+/*
+ * Ask the processor, not the kernel: that one forgets a feature which firmware has switched off, and
+ * then nobody could say why. The backend's check() does.
+ */
 static struct hvx_ops *choose_backend(void)
 {
-	if (boot_cpu_has(X86_FEATURE_VMX))
+	if (cpuid_ecx(1) & CPUID_1_ECX_VMX)
 		return &hvx_vmx_ops;
-	if (boot_cpu_has(X86_FEATURE_SVM))
+	if (cpuid_eax(0x80000000) >= 0x80000001 && cpuid_ecx(0x80000001) & CPUID_80000001_ECX_SVM)
 		return &hvx_svm_ops;
 	return NULL;
 }
@@ -211,4 +218,3 @@ module_exit(hvx_exit);
 
 MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("Hypervisor for VT-x and AMD-V on stock kernels");
-MODULE_ALIAS("devname:hvx");

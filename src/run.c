@@ -29,6 +29,12 @@
 #include "run.h"
 #include "sync.h"
 
+/*
+ * A pending host interrupt ends the guest at an instruction boundary. A guest whose events exit again
+ * and again while they are delivered has none: it must not keep interrupts off for ever.
+ */
+#define MAX_ENTRIES	1024
+
 static __always_inline void sync_tlb(struct hvx_vcpu *vcpu)
 {
 	u64 gen = atomic64_read(&vcpu->vm->mmu.tlb_gen);
@@ -72,6 +78,7 @@ static void let_host_in(void)
  */
 static enum hvx_next run_window(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
+	unsigned int entries = MAX_ENTRIES;
 	enum hvx_next next;
 	int cpu, err;
 
@@ -94,7 +101,9 @@ static enum hvx_next run_window(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	hvx_debug_enter(vcpu);
 	do {
 		next = enter_once(vcpu, x);
-	} while (next == HVX_NEXT_ENTER);
+	} while (next == HVX_NEXT_ENTER && --entries);
+	if (unlikely(next == HVX_NEXT_ENTER))
+		next = HVX_NEXT_LEAVE;
 	/* Outside of the window every register that is still missing costs another window */
 	if (next == HVX_NEXT_USER)
 		hvx_need(vcpu, vcpu->exit_mask);
