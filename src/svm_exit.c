@@ -427,6 +427,9 @@ notrace bool svm_exited(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 		return true;
 	if (code == SVM_VMEXIT_VMMCALL && finish_fast(svm, XK_HYPERCALL))
 		return true;
+	if (code == SVM_VMEXIT_MSR &&
+	    finish_fast(svm, vmcb->exitinfo1 & 1 ? XK_WRMSR : XK_RDMSR))
+		return true;
 	regs->cr2 = vmcb->cr2;
 	regs->rip = vmcb->rip;
 	regs->rflags = vmcb->rflags;
