@@ -52,7 +52,7 @@ struct hvx_entry_failure;
  * @vendor: enum hvx_vendor of the ABI
  * @vcpu_size: bytes of the backend's vCPU, whose first member is struct hvx_vcpu
  * @vm_size: bytes of the backend's VM, whose first member is struct hvx_vm
- * @pt_format: second-level page-table format
+ * @pt_format: second-level page-table format; @start may choose another
  * @check: process: can this CPU run guests? 0, or -ENODEV/-EOPNOTSUPP/-EBUSY after a pr_err() that
  *	names the cause and the next step
  * @start: process: after @check, at load: allocate per-CPU pages, fill in features
@@ -69,7 +69,7 @@ struct hvx_entry_failure;
  * @check_entry: process: run the manual's checks over the state that would be entered with; true
  *	when one fails, with @failure filled in. Also called after the processor refused.
  *
- * All members but @traits are immutable after load.
+ * All members are immutable after load.
  */
 struct hvx_ops {
 	const char *name;

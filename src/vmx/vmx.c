@@ -81,6 +81,8 @@ static int vmx_start(void)
 		free_pages_of_all();
 		return err;
 	}
+	if (!vmx_caps.accessed_dirty)
+		hvx_vmx_ops.pt_format = &hvx_pt_ept_no_ad;
 	vmx_spec_start();
 	return 0;
 }
