@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * beside_kvm: hvx and KVM on one host. On VT-x both run guests on the same CPU in turn: without the
- * VMPTRST and VMPTRLD of a shared window KVM would go on with a VMCS that is not its own, and without
- * its own EPT tags a guest would see the other's memory. On AMD-V a VM is refused while kvm_amd holds
- * the CPU, and works again when it lets go.
+ * beside_kvm: hvx and KVM on one host. On VT-x both run guests on the same CPU in turn: without
+ * the VMPTRST and VMPTRLD of a shared window KVM would go on with a VMCS that is not its own, and
+ * without its own EPT tags a guest would see the other's memory. On AMD-V a VM is refused while
+ * kvm_amd holds the CPU, and works again when it lets go.
  *
  * Both guests run the same real-mode code over memory of their own: each pass adds to a counter.
  */

@@ -13,7 +13,7 @@
 #include <linux/types.h>
 #include <linux/version.h>
 
-#if __has_include(<linux/entry-virt.h>)
+#if __has_include("linux/entry-virt.h")
 #include <linux/entry-virt.h>
 #define hvx_task_work()		xfer_to_guest_mode_handle_work()
 #else
@@ -24,7 +24,7 @@ int hvx_task_work(void);
 /* Signal, reschedule or other work of this task; hvx_task_work() does it, non-zero for a signal */
 #define hvx_task_work_pending()	__xfer_to_guest_mode_work_pending()
 
-#if __has_include(<asm/cpuid/api.h>)
+#if __has_include("asm/cpuid/api.h")
 #include <asm/cpuid/api.h>
 #else
 #include <asm/processor.h>
@@ -48,7 +48,7 @@ static __always_inline void hvx_wrmsr(u32 msr, u64 value)
  * The page frame behind an address of a VMA of device memory or special pages (VM_IO, VM_PFNMAP).
  * Context: mmap_lock held for reading. 0, or negative errno where no entry is present.
  */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#if KERNEL_VERSION(6, 12, 0) <= LINUX_VERSION_CODE
 static inline int hvx_follow_pfn(struct vm_area_struct *vma, unsigned long address,
 				 unsigned long *pfn, bool *writable)
 {
@@ -66,12 +66,13 @@ static inline int hvx_follow_pfn(struct vm_area_struct *vma, unsigned long addre
 static inline int hvx_follow_pfn(struct vm_area_struct *vma, unsigned long address,
 				 unsigned long *pfn, bool *writable)
 {
-	spinlock_t *lock;
+	spinlock_t *lock;	/* of the page table */
 	pte_t *pte;
 	int err = follow_pte(vma->vm_mm, address, &pte, &lock);
 
 	if (err)
 		return err;
+	__acquire(lock);	/* follow_pte() took it, which sparse is not told */
 	*pfn = pte_pfn(*pte);
 	*writable = pte_write(*pte);
 	pte_unmap_unlock(pte, lock);
@@ -80,7 +81,7 @@ static inline int hvx_follow_pfn(struct vm_area_struct *vma, unsigned long addre
 #endif
 
 /* Where get_user_pages() can be told to return for any signal, not only for a fatal one */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+#if KERNEL_VERSION(6, 2, 0) <= LINUX_VERSION_CODE
 #define HVX_FOLL_INTERRUPTIBLE	FOLL_INTERRUPTIBLE
 #else
 #define HVX_FOLL_INTERRUPTIBLE	0

@@ -19,13 +19,13 @@
 #include "fpu.h"
 
 /* Feature words and the bits of them that guests can have. Bit names: Intel SDM, "CPUID". */
-#define LEAF1_ECX	(BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | \
-			 BIT(22) | BIT(23) | BIT(25) | BIT(26) | BIT(28) | BIT(29) | BIT(30))
+#define LEAF1_ECX	(BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | \
+			 GENMASK(23, 22) | GENMASK(26, 25) | GENMASK(30, 28) | BIT(20))
 #define LEAF1_EBX_APIC_ID	0xff000000ULL
 #define LEAF1_ECX_OSXSAVE	BIT(27)
 #define LEAF1_ECX_HYPERVISOR	BIT(31)
-#define LEAF1_EDX	(GENMASK(8, 0) | BIT(11) | BIT(13) | BIT(15) | BIT(16) | BIT(17) | BIT(19) | \
-			 BIT(23) | BIT(24) | BIT(25) | BIT(26))
+#define LEAF1_EDX	(GENMASK(8, 0) | BIT(11) | BIT(13) | GENMASK(17, 15) | BIT(19) | \
+			 GENMASK(26, 23))
 #define LEAF7_EBX	(BIT(0) | BIT(1) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | \
 			 BIT(16) | BIT(17) | BIT(18) | BIT(19) | BIT(20) | BIT(21) | BIT(23) | \
 			 BIT(24) | BIT(28) | BIT(29) | BIT(30) | BIT(31))
@@ -33,7 +33,7 @@
 #define LEAF7_EDX	(BIT(4))
 #define LEAFD1_EAX	(BIT(0) | BIT(2))
 #define LEAFX1_ECX	(BIT(0) | BIT(5) | BIT(6) | BIT(7) | BIT(8))
-#define LEAFX1_EDX	(LEAF1_EDX | BIT(11) | BIT(20) | BIT(22) | BIT(25) | BIT(26) | BIT(27) | BIT(29))
+#define LEAFX1_EDX	(LEAF1_EDX | BIT(11) | BIT(20) | BIT(22) | GENMASK(27, 25) | BIT(29))
 #define LEAFX7_EDX	BIT(8)		/* invariant TSC */
 
 #define MAX_BASIC	0x16

@@ -11,7 +11,7 @@
 struct hvx_cpuid_table {
 	u32 nr;
 	u16 first[3][CPUID_DIRECT];	/* index + 1 of the first entry of a leaf, 0: none */
-	u16 fast[CPUID_DIRECT];		/* ditto of a basic leaf that is the same for every question */
+	u16 fast[CPUID_DIRECT];		/* ditto of a basic leaf that always says the same */
 	struct hvx_cpuid_entry entry[];	/* sorted by function and index */
 };
 

@@ -51,8 +51,8 @@ bool hvx_set_efer(struct hvx_vcpu *vcpu, u64 efer);
 
 /*
  * Paging registers were set from outside the guest: mark what has to be derived from them again.
- * The PDPTEs are loaded by hvx_paging_prepare(), in process context before they are used: memory that
- * is not there yet may be there then.
+ * The PDPTEs are loaded by hvx_paging_prepare(), in process context before they are used: memory
+ * that is not there yet may be there then.
  */
 void hvx_paging_set(struct hvx_vcpu *vcpu);
 void hvx_paging_prepare(struct hvx_vcpu *vcpu);

@@ -123,8 +123,8 @@ enum hvx_next hvx_debug_stepped(struct hvx_vcpu *vcpu)
 }
 
 /*
- * AMD-V steps by means of RFLAGS.TF, which a PUSHF then shows. The guest's stack was written to just
- * now: when it cannot be any more, the guest has done that to itself.
+ * AMD-V steps by means of RFLAGS.TF, which a PUSHF then shows. The guest's stack was written to
+ * just now: when it cannot be any more, the guest has done that to itself.
  */
 static void hide_pushed_tf(struct hvx_vcpu *vcpu)
 {

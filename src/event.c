@@ -2,8 +2,8 @@
 /*
  * Events on their way into the guest.
  *
- *   vcpu->inject		goes in with the next entry: an exception, or an event whose delivery an
- *			exit cut short (the backend puts it back there)
+ *   vcpu->inject		goes in with the next entry: an exception, or an event whose
+ *			delivery an exit cut short (the backend puts it back there)
  *   vcpu->nmi_pending	an NMI waits for NMIs to be unblocked
  *   vcpu->irq_vector	an interrupt waits for RFLAGS.IF and no shadow
  *

@@ -154,8 +154,8 @@ static enum hvx_next undecodable(struct hvx_vcpu *vcpu)
 }
 
 /*
- * -1: all that the handler needs is in @x. Otherwise enum hvx_next: process context, the guest again
- * (an exception was queued, or the bytes changed under us), or user space.
+ * -1: all that the handler needs is in @x. Otherwise enum hvx_next: process context, the guest
+ * again (an exception was queued, or the bytes changed under us), or user space.
  */
 static noinline int learn_insn(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
@@ -267,7 +267,7 @@ static noinline enum hvx_next handle_fault(struct hvx_vcpu *vcpu, struct hvx_exi
 	if (hvx_in_window(vcpu)) {
 		if (hvx_mmu_fault_window(vcpu, x->fault.gpa, x->fault.access))
 			return HVX_NEXT_ENTER;
-		/* Probably MMIO: the instruction is at hand here, and far away from process context */
+		/* Probably MMIO: the instruction is at hand here, not in process context */
 		hvx_insn_prefetch(vcpu, x);
 		return HVX_NEXT_PROCESS;
 	}

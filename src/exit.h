@@ -52,7 +52,7 @@ enum hvx_cr_op { CR_OP_WRITE, CR_OP_READ, CR_OP_CLTS, CR_OP_LMSW };
 #define XD_OPERANDS	BIT(0)	/* .cr, .dr: op, register number and GPR */
 #define XD_IO		BIT(1)	/* .io: segment of OUTS, address width */
 
-/* exit.exc.payload of #DB besides DR6: a step over PUSHF, whose image shows a TF that is not the guest's */
+/* exit.exc.payload of #DB besides DR6: a step over PUSHF, whose image shows the step's TF */
 #define XDB_PUSHED_TF	BIT_ULL(32)
 
 struct hvx_exit {

@@ -2,10 +2,11 @@
 /*
  * Exits that are over before the way back to the run loop has begun.
  *
- * A backend's enter() may ask here before it fills struct hvx_exit in, and enter the guest again when
- * the answer is yes. What happens is still decided here, once for both vendors; the backend only goes
- * past the instruction, which it must leave to the run loop while the guest single-steps, is in an
- * interrupt shadow, or would cross 4 GiB. Registers other than GPRs are not available here.
+ * A backend's enter() may ask here before it fills struct hvx_exit in, and enter the guest again
+ * when the answer is yes. What happens is still decided here, once for both vendors; the backend
+ * only goes past the instruction, which it must leave to the run loop while the guest
+ * single-steps, is in an interrupt shadow, or would cross 4 GiB. Registers other than GPRs are
+ * not available here.
  */
 #ifndef HVX_FAST_H
 #define HVX_FAST_H

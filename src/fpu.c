@@ -2,16 +2,16 @@
 /*
  * FPU, SSE and AVX state of a vCPU.
  *
- * The FPU belongs to the window: with interrupts off nobody else uses it, NMI handlers included. So
- * the registers are exchanged by value: what is in them goes to an area of this CPU, the guest's come
- * from the vCPU's, and at the end the other way round. Afterwards they are bit for bit what they were,
- * whoever's they were: the task's, or ones that the kernel knows to be stale. The kernel's bookkeeping
- * stays true without being told; kernel_fpu_begin() and kernel_fpu_end() would save and reload the
- * task's state besides, for four times the instructions.
+ * The FPU belongs to the window: with interrupts off nobody else uses it, NMI handlers included.
+ * So the registers are exchanged by value: what is in them goes to an area of this CPU, the
+ * guest's come from the vCPU's, and at the end the other way round. Afterwards they are bit for
+ * bit what they were, whoever's they were: the task's, or ones that the kernel knows to be stale.
+ * The kernel's bookkeeping stays true without being told; kernel_fpu_begin() and kernel_fpu_end()
+ * would save and reload the task's state besides, for four times the instructions.
  *
- * XRSTOR and XSAVE run with the host's XCR0; the guest's is on the CPU only while it runs. Only what
- * guests can have is exchanged. PKRU and AMX state are not given to them: the kernel keeps PKRU out of
- * its own XSAVE areas, and AMX needs services that modules do not have.
+ * XRSTOR and XSAVE run with the host's XCR0; the guest's is on the CPU only while it runs. Only
+ * what guests can have is exchanged. PKRU and AMX state are not given to them: the kernel keeps
+ * PKRU out of its own XSAVE areas, and AMX needs services that modules do not have.
  */
 #include <asm/fpu/api.h>
 #include <asm/cpufeature.h>
@@ -43,16 +43,6 @@ static __always_inline void xrstor(const void *area, u64 mask)
 		     "d" ((u32)(mask >> 32)) : "memory");
 }
 
-static __always_inline void xsave(void *area, u64 mask)
-{
-	u32 lo = mask, hi = mask >> 32;
-
-	if (likely(hvx_fpu_info.xsaveopt))
-		asm volatile("xsaveopt64 %0" : "+m" (*(char *)area) : "a" (lo), "d" (hi) : "memory");
-	else
-		asm volatile("xsave64 %0" : "+m" (*(char *)area) : "a" (lo), "d" (hi) : "memory");
-}
-
 /* XSAVEOPT would trust that the area still holds what was restored from it last */
 static __always_inline void xsave_all(void *area, u64 mask)
 {
@@ -60,9 +50,20 @@ static __always_inline void xsave_all(void *area, u64 mask)
 		     "d" ((u32)(mask >> 32)) : "memory");
 }
 
+static __always_inline void xsave(void *area, u64 mask)
+{
+	u32 lo = mask, hi = mask >> 32;
+
+	if (likely(hvx_fpu_info.xsaveopt))
+		asm volatile("xsaveopt64 %0" : "+m" (*(char *)area) : "a" (lo), "d" (hi)
+			     : "memory");
+	else
+		xsave_all(area, mask);
+}
+
 /*
- * Some AMD processors neither save nor restore the x87 pointers while no exception is pending: empty
- * the state first, so that one side does not see the other's.
+ * Some AMD processors neither save nor restore the x87 pointers while no exception is pending:
+ * empty the state first, so that one side does not see the other's.
  */
 static __always_inline void clear_x87_pointers(void)
 {

@@ -25,8 +25,7 @@
 
 struct hvx_ops *hvx_ops;
 
-#define OP(ret, name, args)	\
-	DEFINE_STATIC_CALL_NULL(hvx_op_##name, *(ret (*)args)NULL);
+#define OP(ret, name, args)	DEFINE_STATIC_CALL_NULL(hvx_op_##name, hvx_type_##name);
 HVX_HOT_OPS(OP)
 #undef OP
 
@@ -162,8 +161,8 @@ static struct miscdevice hvx_device = {
 #define CPUID_80000001_ECX_SVM		BIT(2)
 
 /*
- * Ask the processor, not the kernel: that one forgets a feature which firmware has switched off, and
- * then nobody could say why. The backend's check() does.
+ * Ask the processor, not the kernel: that one forgets a feature which firmware has switched off,
+ * and then nobody could say why. The backend's check() does.
  */
 static struct hvx_ops *choose_backend(void)
 {

@@ -40,6 +40,11 @@ struct hvx_entry_failure;
 	OP(void, set_windows, (struct hvx_vcpu *vcpu, bool irq, bool nmi)) \
 	OP(void, tlb_flush, (struct hvx_vcpu *vcpu))
 
+/* Prototypes for the sake of their types: nothing defines these functions */
+#define OP(ret, name, args)	ret hvx_type_##name args;
+HVX_HOT_OPS(OP)
+#undef OP
+
 /* struct hvx_ops::traits: what the neutral code has to do because the hardware does not */
 #define HVX_TRAIT_PDPTE		BIT(0)	/* load PDPTEs when PAE paging changes */
 #define HVX_TRAIT_LMA		BIT(1)	/* set EFER.LMA when long mode is activated */
@@ -92,12 +97,12 @@ struct hvx_ops {
 	void (*msr_filter_changed)(struct hvx_vm *vm);
 	bool (*check_entry)(struct hvx_vcpu *vcpu, struct hvx_entry_failure *failure);
 
-#define OP(ret, name, args)	ret (*name)args;
+#define OP(ret, name, args)	typeof(hvx_type_##name) *name;
 	HVX_HOT_OPS(OP)
 #undef OP
 };
 
-#define OP(ret, name, args)	DECLARE_STATIC_CALL(hvx_op_##name, *(ret (*)args)NULL);
+#define OP(ret, name, args)	DECLARE_STATIC_CALL(hvx_op_##name, hvx_type_##name);
 HVX_HOT_OPS(OP)
 #undef OP
 

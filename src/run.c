@@ -2,8 +2,8 @@
 /*
  * The run loop, for both vendors.
  *
- *   hvx_run()		one HVX_RUN: take registers from the run page, finish what the last exit left
- *			open, then windows until something for the VMM happens
+ *   hvx_run()		one HVX_RUN: take registers from the run page, finish what the last exit
+ *			left open, then windows until something for the VMM happens
  *   run_window()	one window: interrupts off, hardware extension on, the guest's FPU state in
  *			place; enters as often as exits can be finished inside
  *   enter_once()	one entry and the decision about its exit
@@ -30,8 +30,8 @@
 #include "sync.h"
 
 /*
- * A pending host interrupt ends the guest at an instruction boundary. A guest whose events exit again
- * and again while they are delivered has none: it must not keep interrupts off for ever.
+ * A pending host interrupt ends the guest at an instruction boundary. A guest whose events exit
+ * again and again while they are delivered has none: it must not keep interrupts off for ever.
  */
 #define MAX_ENTRIES	1024
 

@@ -8,7 +8,7 @@
 enum hvx_next {
 	HVX_NEXT_ENTER,		/* finished: enter the guest again */
 	HVX_NEXT_LEAVE,		/* leave the window first: the host has something to do */
-	HVX_NEXT_PROCESS,	/* needs process context: leave the window and ask the handler again */
+	HVX_NEXT_PROCESS,	/* process context: leave the window and ask the handler again */
 	HVX_NEXT_USER,		/* the run page is filled in: return to user space */
 	HVX_NEXT_ERROR,		/* ditto, and HVX_RUN fails with vcpu->run_error */
 };

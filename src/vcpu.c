@@ -30,7 +30,7 @@
 #include "sync.h"
 
 static_assert(sizeof(struct hvx_run) <= HVX_IO_DATA_OFFSET);
-static_assert(HVX_RUN_SIZE == HVX_IO_DATA_OFFSET + HVX_IO_DATA_SIZE);
+static_assert(HVX_IO_DATA_OFFSET + HVX_IO_DATA_SIZE == HVX_RUN_SIZE);
 
 /* Intel SDM vol. 3A, "Processor Management and Initialization", state after RESET */
 static void reset(struct hvx_vcpu *vcpu)

@@ -48,8 +48,8 @@ static void nothing(void *unused)
 }
 
 /*
- * The interrupt itself does the work: it makes the guest exit, and it is taken only after the window
- * has closed. See "TLB rule" in run.c for the barrier.
+ * The interrupt itself does the work: it makes the guest exit, and it is taken only after the
+ * window has closed. See "TLB rule" in run.c for the barrier.
  */
 void hvx_vm_kick_all(struct hvx_vm *vm)
 {

@@ -259,6 +259,17 @@ enum hvx_fault_result hvx_mmu_fault(struct hvx_vcpu *vcpu, u64 gpa, unsigned int
  * A window holds no lock and interrupts are off: the lock is only tried, because its holder may
  * be long at work, and nothing is allocated.
  */
+static enum step try_add_entry(struct fault *f, enum hvx_pt_result *result)
+{
+	enum step step;
+
+	if (!read_trylock(&f->vm->mmu.lock))
+		return STEP_AGAIN;
+	step = add_entry(f, result);
+	read_unlock(&f->vm->mmu.lock);
+	return step;
+}
+
 bool hvx_mmu_fault_window(struct hvx_vcpu *vcpu, u64 gpa, unsigned int access)
 {
 	struct fault f = { .vm = vcpu->vm, .gpa = gpa, .access = access };
@@ -272,10 +283,7 @@ bool hvx_mmu_fault_window(struct hvx_vcpu *vcpu, u64 gpa, unsigned int access)
 	idx = srcu_read_lock(&f.vm->srcu);
 	if (find_region(&f) != STEP_DONE || !get_page_fast(&f))
 		goto unlock;
-	if (read_trylock(&f.vm->mmu.lock)) {
-		step = add_entry(&f, &result);
-		read_unlock(&f.vm->mmu.lock);
-	}
+	step = try_add_entry(&f, &result);
 	put_fault_page(&f);
 unlock:
 	srcu_read_unlock(&f.vm->srcu, idx);

@@ -115,7 +115,7 @@ struct hvx_host_info {
 };
 
 /* struct hvx_create_vm::flags */
-#define HVX_VM_HYPERCALL_EXIT	(1u << 0)	/* hypercalls exit; else they return -1000, as KVM's do */
+#define HVX_VM_HYPERCALL_EXIT	(1u << 0)	/* hypercalls exit; else they return -1000 */
 #define HVX_VM_MSR_EXIT		(1u << 1)	/* MSRs that hvx does not know exit; else #GP */
 
 /**
