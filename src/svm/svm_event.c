@@ -50,7 +50,8 @@ void svm_inject(struct svm_vcpu *svm)
 		break;
 	case HVX_EVENT_EXCEPTION:
 		vmcb->eventinj = SVM_EVENT_V | SVM_EVENT_EXCEPTION | inject->vector;
-		if (inject->has_error) {
+		/* In real mode exceptions have no error code */
+		if (inject->has_error && vmcb->cr0 & X86_CR0_PE) {
 			vmcb->eventinj |= SVM_EVENT_EV;
 			vmcb->eventinj_error = inject->error;
 		}
@@ -183,7 +184,8 @@ void svm_attend_exit(struct svm_vcpu *svm, struct hvx_exit *x)
 
 	if (svm->attention & SVM_ATT_INJECTED)
 		end_injection(svm);
-	if (svm->attention & SVM_ATT_FLUSH) {
+	/* A VMRUN that was refused flushed nothing */
+	if (svm->attention & SVM_ATT_FLUSH && (u32)svm->vmcb->exitcode != SVM_VMEXIT_INVALID) {
 		svm->vmcb->tlb_control = SVM_TLB_NOTHING;
 		svm->attention &= ~SVM_ATT_FLUSH;
 	}

@@ -265,6 +265,8 @@ static void undo_entry(struct svm_vcpu *svm)
 		if (svm->entry.event == HVX_EVENT_NMI)
 			svm_block_nmi(svm, false);
 	}
+	/* Nor need the processor have taken in what was marked dirty */
+	svm->vmcb->clean = 0;
 	regs->rip = svm->entry.rip;
 	regs->rflags = svm->entry.rflags;
 	regs->gpr[REG_RAX] = svm->entry.rax;
