@@ -65,19 +65,10 @@ int svm_cpus_alloc(void)
 	return 0;
 }
 
-static void count_svme(void *held)
-{
-	if (hvx_rdmsr(SVM_MSR_EFER) & SVM_EFER_SVME)
-		atomic_inc(held);
-}
-
-/* Does somebody else hold AMD-V on any CPU? Context: process */
+/* Does somebody else hold AMD-V, as far as this CPU shows? open() asks every CPU that is used. */
 bool svm_held(void)
 {
-	atomic_t held = ATOMIC_INIT(0);
-
-	on_each_cpu(count_svme, &held, 1);
-	return atomic_read(&held);
+	return hvx_rdmsr(SVM_MSR_EFER) & SVM_EFER_SVME;
 }
 
 void svm_say_held(void)
