@@ -115,9 +115,11 @@ static void vmx_vcpu_fini(struct hvx_vcpu *vcpu)
 
 static int vmx_vcpu_init(struct hvx_vcpu *vcpu)
 {
+	static atomic64_t serial;
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	int err;
 
+	vmx->serial = atomic64_inc_return(&serial);
 	vmx->vmcs = (void *)__get_free_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!vmx->vmcs)
 		return -ENOMEM;

@@ -59,7 +59,7 @@ struct vmx_msrs {
 struct vmx_cpu {
 	void *vmxon_region;		/* [I] */
 	u64 vmxon_pa;			/* [I] */
-	const void *last_vcpu;		/* last one in a window here; compared, never followed */
+	u64 last_serial;		/* vmx_vcpu of the last window here */
 	bool msrs_known;
 	struct vmx_msrs msrs;		/* the kernel's own, which never change */
 };
@@ -112,6 +112,7 @@ struct vmx_vcpu {
 	void *vmcs;			/* [I] */
 	u64 vmcs_pa;			/* [I] */
 	u64 eptp;			/* [I] */
+	u64 serial;			/* [I] never used twice, unlike the address */
 	u16 vpid;			/* [I] 0: VPIDs are not in use */
 };
 

@@ -23,10 +23,16 @@ void vmx_pass_msrs(struct vmx_vcpu *vmx, bool pass);
 /* A value that no processor takes changes nothing; values come from guest and VMM */
 static __always_inline void vmx_write_msr(u32 msr, u64 value)
 {
+	u32 low = value, high = value >> 32;
+
 	asm volatile("1:	wrmsr\n"
-		     "2:\n"
+		     "	jmp	3f\n"
+		     "2:	xor	%%eax, %%eax\n"
+		     "	xor	%%edx, %%edx\n"
+		     "	wrmsr\n"
+		     "3:\n"
 		     _ASM_EXTABLE(1b, 2b)
-		     :: "c" (msr), "a" ((u32)value), "d" ((u32)(value >> 32)) : "memory");
+		     : "+a" (low), "+d" (high) : "c" (msr) : "memory");
 }
 
 static __always_inline void vmx_switch_msr(u32 msr, u64 from, u64 to)

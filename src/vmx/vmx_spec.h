@@ -22,9 +22,9 @@ DECLARE_STATIC_KEY_FALSE(vmx_flush_predictors);
  */
 static __always_inline void vmx_spec_open(struct vmx_vcpu *vmx, struct vmx_cpu *cpu)
 {
-	if (static_branch_unlikely(&vmx_flush_predictors) && cpu->last_vcpu != vmx)
+	if (static_branch_unlikely(&vmx_flush_predictors) && cpu->last_serial != vmx->serial)
 		hvx_wrmsr(MSR_IA32_PRED_CMD, PRED_CMD_IBPB);
-	cpu->last_vcpu = vmx;
+	cpu->last_serial = vmx->serial;
 	if (static_branch_unlikely(&vmx_flush_l1d))
 		hvx_wrmsr(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
 }
