@@ -10,6 +10,7 @@
  */
 #include <asm/cpufeature.h>
 #include <linux/err.h>
+#include <linux/nospec.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
 #include <linux/uaccess.h>
@@ -59,7 +60,7 @@ static const struct hvx_cpuid_entry *find(const struct hvx_cpuid_table *table, u
 	int class = class_of(function);
 
 	if (likely(class >= 0 && leaf < CPUID_DIRECT)) {
-		i = table->first[class][leaf];
+		i = table->first[class][array_index_nospec(leaf, CPUID_DIRECT)];
 		if (!i--)
 			return NULL;
 	}

@@ -11,6 +11,7 @@
 #ifndef HVX_FAST_H
 #define HVX_FAST_H
 
+#include <linux/nospec.h>
 #include "compat.h"
 #include "cpuid.h"
 #include "vcpu.h"
@@ -36,7 +37,7 @@ static __always_inline bool hvx_fast_cpuid(struct hvx_vcpu *vcpu)
 
 	if (unlikely(leaf >= CPUID_DIRECT))
 		return false;
-	i = table->fast[leaf];
+	i = table->fast[array_index_nospec(leaf, CPUID_DIRECT)];
 	if (unlikely(!i))
 		return false;
 	e = &table->entry[i - 1];

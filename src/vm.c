@@ -10,6 +10,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/module.h>
+#include <linux/nospec.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
@@ -80,6 +81,7 @@ static long vm_create_vcpu(struct hvx_vm *vm, void __user *argp)
 		return err;
 	if (args.flags || args.reserved || args.id >= HVX_MAX_VCPUS)
 		return -EINVAL;
+	args.id = array_index_nospec(args.id, HVX_MAX_VCPUS);
 	return hvx_vcpu_create(vm, &args);
 }
 
