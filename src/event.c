@@ -48,6 +48,22 @@ static void deliver_payload(struct hvx_vcpu *vcpu, u8 vector, u64 payload)
 	}
 }
 
+/* The exception takes the place of an event that was being delivered: that one waits again */
+static void put_back(struct hvx_vcpu *vcpu)
+{
+	const struct hvx_inject *inject = &vcpu->inject;
+
+	if (inject->type == HVX_EVENT_INTERRUPT && !vcpu->irq_pending) {
+		vcpu->irq_pending = true;
+		vcpu->irq_vector = inject->vector;
+	} else if (inject->type == HVX_EVENT_NMI) {
+		vcpu->nmi_pending = true;
+	} else {
+		return;
+	}
+	hvx_request(vcpu, HVX_REQ_EVENT);
+}
+
 void hvx_queue_exception(struct hvx_vcpu *vcpu, u8 vector, bool has_error, u32 error,
 			 bool has_payload, u64 payload)
 {
@@ -64,6 +80,7 @@ void hvx_queue_exception(struct hvx_vcpu *vcpu, u8 vector, bool has_error, u32 e
 		error = 0;
 		has_payload = false;
 	}
+	put_back(vcpu);
 	if (has_payload)
 		deliver_payload(vcpu, vector, payload);
 	*inject = (struct hvx_inject) {
