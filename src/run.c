@@ -47,13 +47,14 @@ static __always_inline void sync_tlb(struct hvx_vcpu *vcpu)
 
 static __always_inline enum hvx_next enter_once(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
+	/* First: an event that was chosen must go in before the VMM can change what it was chosen for */
+	if (unlikely(hvx_task_work_pending()))
+		return HVX_NEXT_LEAVE;
 	if (unlikely(vcpu->requests)) {
 		if (vcpu->requests & ~BIT(HVX_REQ_EVENT))
 			return HVX_NEXT_LEAVE;
 		hvx_event_prepare(vcpu);
 	}
-	if (unlikely(hvx_task_work_pending()))
-		return HVX_NEXT_LEAVE;
 	sync_tlb(vcpu);
 	hvx_op(enter)(vcpu, x);
 	vcpu->exits++;
@@ -128,13 +129,22 @@ static enum hvx_next handle_in_process(struct hvx_vcpu *vcpu, struct hvx_exit *x
 	return next;
 }
 
+/* Bits whose state belongs to the host: never a matter of the processor's checks alone */
+static bool out_of_bounds(struct hvx_vcpu *vcpu)
+{
+	return hvx_cr4(vcpu) & ~vcpu->cr4_allowed || hvx_efer(vcpu) & ~vcpu->efer_allowed;
+}
+
 /* The VMM set registers: say what is wrong before the processor has to */
 static noinline enum hvx_next check_entry(struct hvx_vcpu *vcpu)
 {
 	struct hvx_entry_failure failure = { };
+	bool refuse = out_of_bounds(vcpu);
 
 	clear_bit(HVX_REQ_CHECK_ENTRY, &vcpu->requests);
-	if (!hvx_entry_precheck || !hvx_ops->check_entry(vcpu, &failure))
+	if (!hvx_entry_precheck && !refuse)
+		return HVX_NEXT_ENTER;
+	if (!hvx_ops->check_entry(vcpu, &failure) && !refuse)
 		return HVX_NEXT_ENTER;
 	/* Until the VMM mends it, every HVX_RUN gets the same answer */
 	hvx_request(vcpu, HVX_REQ_CHECK_ENTRY);
