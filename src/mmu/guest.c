@@ -56,6 +56,24 @@ int hvx_write_gpa(struct hvx_vm *vm, u64 gpa, const void *buf, size_t len)
 	return 0;
 }
 
+int hvx_read_gpa_once(struct hvx_vm *vm, u64 gpa, u64 *value, size_t len)
+{
+	size_t part = len;
+	void __user *from = find_hva(vm, gpa, &part, false);
+	u32 half;
+
+	if (!from)
+		return -ENXIO;
+	if (WARN_ON_ONCE((len != 4 && len != 8) || !IS_ALIGNED(gpa, len)))
+		return -EINVAL;
+	if (len == 8)
+		return get_user(*value, (u64 __user *)from);
+	if (get_user(half, (u32 __user *)from))
+		return -EFAULT;
+	*value = half;
+	return 0;
+}
+
 static int cmpxchg_user4(u32 __user *to, u64 *old, u64 new)
 {
 	u32 value = *old;
@@ -124,6 +142,19 @@ int hvx_peek_gpa(struct hvx_vcpu *vcpu, u64 gpa, void *buf, size_t len)
 		buf += part;
 		len -= part;
 	}
+	return 0;
+}
+
+int hvx_peek_gpa_once(struct hvx_vcpu *vcpu, u64 gpa, u64 *value, size_t len)
+{
+	size_t part = len;
+	const void *from;
+
+	assert_window(vcpu);
+	from = find_peek(vcpu, gpa, &part, HVX_READ);
+	if (!from)
+		return -EFAULT;
+	*value = len == 8 ? READ_ONCE(*(const u64 *)from) : READ_ONCE(*(const u32 *)from);
 	return 0;
 }
 

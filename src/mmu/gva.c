@@ -30,7 +30,9 @@ static int write_any(struct hvx_vcpu *vcpu, u64 gpa, const void *buf, size_t len
 
 int hvx_walk_read(struct hvx_vcpu *vcpu, u64 gpa, u64 *entry, size_t len)
 {
-	return read_any(vcpu, gpa, entry, len);
+	if (in_window(vcpu))
+		return hvx_peek_gpa_once(vcpu, gpa, entry, len);
+	return hvx_read_gpa_once(vcpu->vm, gpa, entry, len);
 }
 
 int hvx_walk_cmpxchg(struct hvx_vcpu *vcpu, u64 gpa, u64 old, u64 new, size_t len)

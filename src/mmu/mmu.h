@@ -99,6 +99,13 @@ int hvx_write_gpa(struct hvx_vm *vm, u64 gpa, const void *buf, size_t len);
  * Context: window. 0, or -EFAULT where no entry is present, or none that can be written.
  */
 int hvx_peek_gpa(struct hvx_vcpu *vcpu, u64 gpa, void *buf, size_t len);
+
+/*
+ * Read 4 or 8 aligned bytes in one go, as entries of tables must be that a guest may be changing.
+ * Contexts and errors as hvx_read_gpa() and hvx_peek_gpa().
+ */
+int hvx_read_gpa_once(struct hvx_vm *vm, u64 gpa, u64 *value, size_t len);
+int hvx_peek_gpa_once(struct hvx_vcpu *vcpu, u64 gpa, u64 *value, size_t len);
 int hvx_poke_gpa(struct hvx_vcpu *vcpu, u64 gpa, const void *buf, size_t len);
 int hvx_poke_cmpxchg_gpa(struct hvx_vcpu *vcpu, u64 gpa, u64 *old, u64 new, size_t len);
 
