@@ -2,7 +2,7 @@
 /*
  * FPU, SSE and AVX state of a vCPU.
  *
- * The FPU belongs to the window: with interrupts off nobody else uses it, NMI handlers included.
+ * The FPU belongs to the window: with interrupts off nobody else changes it, NMI handlers included.
  * So the registers are exchanged by value: what is in them goes to an area of this CPU, the
  * guest's come from the vCPU's, and at the end the other way round. Afterwards they are bit for
  * bit what they were, whoever's they were: the task's, or ones that the kernel knows to be stale.
@@ -233,10 +233,15 @@ static bool image_valid(const char *image)
 	return true;
 }
 
+bool hvx_fpu_image_valid(const void *image, u32 len)
+{
+	return len == hvx_fpu_info.size && image_valid(image);
+}
+
 int hvx_fpu_set(struct hvx_vcpu *vcpu, const void *image, u32 len)
 {
 	lockdep_assert_held(&vcpu->lock);
-	if (len != hvx_fpu_info.size || !image_valid(image))
+	if (!hvx_fpu_image_valid(image, len))
 		return -EINVAL;
 	memcpy(vcpu->fpu, image, len);
 	return 0;

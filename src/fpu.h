@@ -47,6 +47,7 @@ bool hvx_xcr0_valid(const struct hvx_vcpu *vcpu, u64 xcr0);
 u32 hvx_xsave_size(u64 xcr0);
 
 /* XSAVE image in and out. Context: process, vcpu->lock. 0, -EFAULT, -EINVAL. */
+bool hvx_fpu_image_valid(const void *image, u32 len);
 int hvx_fpu_set(struct hvx_vcpu *vcpu, const void *image, u32 len);
 
 #endif

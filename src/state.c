@@ -214,24 +214,48 @@ static int read_sections(struct reader *r, const char *image, u32 len)
 	return pos == len ? 0 : -EINVAL;
 }
 
+/* Set the MSRs, or none of them: @old has room for the values that there were */
+static int apply_msrs(struct hvx_vcpu *vcpu, const struct reader *r, u64 *old)
+{
+	u32 i;
+
+	for (i = 0; i < r->nr_msrs; i++) {
+		const struct hvx_msr *msr = &r->msrs[i];
+
+		if (msr->reserved || !hvx_msr_get(vcpu, msr->index, &old[i]) ||
+		    !hvx_msr_set(vcpu, msr->index, msr->data, true))
+			goto undo;
+	}
+	return 0;
+undo:
+	while (i--)
+		hvx_msr_set(vcpu, r->msrs[i].index, old[i], true);
+	return -EINVAL;
+}
+
 /*
- * MSRs first: an MSR value depends on no register. FS_BASE and GS_BASE come with the segments, EFER
- * with the control registers, so those groups come after.
+ * MSRs before registers: an MSR value depends on no register. FS_BASE and GS_BASE come with the
+ * segments, EFER with the control registers, so those groups come after.
  */
 static int apply(struct hvx_vcpu *vcpu, const struct reader *r)
 {
-	u32 i;
+	u64 *old;
 	int err;
 
-	if (r->xsave) {
-		err = hvx_fpu_set(vcpu, r->xsave, hvx_fpu_info.size);
-		if (err)
-			return err;
-	}
-	for (i = 0; i < r->nr_msrs; i++)
-		if (r->msrs[i].reserved ||
-		    !hvx_msr_set(vcpu, r->msrs[i].index, r->msrs[i].data, true))
-			return -EINVAL;
+	err = hvx_sync_check(vcpu, r->regs, r->groups);
+	if (err)
+		return err;
+	if (r->xsave && !hvx_fpu_image_valid(r->xsave, hvx_fpu_info.size))
+		return -EINVAL;
+	old = kcalloc(r->nr_msrs + 1, sizeof(*old), GFP_KERNEL_ACCOUNT);
+	if (!old)
+		return -ENOMEM;
+	err = apply_msrs(vcpu, r, old);
+	kfree(old);
+	if (err)
+		return err;
+	if (r->xsave)
+		hvx_fpu_set(vcpu, r->xsave, hvx_fpu_info.size);
 	return hvx_sync_take(vcpu, r->regs, r->groups);
 }
 

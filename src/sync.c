@@ -148,15 +148,21 @@ static void take_events(struct hvx_vcpu *vcpu, const struct hvx_events *from)
 }
 
 /* @from is private to the kernel */
-int hvx_sync_take(struct hvx_vcpu *vcpu, const struct hvx_run *from, u64 groups)
+int hvx_sync_check(const struct hvx_vcpu *vcpu, const struct hvx_run *from, u64 groups)
 {
-	lockdep_assert_held(&vcpu->lock);
-	if (groups & ~HVX_REGS_ALL)
-		return -EINVAL;
-	if ((groups & HVX_REGS_SEG && check_segs(&from->seg)) ||
+	if (groups & ~HVX_REGS_ALL ||
+	    (groups & HVX_REGS_SEG && check_segs(&from->seg)) ||
 	    (groups & HVX_REGS_CTRL && check_ctrl(vcpu, &from->ctrl)) ||
 	    (groups & HVX_REGS_DEBUG && check_dregs(&from->debug)) ||
 	    (groups & HVX_REGS_EVENT && check_events(&from->event)))
+		return -EINVAL;
+	return 0;
+}
+
+int hvx_sync_take(struct hvx_vcpu *vcpu, const struct hvx_run *from, u64 groups)
+{
+	lockdep_assert_held(&vcpu->lock);
+	if (hvx_sync_check(vcpu, from, groups))
 		return -EINVAL;
 
 	if (groups & HVX_REGS_GPR)

@@ -15,6 +15,7 @@ u64 hvx_sync_mask(u64 groups);
 void hvx_sync_to_user(struct hvx_vcpu *vcpu, u64 groups);
 
 /* The same for one group and a copy of its own, for the state image */
+int hvx_sync_check(const struct hvx_vcpu *vcpu, const struct hvx_run *from, u64 groups);
 int hvx_sync_take(struct hvx_vcpu *vcpu, const struct hvx_run *from, u64 groups);
 void hvx_sync_fill(struct hvx_vcpu *vcpu, struct hvx_run *to, u64 groups);
 
