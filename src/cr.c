@@ -257,6 +257,8 @@ static enum cr_result do_cr(struct hvx_vcpu *vcpu, const struct hvx_exit *x)
 
 enum hvx_next hvx_handle_cr(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
+	if (x->cr.op == CR_OP_SMSW)
+		return hvx_skip(vcpu, x);
 	/* AMD-V intercepts before it checks the privilege of some of these */
 	if (hvx_cpl(vcpu) > 0) {
 		hvx_queue_gp(vcpu, 0);

@@ -159,7 +159,8 @@ enum hvx_next hvx_handle_db(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	if (x->exc.payload & mine)
 		return debug_exit(vcpu, VEC_DB, DR6_FIXED | x->exc.payload);
 	hvx_queue_exception(vcpu, VEC_DB, false, 0, true, x->exc.payload);
-	return HVX_NEXT_ENTER;
+	/* It may exit again in its own delivery, for ever: let the host in between */
+	return HVX_NEXT_LEAVE;
 }
 
 enum hvx_next hvx_handle_bp(struct hvx_vcpu *vcpu, struct hvx_exit *x)

@@ -125,6 +125,36 @@ static int fill_lmsw(struct hvx_vcpu *vcpu, struct hvx_exit *x, const struct hvx
 	return 0;
 }
 
+/* SMSW exits where the backend hides bits of CR0; it needs no privilege. Done here, then skipped. */
+static int do_smsw(struct hvx_vcpu *vcpu, struct hvx_exit *x, const struct hvx_insn *insn)
+{
+	unsigned int user = hvx_cpl(vcpu) == 3 ? HVX_USER : 0;
+	u64 cr0 = hvx_cr0(vcpu), linear, fault;
+	struct hvx_walk walk;
+	int err;
+
+	x->cr.op = CR_OP_SMSW;
+	if (insn->dst.kind == OPD_GPR) {
+		if (insn->dst.size == 2)
+			cr0 = (hvx_gpr(vcpu, insn->dst.reg) & ~0xffffULL) | (cr0 & 0xffff);
+		else if (insn->dst.size == 4)
+			cr0 = (u32)cr0;
+		hvx_set_gpr(vcpu, insn->dst.reg, cr0);
+		return 0;
+	}
+	if (hvx_in_window(vcpu))
+		return -EAGAIN;
+	if (!hvx_linear(vcpu, insn->mem.seg, hvx_insn_offset(vcpu, insn), 2, true, &linear))
+		return 1;
+	err = hvx_write_gva(vcpu, linear, &cr0, 2, HVX_WRITE | user, &walk, &fault);
+	if (!err)
+		return 0;
+	if (walk.page_size)
+		return -EOPNOTSUPP;
+	hvx_queue_pf(vcpu, fault, walk.error_code);
+	return 1;
+}
+
 static int fill_operands(struct hvx_vcpu *vcpu, struct hvx_exit *x, const struct hvx_insn *insn)
 {
 	if (x->decode & XD_IO) {
@@ -137,6 +167,8 @@ static int fill_operands(struct hvx_vcpu *vcpu, struct hvx_exit *x, const struct
 		x->cr.op = CR_OP_LMSW;
 		return fill_lmsw(vcpu, x, insn);
 	}
+	if (x->kind == XK_CR && insn->op == INSN_SMSW)
+		return do_smsw(vcpu, x, insn);
 	if (x->kind == XK_CR ? fill_cr(x, insn) : fill_dr(x, insn))
 		return 0;
 	/* The bytes are no longer what the processor saw: let it look again */
@@ -315,7 +347,8 @@ static enum hvx_next handle_exception(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	}
 	hvx_queue_exception(vcpu, x->exc.vector, x->exc.has_error, x->exc.error,
 			    x->exc.vector == VEC_PF, x->exc.payload);
-	return HVX_NEXT_ENTER;
+	/* It may exit again in its own delivery, for ever: let the host in between */
+	return HVX_NEXT_LEAVE;
 }
 
 static enum hvx_next handle_window(struct hvx_vcpu *vcpu, struct hvx_exit *x)
@@ -457,11 +490,8 @@ static enum hvx_next complete_in_srcu(struct hvx_vcpu *vcpu, enum hvx_pending pe
 	return next;
 }
 
-enum hvx_next hvx_complete(struct hvx_vcpu *vcpu)
+static enum hvx_next finish(struct hvx_vcpu *vcpu, enum hvx_pending pending)
 {
-	enum hvx_pending pending = vcpu->pending;
-
-	vcpu->pending = HVX_PENDING_NONE;
 	switch (pending) {
 	case HVX_PENDING_IO_IN:
 		return hvx_io_complete(vcpu);
@@ -477,4 +507,17 @@ enum hvx_next hvx_complete(struct hvx_vcpu *vcpu)
 		break;
 	}
 	return HVX_NEXT_ENTER;
+}
+
+enum hvx_next hvx_complete(struct hvx_vcpu *vcpu)
+{
+	enum hvx_pending pending = vcpu->pending;
+	enum hvx_next next;
+
+	vcpu->pending = HVX_PENDING_NONE;
+	next = finish(vcpu, pending);
+	/* Memory that is missing may be there the next time: the device must not be asked twice */
+	if (next == HVX_NEXT_ERROR)
+		vcpu->pending = pending;
+	return next;
 }

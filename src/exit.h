@@ -46,7 +46,7 @@ enum hvx_exit_kind {
 #define HVX_EXEC	BIT(2)
 #define HVX_USER	BIT(3)	/* page walks only */
 
-enum hvx_cr_op { CR_OP_WRITE, CR_OP_READ, CR_OP_CLTS, CR_OP_LMSW };
+enum hvx_cr_op { CR_OP_WRITE, CR_OP_READ, CR_OP_CLTS, CR_OP_LMSW, CR_OP_SMSW };
 
 /* exit.decode: what the processor did not tell and the instruction must */
 #define XD_OPERANDS	BIT(0)	/* .cr, .dr: op, register number and GPR */
