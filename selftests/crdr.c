@@ -75,6 +75,42 @@ TEST(cr0_access)
 	vcpu_finish(start(cr0));
 }
 
+static uint16_t msw_stored;
+
+GUEST(user_smsw)
+{
+	uint64_t msw = 0;
+
+	asm volatile("smsw %0" : "=r"(msw));
+	GUEST_EQ(msw & 1, 1);
+}
+
+/* AMD-V hides CR0.CD from the processor, so that CR0 is answered in software while it is set. */
+GUEST(smsw)
+{
+	uint64_t cr0, msw = ~0ULL;
+
+	G_WRITE_REG(cr0, G_READ_REG(cr0) | CR0_CD);
+	cr0 = G_READ_REG(cr0);
+	GUEST_EQ(cr0 & (CR0_CD | CR0_NW), CR0_CD);
+	asm volatile("smsw %0" : "=r"(msw));
+	GUEST_EQ((uint32_t)msw, (uint32_t)cr0);
+	msw = 0x1122334455667788;
+	asm volatile("smsww %w0" : "+r"(msw));
+	GUEST_EQ(msw, 0x1122334455660000 | (uint16_t)cr0);
+	msw_stored = 0;
+	asm volatile("smsw %0" : "=m"(msw_stored));
+	GUEST_EQ(msw_stored, (uint16_t)cr0);
+	guest_ring3(g, user_smsw);
+	G_WRITE_REG(cr0, cr0 & ~CR0_CD);
+	GUEST_EQ(G_READ_REG(cr0), cr0 & ~CR0_CD);
+}
+
+TEST(smsw_while_uncached)
+{
+	vcpu_finish(start(smsw));
+}
+
 GUEST(cr2_cr8)
 {
 	uint64_t i;
