@@ -180,7 +180,7 @@ static bool read_msr(unsigned int msr, uint64_t *value)
 	return done;
 }
 
-static void check_firmware(enum cpu cpu)
+static bool check_firmware(enum cpu cpu)
 {
 	const char *flag = cpu == CPU_VMX ? "vmx" : "svm";
 	const char *name = cpu == CPU_VMX ? "VT-x" : "AMD-V";
@@ -188,7 +188,7 @@ static void check_firmware(enum cpu cpu)
 	bool off;
 
 	if (cpu == CPU_NONE)
-		return;
+		return false;
 	if (read_msr(cpu == CPU_VMX ? MSR_FEAT_CTL : MSR_VM_CR, &value)) {
 		off = cpu == CPU_VMX ? !(value & FEAT_CTL_VMX) || !(value & FEAT_CTL_LOCKED) :
 				       !!(value & VM_CR_SVMDIS);
@@ -202,6 +202,7 @@ static void check_firmware(enum cpu cpu)
 	} else {
 		good("firmware: %s is switched on", name);
 	}
+	return !off;
 }
 
 struct feature {
@@ -210,15 +211,18 @@ struct feature {
 };
 
 static const struct feature vmx_features[] = {
+	{ "flags", "xsave", "XSAVE", true },
+	{ "vmx flags", "vnmi", "virtual NMIs", true },
 	{ "vmx flags", "ept", "EPT", true },
+	{ "vmx flags", "unrestricted_guest", "unrestricted guest", true },
 	{ "vmx flags", "vpid", "VPID" },
-	{ "vmx flags", "unrestricted_guest", "unrestricted guest" },
 	{ "vmx flags", "preemption_timer", "preemption timer" },
 	{ "vmx flags", "ept_ad", "EPT accessed and dirty flags" },
 	{ }
 };
 
 static const struct feature svm_features[] = {
+	{ "flags", "xsave", "XSAVE", true },
 	{ "flags", "npt", "nested paging", true },
 	{ "flags", "nrip_save", "next-RIP save" },
 	{ "flags", "decodeassists", "decode assists" },
@@ -227,23 +231,25 @@ static const struct feature svm_features[] = {
 	{ }
 };
 
+/* What firmware has switched off the kernel does not list */
 static void check_features(enum cpu cpu)
 {
 	const struct feature *f = cpu == CPU_VMX ? vmx_features : svm_features;
 	char have[256] = "";
 
-	if (cpu == CPU_NONE)
-		return;
 	for (; f->word; f++) {
 		if (cpuinfo_has(f->key, f->word)) {
 			strcat(have, *have ? ", " : "");
 			strcat(have, f->name);
 		} else if (f->required) {
 			fault("the CPU has no %s, or the kernel does not use it", f->name);
-			advise("there is no way round this");
+			if (in_a_guest())
+				advise("the hypervisor that this machine runs on has to offer it");
+			else
+				advise("unless the kernel's command line hides it (noxsave, clearcpuid), another CPU is needed");
 		}
 	}
-	note("CPU features: %s", *have ? have : "none beyond the basic ones");
+	note("CPU features: %s", *have ? have : "none of those that hvx uses");
 }
 
 /* -------------------------------------------------------------------- kernel */
@@ -465,8 +471,8 @@ int cmd_doctor(int argc, char **argv)
 	if (argc > 1)
 		usage_error("doctor takes no '%s'", argv[1]);
 	cpu = check_cpu();
-	check_firmware(cpu);
-	check_features(cpu);
+	if (check_firmware(cpu))
+		check_features(cpu);
 	check_kvm(cpu);
 	if (check_module() && check_device())
 		check_guest();

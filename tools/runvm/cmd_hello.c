@@ -127,6 +127,7 @@ static uint64_t parse_memory(int argc, char **argv)
 	uint64_t memory = 16 << 20;
 	int c;
 
+	argv[0] = "runvm hello";	/* getopt complains in this name */
 	while ((c = getopt_long(argc, argv, "m:h", longs, NULL)) >= 0) {
 		switch (c) {
 		case 'm':
