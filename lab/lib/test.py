@@ -141,7 +141,8 @@ def plan(opts):
     if not (opts.cpu or opts.kernel or opts.test):
         runs = [host_run(*x) for x in DEFAULT]
         # Two lanes: these go next to the longest one.
-        runs[1:1] = [unit_run(), Run("selfcheck", [f"{LAB}/selfcheck"], ["qemu", "kernel-6.1"])]
+        runs[1:1] = [unit_run(), Run("selfcheck", [f"{LAB}/selfcheck"], ["qemu", "kernel-6.1"]),
+                     Run("refusals", [f"{LAB}/refusals"], ["qemu", "kernel-6.1"])]
         return runs
     runs = []
     for kernel in [opts.kernel] if opts.kernel else ["6.1"]:
