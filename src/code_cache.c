@@ -84,12 +84,12 @@ static bool note_entries(struct hvx_vcpu *vcpu, struct hvx_code_page *code, u64 
 
 void hvx_code_fill(struct hvx_vcpu *vcpu, u64 linear, u64 gpa)
 {
-	/* From before the look-ups: what is removed meanwhile must not be believed afterwards */
 	s64 gen = atomic64_read(&vcpu->vm->mmu.tlb_gen);
 	struct hvx_code_page *code = slot_of(vcpu, linear);
 	const struct hvx_regs *regs = &vcpu->regs;
 	u64 noted = linear & PAGE_MASK;
 
+	/* Before the look-ups: what is removed meanwhile must not be believed afterwards */
 	smp_rmb();
 	*code = (struct hvx_code_page) {
 		.cr3 = regs->cr3,

@@ -125,7 +125,7 @@ static int fill_lmsw(struct hvx_vcpu *vcpu, struct hvx_exit *x, const struct hvx
 	return 0;
 }
 
-/* SMSW exits where the backend hides bits of CR0; it needs no privilege. Done here, then skipped. */
+/* SMSW exits where the backend hides bits of CR0. It needs no privilege, and is done here. */
 static int do_smsw(struct hvx_vcpu *vcpu, struct hvx_exit *x, const struct hvx_insn *insn)
 {
 	unsigned int user = hvx_cpl(vcpu) == 3 ? HVX_USER : 0;

@@ -47,7 +47,7 @@ static __always_inline void sync_tlb(struct hvx_vcpu *vcpu)
 
 static __always_inline enum hvx_next enter_once(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
-	/* First: an event that was chosen must go in before the VMM can change what it was chosen for */
+	/* First: what is chosen to go in must go in before the VMM can change the reasons */
 	if (unlikely(hvx_task_work_pending()))
 		return HVX_NEXT_LEAVE;
 	if (unlikely(vcpu->requests)) {
