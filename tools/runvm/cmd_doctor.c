@@ -246,7 +246,7 @@ static void check_features(enum cpu cpu)
 			if (in_a_guest())
 				advise("the hypervisor that this machine runs on has to offer it");
 			else
-				advise("unless the kernel's command line hides it (noxsave, clearcpuid), another CPU is needed");
+				advise("get another CPU, unless the kernel's command line hides it");
 		}
 	}
 	note("CPU features: %s", *have ? have : "none of those that hvx uses");
