@@ -7,6 +7,9 @@
  */
 #include <errno.h>
 
+#include <errno.h>
+#include <sys/mman.h>
+
 #include "vm.h"
 
 #define DEV_SIZE	(2 * PAGE_SIZE)
@@ -484,4 +487,77 @@ TEST(protected_mode)
 	expect_mmio(v, HOLE + 8, 2, 1);
 	vcpu_finish(v);
 	EXPECT_EQ(v->run->regs.gpr[HVX_RDI], 7);
+}
+
+/*
+ * A guest without paging whose second page of memory cannot be had, between two parts of an
+ * instruction that also touches a device: the instruction goes on where it was once the memory is
+ * there, and the device is asked for each byte once.
+ */
+static struct vcpu *start_with_hole(const uint8_t *code, size_t len, uint8_t **mem)
+{
+	struct vm *vm = vm_create_bare(0);
+	struct vcpu *v = vcpu_create_bare(vm, 0);
+	uint8_t *rom = host_pages(PAGE_SIZE);
+
+	*mem = host_pages(2 * PAGE_SIZE);
+	memset(*mem, 0x55, 2 * PAGE_SIZE);
+	memcpy(rom + 0xff0, code, len);
+	REQUIRE(!vm_region(vm, 0, 0, 0xfffff000, PAGE_SIZE, rom));
+	REQUIRE(!vm_region(vm, 1, 0, 0, 2 * PAGE_SIZE, *mem));
+	REQUIRE(!mprotect(*mem + PAGE_SIZE, PAGE_SIZE, PROT_NONE));
+	return v;
+}
+
+static void expect_hole(struct vcpu *v)
+{
+	for (int i = 0; i < 3; i++) {
+		EXPECT_EQ(vcpu_run(v), -EFAULT);
+		EXPECT_EQ(v->run->exit_reason, HVX_EXIT_MEMORY_FAULT);
+		EXPECT_EQ(v->run->memory.gpa & ~0xfffULL, PAGE_SIZE);
+	}
+}
+
+TEST(hole_in_rep)
+{
+	static const uint8_t code[] = {
+		0xbe, 0xfe, 0x0f,		/* mov si, 0xffe */
+		0xb8, 0x00, 0x20, 0x8e, 0xc0,	/* mov ax, 0x2000; mov es, ax */
+		0xb9, 0x08, 0x00, 0xf3, 0xa4,	/* mov cx, 8; rep movsb */
+		0xf4,
+	};
+	uint8_t *mem;
+	struct vcpu *v = start_with_hole(code, sizeof(code), &mem);
+
+	for (unsigned int i = 0; i < 8; i++) {
+		if (i == 2) {
+			expect_hole(v);
+			REQUIRE(!mprotect(mem + PAGE_SIZE, PAGE_SIZE, PROT_READ | PROT_WRITE));
+		}
+		if (!vcpu_expect(v, HVX_EXIT_MMIO))
+			return;
+		EXPECT(v->run->mmio.write && v->run->mmio.gpa == 0x20000 + i &&
+		       v->run->mmio.len == 1 && v->run->mmio.data[0] == 0x55, "byte %u", i);
+	}
+	vcpu_expect(v, HVX_EXIT_HLT);
+}
+
+TEST(hole_behind_a_device)
+{
+	static const uint8_t code[] = {
+		0xbf, 0x00, 0x10,		/* mov di, 0x1000 */
+		0xb8, 0x00, 0x20, 0x8e, 0xd8,	/* mov ax, 0x2000; mov ds, ax */
+		0xa4, 0xf4,			/* movsb */
+	};
+	uint8_t *mem;
+	struct vcpu *v = start_with_hole(code, sizeof(code), &mem);
+
+	if (!vcpu_expect(v, HVX_EXIT_MMIO))
+		return;
+	EXPECT(!v->run->mmio.write && v->run->mmio.gpa == 0x20000);
+	v->run->mmio.data[0] = 0x42;
+	expect_hole(v);
+	REQUIRE(!mprotect(mem + PAGE_SIZE, PAGE_SIZE, PROT_READ | PROT_WRITE));
+	vcpu_expect(v, HVX_EXIT_HLT);
+	EXPECT_EQ(mem[PAGE_SIZE], 0x42);
 }

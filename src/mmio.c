@@ -330,15 +330,22 @@ int hvx_mmio(struct hvx_vcpu *vcpu, const struct hvx_exit *x)
 int hvx_mmio_complete(struct hvx_vcpu *vcpu)
 {
 	struct hvx_emul *emul = &vcpu->emul;
-	struct hvx_emul_frag *frag = &emul->frag[emul->nr_frags - 1];
+	struct hvx_emul_frag *frag;
 	int ret;
 
 	/* The VMM sent the guest elsewhere */
 	if (hvx_rip(vcpu) != emul->rip)
 		return 1;
-	if (!frag->write)
-		memcpy(frag->data, vcpu->run->mmio.data, sizeof(frag->data));
-	frag->done = true;
+	/*
+	 * The last fragment is what the VMM answered, unless this was tried before and memory was
+	 * missing: then all of them are done, or a REP has none yet.
+	 */
+	frag = emul->nr_frags ? &emul->frag[emul->nr_frags - 1] : NULL;
+	if (frag && !frag->done) {
+		if (!frag->write)
+			memcpy(frag->data, vcpu->run->mmio.data, sizeof(frag->data));
+		frag->done = true;
+	}
 	ret = execute(vcpu);
 	/* It was executable when it began: only the registers can have changed under way */
 	return ret == -EOPNOTSUPP ? 1 : ret;
