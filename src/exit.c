@@ -390,7 +390,7 @@ static enum hvx_next unknown(struct hvx_vcpu *vcpu, const struct hvx_exit *x)
 static enum hvx_next task_switch(struct hvx_vcpu *vcpu, const struct hvx_exit *x)
 {
 	vcpu->run->unknown = (struct hvx_exit_unknown) {
-		.hw_reason = XK_TASK_SWITCH,
+		.hw_reason = x->task.reason,
 		.hw_detail = x->task.selector,
 		.hw_detail2 = x->task.source,
 	};

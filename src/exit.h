@@ -96,6 +96,7 @@ struct hvx_exit {
 		} exc;
 		struct {
 			u16 selector;
+			u16 reason;	/* the processor's */
 			u8 source;	/* 0 CALL, 1 IRET, 2 JMP, 3 task gate in the IDT */
 			bool has_error;
 			u32 error;

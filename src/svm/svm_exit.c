@@ -184,6 +184,7 @@ static void fill_task(const struct vmcb *vmcb, struct hvx_exit *x)
 	u64 info = vmcb->exitinfo2;
 
 	x->task.selector = vmcb->exitinfo1;
+	x->task.reason = SVM_VMEXIT_TASK_SWITCH;
 	if (vmcb->exitintinfo & SVM_EVENT_V)
 		x->task.source = 3;
 	else

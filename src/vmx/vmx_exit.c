@@ -281,6 +281,7 @@ static void fill_task(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 
 	requeue_event(vcpu);
 	x->task.selector = q;
+	x->task.reason = ER_TASK_SWITCH;
 	x->task.source = q >> 30 & 3;
 	x->task.has_error = vcpu->inject.has_error;
 	x->task.error = vcpu->inject.error;
