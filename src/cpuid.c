@@ -146,6 +146,7 @@ static void mask_leaf(struct hvx_cpuid_entry *e)
 		e->edx &= LEAFX7_EDX;
 		break;
 	case 0x80000008:
+		e->eax = (e->eax & ~0xffu) | min(e->eax & 0xff, hvx_gpa_bits());
 		e->ebx = 0;
 		e->ecx = 0;
 		e->edx = 0;
@@ -268,9 +269,9 @@ struct hvx_cpuid_table *hvx_cpuid_supported(void)
 
 /* ------------------------------------------------------------------ vCPU table */
 
-static u32 word(const struct hvx_cpuid_table *table, u32 function, int reg)
+static u32 word(const struct hvx_cpuid_table *table, u32 function, u32 index, int reg)
 {
-	const struct hvx_cpuid_entry *e = find(table, function, 0);
+	const struct hvx_cpuid_entry *e = find(table, function, index);
 
 	return e ? (&e->eax)[reg] : 0;
 }
@@ -296,14 +297,14 @@ static u64 granted(const struct hvx_cpuid_table *table, const struct feature_bit
 	u64 bits = 0;
 
 	for (; n--; f++)
-		if (word(table, f->function, f->reg) & BIT(f->bit))
+		if (word(table, f->function, 0, f->reg) & BIT(f->bit))
 			bits |= f->grants;
 	return bits;
 }
 
 static void install(struct hvx_vcpu *vcpu, struct hvx_cpuid_table *table)
 {
-	u64 xcr0 = word(table, 0xd, 0) | (u64)word(table, 0xd, 3) << 32;
+	u64 xcr0 = word(table, 0xd, 0, 0) | (u64)word(table, 0xd, 0, 3) << 32;
 
 	kvfree(vcpu->cpuid);
 	vcpu->cpuid = table;
@@ -343,18 +344,21 @@ static bool entry_valid(const struct hvx_cpuid_entry *e)
 static bool features_given(const struct hvx_cpuid_table *table,
 			   const struct hvx_cpuid_table *supported)
 {
-	static const struct { u32 function; u8 reg; u32 free; } words[] = {
+	static const struct { u32 function, index; u8 reg; u32 free; } words[] = {
 		/* free: bits that a VMM's own devices or its topology stand behind */
-		{ 1, 2, LEAF1_ECX_OSXSAVE | LEAF1_ECX_HYPERVISOR | BIT(21) | BIT(24) },
-		{ 1, 3, BIT(9) | BIT(12) | BIT(14) | BIT(28) },
-		{ 7, 1, 0 }, { 7, 2, 0 }, { 7, 3, 0 }, { 0xd, 0, 0 }, { 0xd, 3, 0 },
-		{ 0x80000001, 2, BIT(1) | BIT(3) | BIT(22) }, { 0x80000001, 3, BIT(9) },
+		{ 1, 0, 2, LEAF1_ECX_OSXSAVE | LEAF1_ECX_HYPERVISOR | BIT(21) | BIT(24) },
+		{ 1, 0, 3, BIT(9) | BIT(12) | BIT(14) | BIT(28) },
+		{ 7, 0, 1 }, { 7, 0, 2 }, { 7, 0, 3 },
+		{ 7, 1, 0 }, { 7, 1, 1 }, { 7, 1, 2 }, { 7, 1, 3 },
+		{ 0xd, 0, 0 }, { 0xd, 0, 3 }, { 0xd, 1, 0 },
+		{ 0x80000001, 0, 2, BIT(1) | BIT(3) | BIT(22) }, { 0x80000001, 0, 3, BIT(9) },
+		{ 0x80000007, 0, 3 },
 	};
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(words); i++) {
-		u32 want = word(table, words[i].function, words[i].reg);
-		u32 have = word(supported, words[i].function, words[i].reg);
+		u32 want = word(table, words[i].function, words[i].index, words[i].reg);
+		u32 have = word(supported, words[i].function, words[i].index, words[i].reg);
 
 		if (want & ~have & ~words[i].free)
 			return false;
