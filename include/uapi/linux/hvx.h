@@ -125,7 +125,7 @@ struct hvx_host_info {
  * @reserved: 0
  *
  * Errors: EBUSY when another hypervisor holds the CPU's extensions in a way that cannot be
- * shared, ENODEV when no CPU can run guests (both are explained in the kernel log), ENOMEM.
+ * shared (explained in the kernel log), ENOMEM.
  */
 struct hvx_create_vm {
 	__u32 size;
