@@ -5,7 +5,8 @@
 TOP := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 
 # The kernel to build for, as DKMS names it, or its build directory.
-KERNELRELEASE ?= $(shell uname -r)
+KERNELRELEASE ?= $(if $(KDIR_GIVEN),$(shell $(MAKE) -s --no-print-directory -C $(KDIR) kernelrelease),$(shell uname -r))
+KDIR_GIVEN := $(filter command environment,$(word 1,$(origin KDIR)))
 KDIR ?= /lib/modules/$(KERNELRELEASE)/build
 
 # Everything is built below build/, the source tree stays clean.
@@ -33,6 +34,7 @@ help:
 	@echo 'make test            all tests; narrowed by CPU=svm|svm-nrip|vmx|vmx-old,'
 	@echo '                     KERNEL=6.1|6.12|sid|debug, TEST=GLOB'
 	@echo 'make bench           instructions per exit, hvx and KVM side by side'
+	@echo 'make unit            the tests that need no emulated host'
 	@echo 'make check-style     checkpatch --strict, sparse, W=1, shellcheck'
 	@echo 'make clean           remove build/'
 	@echo 'lab/run --help       one command in an emulated host'
