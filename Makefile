@@ -5,7 +5,7 @@
 TOP := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 
 # The kernel to build for, as DKMS names it, or its build directory.
-KERNELRELEASE ?= $(if $(KDIR_GIVEN),$(shell $(MAKE) -s --no-print-directory -C $(KDIR) kernelrelease),$(shell uname -r))
+KERNELRELEASE ?= $(if $(KDIR_GIVEN),$(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h),$(shell uname -r))
 KDIR_GIVEN := $(filter command environment,$(word 1,$(origin KDIR)))
 KDIR ?= /lib/modules/$(KERNELRELEASE)/build
 
