@@ -243,10 +243,9 @@ static void check_features(enum cpu cpu)
 			strcat(have, f->name);
 		} else if (f->required) {
 			fault("the CPU has no %s, or the kernel does not use it", f->name);
-			if (in_a_guest())
-				advise("the hypervisor that this machine runs on has to offer it");
-			else
-				advise("get another CPU, unless the kernel's command line hides it");
+			advise(in_a_guest() ?
+			       "the hypervisor that this machine runs on has to offer it" :
+			       "get another CPU, unless the kernel's command line hides it");
 		}
 	}
 	note("CPU features: %s", *have ? have : "none of those that hvx uses");
