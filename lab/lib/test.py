@@ -27,6 +27,9 @@ DEBUG = "smoke lifetime memory signals errors nomem"
 FUZZ = "fuzz_ioctl"
 ALL_BUT_FUZZ = "* !fuzz_ioctl"
 
+# With the preemption timer armed windows end at any instruction.
+TIMER = "smoke signals fpu"
+
 # What runs by default: CPU, kernel, programs, more arguments of lab/run.
 # The long ones come first, so that the two lanes end at about the same time.
 DEFAULT = [
@@ -34,6 +37,7 @@ DEFAULT = [
     ("svm", "6.1", ALL_BUT_FUZZ, ["--smp", "2"]),
     ("svm", "6.1", FUZZ, ["--smp", "2"]),
     ("vmx-old", "6.1", "smoke", []),
+    ("vmx", "6.1", TIMER, ["--param", "vmx_timer_us=200"]),
     ("svm-nrip", "6.1", NRIP, []),
     ("vmx", "6.12", "smoke", []),
     ("vmx", "sid", "smoke", []),
@@ -43,7 +47,7 @@ DEFAULT = [
     ("svm", "debug", FUZZ, ["--smp", "2", "--leaks"]),
 ]
 # Seconds for one boot with all its programs; hangs of single programs end earlier.
-LIMIT = {"*": 1500, "smoke": 240, NRIP: 600, DEBUG: 500, FUZZ: 240}
+LIMIT = {"*": 1500, "smoke": 240, NRIP: 600, DEBUG: 500, FUZZ: 240, TIMER: 240}
 
 RESULT = re.compile(r"^(ok|not ok)\b(?:\s+\d+)?\s*(?:-\s*)?(.*)$")
 PROGRAM = re.compile(r"^# (?:selftest|unit test): (\S+)")
@@ -133,7 +137,7 @@ def host_run(cpu, kernel, glob, extra):
     limit = LIMIT.get(glob, LIMIT["*"]) * (3 if kernel == "debug" else 1)
     argv = [f"{LAB}/run", "--cpu", cpu, "--kernel", kernel, "--timeout", str(limit), *extra,
             "--", "run", *glob.split()]
-    name = f"{cpu} {kernel}" + (f" {glob}" if glob == FUZZ else "")
+    name = f"{cpu} {kernel}" + {FUZZ: " random", TIMER: " timer"}.get(glob, "")
     return Run(name, argv, [emulator, f"kernel-{kernel}"])
 
 
