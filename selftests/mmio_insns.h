@@ -5,6 +5,12 @@
  * X(number, text, flags that count, alignment, source, destination, flags before)
  * Included twice by mmio.c, for a function each and for the table of them.
  */
+#ifndef LOAD_BY_REX
+/* Base and destination are registers that only a REX prefix names */
+#define LOAD_BY_REX	"xchg %%rbx, %%r13; movl (%%r13), %%r9d; " \
+			"xchg %%rbx, %%r13; mov %%r9, %%rdx"
+#endif
+
 X(1, "movb (%%rbx), %%al", NONE, 1, NONE, NONE, 0)
 X(2, "movw (%%rbx), %%ax", NONE, 1, NONE, NONE, 0)
 X(3, "movl (%%rbx), %%eax", NONE, 1, NONE, NONE, 0)
@@ -21,7 +27,7 @@ X(13, "movl $0x5aa5f00f, 0x12(%%rbx)", NONE, 1, NONE, NONE, 0)
 X(14, "movq $-0x5aa5f00f, (%%rbx)", NONE, 1, NONE, NONE, 0)
 X(15, "movl (%%rbx,%%rcx,4), %%eax", NONE, 1, NONE, NONE, 0)
 X(16, "movl %%eax, -0x30(%%rbx,%%rcx,8)", NONE, 1, NONE, NONE, 0)
-X(17, "xchg %%rbx, %%r13; mov (%%r13), %%edx; xchg %%rbx, %%r13", NONE, 1, NONE, NONE, 0)
+X(17, LOAD_BY_REX, NONE, 1, NONE, NONE, 0)
 X(18, "movb %%sil, (%%rbx)", NONE, 1, NONE, NONE, 0)
 X(20, "movzbl (%%rbx), %%eax", NONE, 1, NONE, NONE, 0)
 X(21, "movzwl (%%rbx), %%edx", NONE, 1, NONE, NONE, 0)
