@@ -7,7 +7,7 @@
  * guest's come from the vCPU's, and at the end the other way round. Afterwards they are bit for
  * bit what they were, whoever's they were: the task's, or ones that the kernel knows to be stale.
  * The kernel's bookkeeping stays true without being told; kernel_fpu_begin() and kernel_fpu_end()
- * would save and reload the task's state besides, for four times the instructions.
+ * would save and reload the task's state besides, for about three times the instructions.
  *
  * XRSTOR and XSAVE run with the host's XCR0; the guest's is on the CPU only while it runs. Only
  * what guests can have is exchanged. PKRU and AMX state are not given to them: the kernel keeps

@@ -22,8 +22,8 @@ KERNELS = ["6.1", "6.12", "sid", "debug"]
 NRIP = "smoke io mmio cpuid msr hypercall crdr"
 # Where locks, lifetimes and user pointers are at stake.
 DEBUG = "smoke lifetime memory signals errors nomem"
-# A guest in random states can leave a mark on QEMU that shows in a later one (Documentation/lab.md):
-# there the random run gets a host of its own.
+# A fault that was seen in QEMU hosts after guests in random states is not understood yet
+# (Documentation/lab.md): there the random run gets a host of its own.
 FUZZ = "fuzz_ioctl"
 ALL_BUT_FUZZ = "* !fuzz_ioctl"
 
