@@ -118,7 +118,7 @@ static int check_events(const struct hvx_events *from)
 	    from->nmi_pending > 1 || from->irq_pending > 1 || from->halted > 1 ||
 	    from->shadow & ~(HVX_SHADOW_STI | HVX_SHADOW_MOV_SS) ||
 	    from->flags & ~(HVX_EVENT_HAS_ERROR | HVX_EVENT_HAS_PAYLOAD) ||
-	    from->reserved[0] || from->reserved[1])
+	    from->activity || from->sipi_vector)
 		return -EINVAL;
 	if (from->type == HVX_EVENT_EXCEPTION && from->vector > 31)
 		return -EINVAL;

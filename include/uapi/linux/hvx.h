@@ -117,6 +117,10 @@ struct hvx_host_info {
 /* struct hvx_create_vm::flags */
 #define HVX_VM_HYPERCALL_EXIT	(1u << 0)	/* hypercalls exit; else they return -1000 */
 #define HVX_VM_MSR_EXIT		(1u << 1)	/* MSRs that hvx does not know exit; else #GP */
+#define HVX_VM_LAPIC		(1u << 2)	/* local APICs in the kernel; HLT and INIT block there */
+#define HVX_VM_IOAPIC		(1u << 3)	/* I/O APIC in the kernel; needs HVX_VM_LAPIC */
+#define HVX_VM_PIC		(1u << 4)	/* 8259 pair in the kernel; needs HVX_VM_LAPIC */
+#define HVX_VM_PIT		(1u << 5)	/* 8254 in the kernel; needs HVX_VM_PIC or _IOAPIC */
 
 /**
  * struct hvx_create_vm - a new VM (HVX_CREATE_VM)
@@ -202,6 +206,22 @@ struct hvx_msr_list {
 #define HVX_CREATE_VCPU		_IO(HVX_IOC, 0x21)
 /* Argument: struct hvx_msr_filter. */
 #define HVX_SET_MSR_FILTER	_IO(HVX_IOC, 0x22)
+/* Argument: struct hvx_irq_line. Sets an interrupt line of the chips in the kernel. */
+#define HVX_IRQ_LINE		_IO(HVX_IOC, 0x23)
+/* Argument: struct hvx_msi. Returns how many vCPUs took it. */
+#define HVX_SIGNAL_MSI		_IO(HVX_IOC, 0x24)
+/* Argument: struct hvx_routing. */
+#define HVX_SET_ROUTING		_IO(HVX_IOC, 0x25)
+/* Argument: struct hvx_irqfd. */
+#define HVX_IRQFD		_IO(HVX_IOC, 0x26)
+/* Argument: struct hvx_ioeventfd. */
+#define HVX_IOEVENTFD		_IO(HVX_IOC, 0x27)
+/* Argument: struct hvx_chip. State of an interrupt chip or timer in the kernel. */
+#define HVX_GET_CHIP		_IO(HVX_IOC, 0x28)
+#define HVX_SET_CHIP		_IO(HVX_IOC, 0x29)
+/* Argument: struct hvx_clock. The guest's clock, for a VM that was paused or moved. */
+#define HVX_GET_CLOCK		_IO(HVX_IOC, 0x2a)
+#define HVX_SET_CLOCK		_IO(HVX_IOC, 0x2b)
 
 /* struct hvx_region::flags */
 #define HVX_REGION_READONLY	(1u << 0)	/* guest writes exit as MMIO */
@@ -285,6 +305,235 @@ struct hvx_msr_filter {
 	__u32 nr;
 	__u32 reserved;
 	__aligned_u64 ranges;
+};
+
+/**
+ * struct hvx_irq_line - an interrupt line (HVX_IRQ_LINE)
+ * @size: sizeof(struct hvx_irq_line)
+ * @flags: must be 0
+ * @gsi: the line, as HVX_SET_ROUTING numbers them
+ * @level: 1 asserted, 0 not
+ *
+ * Errors: EINVAL (no such line, level), EOPNOTSUPP (no interrupt chip in the kernel).
+ */
+struct hvx_irq_line {
+	__u32 size;
+	__u32 flags;
+	__u32 gsi;
+	__u32 level;
+};
+
+/**
+ * struct hvx_msi - a message-signalled interrupt (HVX_SIGNAL_MSI)
+ * @size: sizeof(struct hvx_msi)
+ * @flags: must be 0
+ * @address: what the device would write to: 0xfeexxxxx; bits 63:40 carry APIC ID bits 31:8
+ * @data: what it would write
+ * @reserved: 0
+ *
+ * Errors: EINVAL (not an address of MSIs), EOPNOTSUPP (no local APICs in the kernel).
+ */
+struct hvx_msi {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 address;
+	__u32 data;
+	__u32 reserved;
+};
+
+enum hvx_route_type {
+	HVX_ROUTE_NONE,
+	HVX_ROUTE_IOAPIC,	/* @pin 0 .. 23 */
+	HVX_ROUTE_PIC,		/* @pin 0 .. 15 */
+	HVX_ROUTE_MSI,		/* @address, @data */
+};
+
+#define HVX_MAX_ROUTES		4096	/* entries of a routing table */
+#define HVX_MAX_GSI		4095
+
+/**
+ * struct hvx_route - where a line leads
+ * @gsi: 0 .. HVX_MAX_GSI; several routes of one line are all taken
+ * @type: enum hvx_route_type
+ * @pin: of the chip
+ * @data: of the message
+ * @address: of the message
+ */
+struct hvx_route {
+	__u32 gsi;
+	__u32 type;
+	__u32 pin;
+	__u32 data;
+	__aligned_u64 address;
+};
+
+/**
+ * struct hvx_routing - the whole routing table (HVX_SET_ROUTING)
+ * @size: sizeof(struct hvx_routing)
+ * @flags: must be 0
+ * @nr: entries
+ * @reserved: 0
+ * @routes: pointer to struct hvx_route[@nr]
+ *
+ * At the beginning line 0 leads to pin 2 of the I/O APIC and pin 0 of the PIC, lines 1 .. 15 to
+ * the pins of that number of both (but 2), and lines 16 .. 23 to those of the I/O APIC.
+ * Errors: E2BIG (more than HVX_MAX_ROUTES), EINVAL (a chip that the VM does not have in the
+ * kernel, pin, type), ENOMEM.
+ */
+struct hvx_routing {
+	__u32 size;
+	__u32 flags;
+	__u32 nr;
+	__u32 reserved;
+	__aligned_u64 routes;
+};
+
+/* struct hvx_irqfd::flags */
+#define HVX_IRQFD_REMOVE	(1u << 0)
+#define HVX_IRQFD_RESAMPLE	(1u << 1)	/* level-triggered: @resample_fd is signalled at EOI */
+
+/**
+ * struct hvx_irqfd - an eventfd that raises an interrupt (HVX_IRQFD)
+ * @size: sizeof(struct hvx_irqfd)
+ * @flags: HVX_IRQFD_*
+ * @fd: the eventfd
+ * @gsi: the line
+ * @resample_fd: eventfd that is signalled when the guest has EOIed, with HVX_IRQFD_RESAMPLE: the
+ *	line then falls by itself
+ * @reserved: 0
+ *
+ * Errors: EBADF, EINVAL (not an eventfd, gsi), EBUSY (the eventfd is in use already), ENOENT
+ * (to be removed, but not there), EOPNOTSUPP (no interrupt chip in the kernel), ENOMEM.
+ */
+struct hvx_irqfd {
+	__u32 size;
+	__u32 flags;
+	__s32 fd;
+	__u32 gsi;
+	__s32 resample_fd;
+	__u32 reserved;
+};
+
+/* struct hvx_ioeventfd::flags */
+#define HVX_IOEVENTFD_REMOVE	(1u << 0)
+#define HVX_IOEVENTFD_PIO	(1u << 1)	/* @addr is a port */
+#define HVX_IOEVENTFD_MATCH	(1u << 2)	/* only writes of @match count */
+
+#define HVX_MAX_IOEVENTFDS	1024	/* of one VM */
+
+/**
+ * struct hvx_ioeventfd - guest writes that signal an eventfd instead of exiting (HVX_IOEVENTFD)
+ * @size: sizeof(struct hvx_ioeventfd)
+ * @flags: HVX_IOEVENTFD_*
+ * @addr: guest-physical address or port
+ * @len: bytes of the write: 1, 2, 4, 8; 0 for any
+ * @fd: the eventfd
+ * @match: value, with HVX_IOEVENTFD_MATCH
+ *
+ * Errors: EBADF, EINVAL, EEXIST (another one would take the same writes), ENOENT, ENOSPC, ENOMEM.
+ */
+struct hvx_ioeventfd {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 addr;
+	__u32 len;
+	__s32 fd;
+	__aligned_u64 match;
+};
+
+enum hvx_chip_id {
+	HVX_CHIP_PIC,		/* struct hvx_pic_state[2] */
+	HVX_CHIP_IOAPIC,	/* struct hvx_ioapic_state */
+	HVX_CHIP_PIT,		/* struct hvx_pit_state */
+};
+
+/**
+ * struct hvx_chip - the state of a chip in the kernel (HVX_GET_CHIP, HVX_SET_CHIP)
+ * @size: sizeof(struct hvx_chip)
+ * @flags: must be 0
+ * @chip: enum hvx_chip_id
+ * @len: in: bytes at @data; out: bytes of the state
+ * @data: pointer to the struct that enum hvx_chip_id names
+ *
+ * Errors: EINVAL (chip, impossible state), EOPNOTSUPP (the VM has it not in the kernel), E2BIG
+ * (@len then says how much is needed).
+ */
+struct hvx_chip {
+	__u32 size;
+	__u32 flags;
+	__u32 chip;
+	__u32 len;
+	__aligned_u64 data;
+};
+
+/* One 8259, names as in its data sheet */
+struct hvx_pic_state {
+	__u8 irr;
+	__u8 imr;
+	__u8 isr;
+	__u8 lines;		/* levels of the inputs */
+	__u8 elcr;
+	__u8 icw2;		/* vector base */
+	__u8 icw4;
+	__u8 priority_add;	/* input of highest priority */
+	__u8 init_state;	/* next ICW, 0: initialised */
+	__u8 read_isr;		/* OCW3 chose ISR, not IRR */
+	__u8 poll;
+	__u8 special_mask;
+	__u8 rotate_on_auto_eoi;
+	__u8 init4;		/* ICW4 will come */
+	__u8 reserved[2];
+};
+
+#define HVX_IOAPIC_PINS		24
+
+struct hvx_ioapic_state {
+	__u32 id;
+	__u32 select;		/* IOREGSEL */
+	__u32 irr;		/* pins that wait */
+	__u32 lines;		/* levels of the pins */
+	__u64 redirect[HVX_IOAPIC_PINS];
+};
+
+struct hvx_pit_channel {
+	__u32 count;		/* 1 .. 65536 */
+	__u16 latched_count;
+	__u8 count_latched;
+	__u8 status_latched;
+	__u8 status;
+	__u8 read_state;
+	__u8 write_state;
+	__u8 write_latch;
+	__u8 rw_mode;
+	__u8 mode;
+	__u8 bcd;
+	__u8 gate;
+	__u64 elapsed_ns;	/* since the count was loaded */
+};
+
+struct hvx_pit_state {
+	struct hvx_pit_channel channel[3];
+	__u8 speaker;		/* port 0x61, bit 1 */
+	__u8 reserved[7];
+};
+
+/* struct hvx_clock::flags, out: */
+#define HVX_CLOCK_STABLE	(1u << 0)	/* the guest is told that all vCPUs see one clock */
+
+/**
+ * struct hvx_clock - the paravirtual clock of a VM (HVX_GET_CLOCK, HVX_SET_CLOCK)
+ * @size: sizeof(struct hvx_clock)
+ * @flags: out: HVX_CLOCK_*; in: must be 0
+ * @ns: nanoseconds since the guest's boot
+ * @tsc: out: host TSC when @ns held; in: must be 0
+ * @realtime: out: host CLOCK_REALTIME when @ns held; in: must be 0
+ */
+struct hvx_clock {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 ns;
+	__aligned_u64 tsc;
+	__aligned_u64 realtime;
 };
 
 /* ---------------------------------------------------------------------- vCPU */
@@ -481,7 +730,8 @@ struct hvx_event {
  * @payload: CR2 or DR6 of an exception
  * @insn_len: length of the instruction that raised a HVX_EVENT_SOFT_INT
  * @halted: the guest is in HLT
- * @reserved: 0
+ * @activity: enum hvx_activity; anything but HVX_ACTIVE needs HVX_VM_LAPIC
+ * @sipi_vector: of the STARTUP IPI that waits to be taken
  */
 struct hvx_events {
 	__u8 type;
@@ -495,8 +745,16 @@ struct hvx_events {
 	__u8 irq_vector;
 	__u8 insn_len;
 	__u8 halted;
-	__u8 reserved[2];
+	__u8 activity;
+	__u8 sipi_vector;
 	__u64 payload;
+};
+
+/* What a vCPU waits for, besides HLT */
+enum hvx_activity {
+	HVX_ACTIVE,
+	HVX_WAIT_FOR_INIT,	/* how vCPUs other than 0 begin, with HVX_VM_LAPIC */
+	HVX_WAIT_FOR_SIPI,
 };
 
 #define HVX_SHADOW_STI		(1u << 0)
@@ -520,6 +778,7 @@ enum hvx_exit_reason {
 	HVX_EXIT_NMI_WINDOW,	/* an NMI can be injected now */
 	HVX_EXIT_MEMORY_FAULT,	/* struct hvx_exit_memory (HVX_RUN fails with EFAULT) */
 	HVX_EXIT_UNKNOWN,	/* struct hvx_exit_unknown */
+	HVX_EXIT_EOI,		/* struct hvx_exit_eoi */
 };
 
 /**
@@ -845,6 +1104,18 @@ struct hvx_exit_memory {
 };
 
 /**
+ * struct hvx_exit_eoi - a level-triggered interrupt was EOIed, for an I/O APIC in user space
+ * @vector: its vector
+ * @reserved: 0
+ *
+ * Only in VMs with HVX_VM_LAPIC and without HVX_VM_IOAPIC.
+ */
+struct hvx_exit_eoi {
+	__u32 vector;
+	__u32 reserved;
+};
+
+/**
  * struct hvx_exit_unknown - an exit that hvx has no answer to
  * @hw_reason: the processor's reason
  * @hw_detail: exit qualification, or EXITINFO1
@@ -909,6 +1180,7 @@ struct hvx_run {
 		struct hvx_exit_system system;
 		struct hvx_exit_memory memory;
 		struct hvx_exit_unknown unknown;
+		struct hvx_exit_eoi eoi;
 		__u8 pad[256];
 	};
 
@@ -988,6 +1260,21 @@ enum hvx_state_id {
 	HVX_STATE_EVENTS,	/* struct hvx_events */
 	HVX_STATE_MSRS,		/* struct hvx_msr[] */
 	HVX_STATE_XSAVE,	/* XSAVE image, standard format */
+	HVX_STATE_LAPIC,	/* struct hvx_lapic_state */
+};
+
+/**
+ * struct hvx_lapic_state - local APIC with its timer (HVX_STATE_LAPIC, VMs with HVX_VM_LAPIC)
+ * @regs: the register page of xAPIC mode; ID and LDR in the format of the mode that it is in
+ * @timer_remaining_ns: until the timer fires, 0 when it does not run (one-shot and periodic)
+ * @tsc_deadline: IA32_TSC_DEADLINE, 0 when it is not armed
+ * @reserved: 0
+ */
+struct hvx_lapic_state {
+	__u32 regs[1024 / 4];
+	__u64 timer_remaining_ns;
+	__u64 tsc_deadline;
+	__u64 reserved[6];
 };
 
 struct hvx_state_section {
