@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * machine.h: the virtual PC, and what its parts may ask of each other.
+ *
+ *	machine/	memory map, buses, vCPU threads, the main loop, the machine's fate
+ *	boot/		images and ACPI tables put into memory, the first vCPU's registers
+ *	dev/		what a PC has besides PCI: serial port, clock, keyboard controller, debug ports
+ *	pci/		host bridge, configuration space, BARs, MSI-X
+ *	virtio/		transports (PCI, MMIO), virtqueues, devices
+ *	control/	control socket
+ *
+ * Threads. One per vCPU runs HVX_RUN and calls the handlers of the buses, under no lock: a device
+ * takes its own. The main thread runs the loop (files, timers, signals, control socket). Devices
+ * with queues have a thread each. Set-up is done before the first vCPU thread starts, reset while
+ * all vCPU threads are stopped.
+ *
+ * Physical memory
+ *	0		RAM, up to 3 GiB; 0xa0000 .. 0xfffff holds tables, not usable RAM
+ *	0xc0000000	ECAM, 1 MiB (bus 0)
+ *	0xd0000000	PCI memory window, up to 0xfeb00000
+ *	0xfeb00000	virtio over MMIO, one page each
+ *	0xfec00000	I/O APIC; 0xfee00000 local APIC
+ *	4 GiB		the rest of RAM
+ */
+#ifndef RUNVM_MACHINE_H
+#define RUNVM_MACHINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "options.h"
+#include "vm.h"
+
+#define MEM_LOW_MAX	0xc0000000ULL
+#define ECAM_BASE	0xc0000000ULL
+#define ECAM_SIZE	0x00100000ULL
+#define PCI_MMIO_BASE	0xd0000000ULL
+#define PCI_MMIO_END	0xfeb00000ULL
+#define PCI_IO_BASE	0xc000
+#define PCI_IO_END	0x10000
+#define VIRTIO_MMIO_BASE 0xfeb00000ULL
+#define VIRTIO_MMIO_STEP 0x1000ULL
+#define VIRTIO_MMIO_MAX	8
+#define IOAPIC_BASE	0xfec00000ULL
+#define LAPIC_BASE	0xfee00000ULL
+#define MEM_HIGH_BASE	0x100000000ULL
+
+/* Interrupt lines (GSIs). 0-15 as in a PC. */
+enum {
+	GSI_TIMER = 0,
+	GSI_KEYBOARD = 1,
+	GSI_SERIAL = 4,
+	GSI_RTC = 8,
+	GSI_SCI = 9,		/* ACPI: level-triggered, active high here */
+	GSI_PCI = 16,		/* 16 .. 19: INTA .. INTD, level-triggered */
+	GSI_VIRTIO_MMIO = 5,	/* shared by all of them: level-triggered */
+	GSI_FIRST_MSI = 24,	/* machine_alloc_gsi() gives these out */
+};
+
+/* I/O ports of the machine's own, as the ACPI tables announce them */
+enum {
+	PORT_DEBUG_EXIT = 0xf4,		/* OUT n ends runvm with status n << 1 | 1 */
+	PORT_DEBUG_CONSOLE = 0xe9,
+	PORT_PVPANIC = 0x505,
+	PORT_ACPI_PM1_EVT = 0x600,	/* 4 bytes */
+	PORT_ACPI_PM1_CNT = 0x604,	/* 2 bytes */
+	PORT_ACPI_SLEEP = 0x604,
+	PORT_ACPI_PM_TIMER = 0x608,	/* 4 bytes */
+	PORT_RESET = 0xcf9,
+};
+
+struct machine;
+
+/* ------------------------------------------------------------------------------- memory */
+
+/*
+ * Guest memory as bytes; NULL where it is not RAM from beginning to end. Devices must take what
+ * they get as volatile data of a hostile guest.
+ */
+void *mem_at(struct machine *m, uint64_t gpa, uint64_t len);
+/* Bytes of RAM below 4 GiB, and above */
+uint64_t mem_low(const struct machine *m);
+uint64_t mem_high(const struct machine *m);
+
+/* -------------------------------------------------------------------------------- buses */
+
+/*
+ * One access of @len bytes (1, 2, 4 or 8), @offset from where the handler was added; @data is
+ * little-endian: read it when @write, else fill it in (it is all ones before). Called by vCPU
+ * threads, several at a time.
+ */
+typedef void io_handler(void *opaque, uint64_t offset, unsigned int len, bool write, void *data);
+
+/* Set-up only, but for the pair with a BAR that the guest moves: those take a lock of the bus */
+void bus_add_pio(struct machine *m, uint16_t port, uint16_t len, io_handler *handler, void *opaque);
+void bus_add_mmio(struct machine *m, uint64_t gpa, uint64_t len, io_handler *handler, void *opaque);
+void bus_remove_pio(struct machine *m, uint16_t port);
+void bus_remove_mmio(struct machine *m, uint64_t gpa);
+
+/* --------------------------------------------------------------------------- interrupts */
+
+/* Any thread */
+void machine_irq(struct machine *m, uint32_t gsi, bool level);
+void machine_msi(struct machine *m, uint64_t address, uint32_t data);
+
+/*
+ * MSI routes. A device with MSI-X takes a GSI for each vector and binds an eventfd to it; writing
+ * the eventfd then raises the message without a system call of this VM's. machine_route_msi() may
+ * be called at any time, by any thread.
+ */
+uint32_t machine_alloc_gsi(struct machine *m);
+void machine_route_msi(struct machine *m, uint32_t gsi, uint64_t address, uint32_t data);
+/* Take the route away: the vector is masked */
+void machine_unroute_msi(struct machine *m, uint32_t gsi);
+/* @resample_fd -1: edge-triggered */
+void machine_irqfd(struct machine *m, uint32_t gsi, int fd, int resample_fd, bool add);
+/* Guest writes of @len bytes (0: any) to @addr signal @fd. @match NULL: any value. */
+void machine_ioeventfd(struct machine *m, bool pio, uint64_t addr, uint32_t len,
+		       const uint64_t *match, int fd, bool add);
+
+/* ---------------------------------------------------------------------------- main loop */
+
+/* @events: EPOLLIN ...; called in the main thread. loop_add() with an fd that is there changes it. */
+typedef void loop_handler(void *opaque, uint32_t events);
+void loop_add(struct machine *m, int fd, uint32_t events, loop_handler *handler, void *opaque);
+void loop_remove(struct machine *m, int fd);
+
+/* ------------------------------------------------------------------------ life of a machine */
+
+/* How it ends. Exit status of runvm: 0 for POWER_OFF, else as the manual page says. */
+enum fate {
+	FATE_NONE,
+	FATE_POWER_OFF,
+	FATE_RESET,		/* starts anew, or ends with --no-reboot */
+	FATE_PANIC,		/* pvpanic, HVX_SYSTEM_CRASH */
+	FATE_TRIPLE_FAULT,
+	FATE_DEBUG_EXIT,	/* status from the guest */
+	FATE_ERROR,		/* an exit nobody knows: said on standard error */
+	FATE_QUIT,		/* control socket, second signal */
+};
+
+/* Any thread: the first one counts. Returns at once; the main thread does the rest. */
+void machine_end(struct machine *m, enum fate fate, int status);
+
+/* Press the power button: any thread */
+void machine_press_power(struct machine *m);
+void machine_pause(struct machine *m);
+void machine_resume(struct machine *m);
+
+/*
+ * A device: what the machine calls. Register with machine_add_device() at set-up; members may be
+ * NULL. Order: as registered; close() in reverse.
+ */
+struct device {
+	const char *name;
+	void (*reset)(struct device *dev);	/* all vCPU threads stopped */
+	void (*start)(struct device *dev);	/* before the first vCPU thread: threads may start */
+	void (*pause)(struct device *dev);	/* until resume() nothing may touch guest memory */
+	void (*resume)(struct device *dev);
+	void (*close)(struct device *dev);
+	struct device *next;			/* the machine's */
+};
+void machine_add_device(struct machine *m, struct device *dev);
+
+/* ---------------------------------------------------------------- rooms, called by machine/ */
+
+/* boot/: put the image and its tables into memory and set the first vCPU's registers */
+void boot_load(struct machine *m);			/* files are read once, kept for reset */
+void boot_prepare(struct machine *m, struct vcpu *first);	/* at start and after each reset */
+
+/* boot/acpi.c: RSDP's address */
+uint64_t acpi_build(struct machine *m);
+
+/* dev/, pci/, virtio/, control/: devices that the options ask for */
+void dev_create(struct machine *m);
+void pci_create(struct machine *m);
+void virtio_create(struct machine *m);
+void control_create(struct machine *m);
+
+/* Serial output that the guest wrote, and input for it: dev/serial.c; console.c owns the terminal */
+void console_write(struct machine *m, const void *data, size_t len);
+/* The console's reader: called in the main thread with what was typed; returns how much it took */
+typedef size_t console_reader(void *opaque, const void *data, size_t len);
+void console_set_reader(struct machine *m, console_reader *reader, void *opaque);
+/* The reader has room again */
+void console_pull(struct machine *m);
+
+/* ---------------------------------------------------------------------------- the machine */
+
+struct machine {
+	struct vm vm;			/* memory: vm.mem below MEM_LOW_MAX, the rest follows it */
+	const struct options *options;
+	unsigned int nr_vcpus;
+	struct vcpu *vcpus;
+	/* machine/machine.c, bus.c, loop.c, irq.c: private */
+	struct machine_private *p;
+};
+
+#endif

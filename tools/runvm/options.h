@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* options.h: what 'runvm run' was asked for, from flags and --config. Immutable once parsed. */
+#ifndef RUNVM_OPTIONS_H
+#define RUNVM_OPTIONS_H
+
+#include "runvm.h"
+
+enum net_kind { NET_USER, NET_TAP };
+enum console_kind { CONSOLE_SERIAL, CONSOLE_VIRTIO, CONSOLE_NONE };
+
+struct disk_option {
+	const char *path;
+	bool readonly;
+	bool mmio;		/* ,mmio: virtio over MMIO instead of PCI */
+};
+
+struct net_option {
+	enum net_kind kind;
+	const char *tap;	/* interface name */
+	bool vhost;		/* tap: vhost-net where the host has it */
+	uint8_t mac[6];
+	bool mac_set;
+	const char *forward;	/* user: "tcp:HOSTPORT:GUESTPORT[;...]", NULL for none */
+};
+
+struct share_option {
+	const char *path;
+	const char *tag;	/* default "share" */
+	bool readonly;
+};
+
+#define MAX_DISKS	16
+#define MAX_NETS	8
+#define MAX_SHARES	4
+
+struct options {
+	const char *name;
+	const char *kernel;
+	const char *initrd;
+	const char *cmdline;	/* "" for none */
+	unsigned int cpus;	/* 1 .. 254 */
+	uint64_t memory;	/* bytes */
+	struct disk_option disk[MAX_DISKS];
+	unsigned int nr_disks;
+	struct net_option net[MAX_NETS];
+	unsigned int nr_nets;
+	struct share_option share[MAX_SHARES];
+	unsigned int nr_shares;
+	bool rng;
+	uint32_t vsock_cid;	/* 0: none */
+	enum console_kind console;
+	bool no_reboot;
+	bool no_sandbox;
+	bool dry_run;
+	bool verbose;
+	const char *control;	/* path of the control socket, NULL for none */
+};
+
+/* Fill in from argv (argv[0] is the command's name); ends the program with a line for bad input */
+void options_parse(struct options *o, int argc, char **argv);
+
+#endif
