@@ -56,6 +56,9 @@ def qemu_argv(opts, work, image):
         argv += ["-device", "amd-iommu,intremap=on"]
     for dev in opts.device:
         argv += ["-device", dev]
+    for i, path in enumerate(opts.disk):
+        argv += ["-drive", f"file={path},if=none,id=disk{i},format=raw,snapshot=on",
+                 "-device", f"virtio-blk-pci,drive=disk{i}"]
     argv += opts.qemu
     cmdline = kernel_cmdline(opts, CMDLINE) + (" intel_iommu=on" if opts.iommu == "intel" else "")
     return argv + ["-kernel", os.path.join(opts.kernel_dir, "vmlinuz"), "-initrd", image,

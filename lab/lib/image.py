@@ -12,14 +12,13 @@ import time
 
 # Modules of the stock kernel that a run may want; those that a kernel has built
 # in, or has not, are left out. Dependencies come along by themselves.
-MODULES = ["kvm-amd", "kvm-intel", "msr", "cpuid", "loop", "zram", "lz4", "lzo-rle"]
-DEVICE_MODULES = ["vfio-pci", "vfio_iommu_type1", "nvme", "e1000e", "igb",
-                  "virtio_pci", "virtio_blk", "virtio_net", "virtio_console"]
+MODULES = ["kvm-amd", "kvm-intel", "msr", "cpuid", "loop", "zram", "lz4", "lzo-rle",
+           "tun", "bridge", "vhost_net", "vhost_vsock", "vsock_loopback", "virtio_pci", "virtio_blk", "ext4"]
+DEVICE_MODULES = ["vfio-pci", "vfio_iommu_type1", "nvme", "e1000e", "igb", "virtio_net", "virtio_console"]
 
 DIRS = ["bin", "dev", "etc", "hvx", "lab", "mnt", "proc", "root", "sys", "tmp", "lib", "lib64"]
 ETC = {"etc/passwd": "root::0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
-       "etc/group": "root:x:0:\nnogroup:x:65534:\n",
-       "root/.profile": "PS1='host # '\n"}
+       "etc/group": "root:x:0:\nnogroup:x:65534:\n"}
 
 
 class Cpio:
@@ -141,16 +140,8 @@ def add_modules(cpio, kernel_dir, release, wanted, scratch):
         cpio.file(f"lib/modules/{release}/{name}", read(os.path.join(dest, name)))
 
 
-def base_image(cache, kernel, release, devices):
-    """Busybox and the kernel's modules; made once for a kernel."""
-    kernel_dir = os.path.join(cache, "kernel", kernel)
-    wanted = MODULES + (DEVICE_MODULES if devices else [])
-    key = hashlib.sha256("\n".join(["1", release, *wanted, read(__file__).decode()]).encode())
-    stamp = os.stat(os.path.join(kernel_dir, "release")).st_mtime_ns
-    path = os.path.join(cache, "initramfs", f"{kernel}-{key.hexdigest()[:12]}-{stamp}.cpio")
-    if os.path.exists(path):
-        return path
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+def busybox_tree(cache):
+    """Directories, busybox with all its names, and the nodes that init begins with."""
     busybox = os.path.join(cache, "busybox/bin/busybox")
     cpio = Cpio()
     for d in DIRS:
@@ -164,6 +155,21 @@ def base_image(cache, kernel, release, devices):
             cpio.link(f"bin/{name}", "busybox")
     for name, text in ETC.items():
         cpio.file(name, text.encode())
+    return cpio
+
+
+def base_image(cache, kernel, release, devices):
+    """Busybox and the kernel's modules; made once for a kernel."""
+    kernel_dir = os.path.join(cache, "kernel", kernel)
+    wanted = MODULES + (DEVICE_MODULES if devices else [])
+    key = hashlib.sha256("\n".join(["1", release, *wanted, read(__file__).decode()]).encode())
+    stamp = os.stat(os.path.join(kernel_dir, "release")).st_mtime_ns
+    path = os.path.join(cache, "initramfs", f"{kernel}-{key.hexdigest()[:12]}-{stamp}.cpio")
+    if os.path.exists(path):
+        return path
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    cpio = busybox_tree(cache)
+    cpio.file("root/.profile", b"PS1='host # '\n")
     with tempfile.TemporaryDirectory() as scratch:
         add_modules(cpio, kernel_dir, release, wanted, scratch)
     cpio.write(path)
@@ -204,7 +210,7 @@ def overlay(path, lab, top, opts, module):
     cpio = Cpio()
     cpio.file("init", read(os.path.join(lab, "guest/init")), 0o755)
     settings = {"load": "1" if opts.load and module else "", "params": " ".join(opts.param),
-                "leaks": "1" if opts.leaks else "", "scale": str(opts.scale), "interactive": "" if opts.command else "1"}
+                "leaks": "1" if opts.leaks else "", "scale": str(opts.scale), "interactive": "" if opts.command else "1", "disks": "1" if opts.disk else ""}
     cpio.file("lab/settings", "".join(f"{k}={shlex.quote(v)}\n" for k, v in settings.items()).encode())
     cpio.file("lab/command", ("exec " + shlex.join(opts.command) + "\n").encode(), 0o755)
     elfs = []
@@ -220,6 +226,8 @@ def overlay(path, lab, top, opts, module):
         if is_elf_program(src):
             elfs.append(src)
         add_tree(cpio, src, dest)
+    for src, dest in opts.guest_files:
+        cpio.file(dest, read(src))
     for lib in sorted(libraries(elfs)):
         cpio.file(lib, stripped(os.path.realpath(lib), strip_cache, "--strip-unneeded"), 0o755)
     cpio.write(path)

@@ -16,6 +16,7 @@ LAB = os.path.dirname(LIB)
 TOP = os.path.dirname(LAB)
 sys.path.insert(0, LIB)
 
+import guest    # noqa: E402
 import host     # noqa: E402
 import image    # noqa: E402
 import klog     # noqa: E402
@@ -72,6 +73,11 @@ def parse(argv):
     p.add_argument("--qemu", action="append", default=[], metavar="ARG", help="one more argument of QEMU")
     p.add_argument("--add", action="append", default=[], type=split_add, metavar="SRC[:DEST]",
                    help="put a file or directory into the host (/root)")
+    p.add_argument("--guest", action="append", default=[], metavar="KERNEL", choices=guest.KERNELS,
+                   help="put a guest's Linux into the host: /guest/KERNEL/vmlinuz and initrd "
+                   "(" + ", ".join(guest.KERNELS) + ")")
+    p.add_argument("--disk", action="append", default=[], metavar="FILE",
+                   help="QEMU only: /dev/vda, vdb ... of the host; what it writes is lost")
     p.add_argument("--append", default="", metavar="CMDLINE", help="more kernel command line")
     p.add_argument("--param", action="append", default=[], metavar="X=Y", help="parameter of hvx.ko")
     p.add_argument("--no-load", dest="load", action="store_false", help="do not load hvx.ko")
@@ -95,8 +101,11 @@ def parse(argv):
 def check(p, opts):
     """Combinations that no emulator can do, said at once."""
     bochs = opts.cpu in host.BOCHS_CPU
-    if bochs and (opts.iommu or opts.device or opts.qemu):
-        p.error(f"--iommu, --device and --qemu need QEMU, that is --cpu svm; {opts.cpu} runs in Bochs")
+    if bochs and (opts.iommu or opts.device or opts.qemu or opts.disk):
+        p.error(f"--iommu, --device, --disk and --qemu need QEMU, that is --cpu svm; {opts.cpu} runs in Bochs")
+    for path in opts.disk:
+        if not os.path.exists(path):
+            p.error(f"--disk: '{path}' does not exist")
     if opts.icount and opts.smp != 1:
         p.error("--icount needs --smp 1: with more CPUs no emulator counts evenly")
     if not 1 <= opts.smp <= 8:
@@ -124,7 +133,8 @@ def fail(message, status=BROKEN):
 
 def set_up(opts):
     emulator = ("bochs-smp" if opts.smp > 1 else "bochs") if opts.bochs else "qemu"
-    if subprocess.run([f"{LAB}/setup", "base", emulator, f"kernel-{opts.kernel_name}"],
+    pieces = ["base", emulator, f"kernel-{opts.kernel_name}"] + [guest.piece(k) for k in opts.guest]
+    if subprocess.run([f"{LAB}/setup", *pieces],
                       stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False).returncode:
         sys.exit(BROKEN)
     if opts.bochs:
@@ -189,6 +199,7 @@ def main():
         release = f.read().strip()
     with tempfile.TemporaryDirectory(prefix="hvx-lab-") as work:
         base = image.base_image(CACHE, opts.kernel_name, release, opts.iommu or opts.device)
+        opts.guest_files = [x for k in opts.guest for x in guest.files(CACHE, k)]
         image.overlay(f"{work}/overlay.cpio", LAB, TOP, opts, module)
         join_images([base, f"{work}/overlay.cpio"], f"{work}/initrd")
         watch = host.Watch(opts, work)

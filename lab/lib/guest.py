@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Linux guests for the emulated hosts: an initramfs for each of Debian's kernels."""
+
+import hashlib
+import os
+import subprocess
+import tempfile
+
+import image
+import klog
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+INIT = os.path.join(os.path.dirname(HERE), "linux")
+
+KERNELS = ["6.1", "6.12", "sid", "6.1-full", "6.12-full", "sid-full"]
+
+# What a virtual machine has; those that a kernel has built in, or has not, are left out.
+MODULES = ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_console", "virtio-rng",
+           "vmw_vsock_virtio_transport", "9pnet_virtio", "9p", "virtiofs", "ext4", "pvpanic-mmio",
+           "pvpanic-pci", "button", "evdev"]
+
+# Faults that a guest has only if its machine is at fault.
+MACHINE = [r"clocksource: .*unstable", r"tsc: Marking TSC unstable due to (clocksource|check)", r".* TSC warp between CPUs",
+           r"MP-BIOS bug", r"APIC error on CPU", r"smpboot: do_boot_cpu failed", r"ACPI (BIOS )?Error",
+           r"spurious APIC interrupt", r"irq [0-9]+: nobody cared", r"FAIL: ",
+           r".*: probe .*failed with error", r".*: I/O error"]
+
+
+def piece(kernel):
+    """The piece of lab/setup that a guest kernel comes from."""
+    return f"kernel-{kernel}"
+
+
+def complaints():
+    """klog's patterns as lines for 'grep -E' over messages without time stamps."""
+    lines = ["^(" + "|".join([klog.START.pattern, *MACHINE]) + ")", klog.ANYWHERE.pattern]
+    return "\n".join(lines) + "\n"
+
+
+def initramfs(cache, kernel):
+    """The guest's initramfs for a kernel of the cache; made once."""
+    kernel_dir = os.path.join(cache, "kernel", kernel)
+    with open(os.path.join(kernel_dir, "release"), encoding="ascii") as f:
+        release = f.read().strip()
+    files = {name: image.read(os.path.join(INIT, name)) for name in sorted(os.listdir(INIT))
+             if os.path.isfile(os.path.join(INIT, name))}
+    parts = [release.encode(), image.read(__file__), image.read(image.__file__), complaints().encode()]
+    key = hashlib.sha256(b"\n".join(parts + [n.encode() + d for n, d in files.items()]))
+    stamp = os.stat(os.path.join(kernel_dir, "release")).st_mtime_ns
+    path = os.path.join(cache, "initramfs", f"guest-{kernel}-{key.hexdigest()[:12]}-{stamp}.cpio")
+    if os.path.exists(path):
+        return path
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    cpio = image.busybox_tree(cache)
+    cpio.dir("work")
+    cpio.file("complaints", complaints().encode())
+    cpio.file("etc/motd", b"\nThis is a Linux guest. 'poweroff -f' ends it, and so does the end of this shell.\n\n")
+    cpio.file("root/.profile", b"PS1='guest # '\n")
+    for name, data in files.items():
+        cpio.file("init" if name == "init" else f"work/{name}", data, 0o755)
+    with tempfile.TemporaryDirectory() as scratch:
+        image.add_modules(cpio, kernel_dir, release, MODULES, scratch)
+    cpio.write(path)
+    return path
+
+
+def files(cache, kernel):
+    """What of one guest kernel goes where in the host."""
+    return [(os.path.realpath(os.path.join(cache, "kernel", kernel, "vmlinuz")), f"guest/{kernel}/vmlinuz"),
+            (initramfs(cache, kernel), f"guest/{kernel}/initrd")]
