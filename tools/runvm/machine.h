@@ -69,6 +69,11 @@ enum {
 	PORT_RESET = 0xcf9,
 };
 
+/* PM1a_CNT.SLP_TYP of S5, as the DSDT's \_S5 says; the machine is always in ACPI mode (SCI_EN) */
+#define ACPI_SLP_TYP_S5	5
+/* The century in CMOS, as the FADT says */
+#define CMOS_CENTURY	0x32
+
 struct machine;
 
 /* ------------------------------------------------------------------------------- memory */
@@ -91,7 +96,12 @@ uint64_t mem_high(const struct machine *m);
  */
 typedef void io_handler(void *opaque, uint64_t offset, unsigned int len, bool write, void *data);
 
-/* Set-up only, but for the pair with a BAR that the guest moves: those take a lock of the bus */
+/*
+ * Any thread, from handlers too. An access belongs to whom its first byte belongs to; it may reach
+ * beyond the range. Ranges must not overlap: so the PCI address port is 0xcf8 with @len 1, as 0xcf9
+ * is PORT_RESET. An access of eight bytes or less comes as one call, REP I/O as one call each.
+ * Removing does not wait for a call that is under way in another thread.
+ */
 void bus_add_pio(struct machine *m, uint16_t port, uint16_t len, io_handler *handler, void *opaque);
 void bus_add_mmio(struct machine *m, uint64_t gpa, uint64_t len, io_handler *handler, void *opaque);
 void bus_remove_pio(struct machine *m, uint16_t port);
@@ -114,8 +124,11 @@ void machine_route_msi(struct machine *m, uint32_t gsi, uint64_t address, uint32
 void machine_unroute_msi(struct machine *m, uint32_t gsi);
 /* @resample_fd -1: edge-triggered */
 void machine_irqfd(struct machine *m, uint32_t gsi, int fd, int resample_fd, bool add);
-/* Guest writes of @len bytes (0: any) to @addr signal @fd. @match NULL: any value. */
-void machine_ioeventfd(struct machine *m, bool pio, uint64_t addr, uint32_t len,
+/*
+ * Guest writes of @len bytes (0: any) to @addr signal @fd. @match NULL: any value. False when that
+ * cannot be had, because something else takes these writes, say: they then go to the bus.
+ */
+bool machine_ioeventfd(struct machine *m, bool pio, uint64_t addr, uint32_t len,
 		       const uint64_t *match, int fd, bool add);
 
 /* ---------------------------------------------------------------------------- main loop */
@@ -162,10 +175,17 @@ struct device {
 };
 void machine_add_device(struct machine *m, struct device *dev);
 
+/*
+ * The sandbox kills runvm for system calls that nobody asked for here, at set-up. What threads,
+ * eventfds, timers and I/O on open files take is allowed already; opening files, sockets and
+ * starting threads once the guest runs is not. @syscalls: __NR_*.
+ */
+void machine_allow_syscalls(struct machine *m, const int *syscalls, unsigned int nr);
+
 /* ---------------------------------------------------------------- rooms, called by machine/ */
 
 /* boot/: put the image and its tables into memory and set the first vCPU's registers */
-void boot_load(struct machine *m);			/* files are read once, kept for reset */
+void boot_load(struct machine *m);	/* files are read once, kept for reset; the VM is there */
 void boot_prepare(struct machine *m, struct vcpu *first);	/* at start and after each reset */
 
 /* boot/acpi.c: RSDP's address */

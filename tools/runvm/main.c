@@ -23,6 +23,15 @@ static void complain(const char *format, va_list args)
 	fputc('\n', stderr);
 }
 
+void warn(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	complain(format, args);
+	va_end(args);
+}
+
 void die(const char *format, ...)
 {
 	va_list args;

@@ -54,6 +54,7 @@ struct options {
 	bool dry_run;
 	bool verbose;
 	const char *control;	/* path of the control socket, NULL for none */
+	const char *user;	/* whom root becomes before the guest runs */
 };
 
 /* Fill in from argv (argv[0] is the command's name); ends the program with a line for bad input */

@@ -4,7 +4,9 @@
  *
  *	main.c		command line, the list of commands
  *	cmd_*.c		one command each
+ *	options.c	what 'runvm run' was asked for, config.c: from a file
  *	vm.c		the ABI of /dev/hvx, with failures in words
+ *	machine.h	the virtual PC and its rooms, one folder each
  *	guest/		guest programs that are built in
  */
 #ifndef RUNVM_H
@@ -30,7 +32,9 @@ struct command {
 int cmd_hello(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
-/* One line to standard error, then the end */
+/* One line to standard error */
+void warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same, then the end */
 void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 void usage_error(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
