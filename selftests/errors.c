@@ -262,10 +262,18 @@ TEST(create_vcpu)
 
 TEST(create_vm)
 {
-	struct hvx_create_vm c = { .size = sizeof(c), .flags = 1 << 2 };
+	/* Chips without what they lead to, and bits that mean nothing */
+	static const uint32_t wrong[] = {
+		1U << 6, 1U << 31, HVX_VM_IOAPIC, HVX_VM_PIC, HVX_VM_PIT, HVX_VM_PIT | HVX_VM_LAPIC,
+		HVX_VM_PIT | HVX_VM_PIC,
+	};
+	struct hvx_create_vm c = { .size = sizeof(c) };
 	unsigned int i;
 
-	EXPECT_EQ(xioctl(hvx_open(), HVX_CREATE_VM, &c), -EINVAL);
+	for (i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+		c.flags = wrong[i];
+		EXPECT_EQ(xioctl(hvx_open(), HVX_CREATE_VM, &c), -EINVAL);
+	}
 	c.flags = HVX_VM_HYPERCALL_EXIT | HVX_VM_MSR_EXIT;
 	for (i = 0; i < 50; i++) {
 		long fd = xioctl(hvx_open(), HVX_CREATE_VM, &c);

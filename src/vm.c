@@ -25,6 +25,7 @@ static void vm_free(struct kref *ref)
 {
 	struct hvx_vm *vm = container_of(ref, struct hvx_vm, ref);
 
+	hvx_irq_vm_fini(vm);
 	hvx_mmu_fini(vm);
 	hvx_ops->vm_fini(vm);
 	kvfree(rcu_dereference_protected(vm->msr_policy, true));
@@ -162,8 +163,13 @@ static struct hvx_vm *vm_alloc(u32 flags)
 	if (err)
 		goto srcu;
 	err = hvx_mmu_init(vm);
+	if (err)
+		goto ops;
+	err = hvx_irq_vm_init(vm);
 	if (!err)
 		return vm;
+	hvx_mmu_fini(vm);
+ops:
 	hvx_ops->vm_fini(vm);
 srcu:
 	cleanup_srcu_struct(&vm->srcu);
@@ -173,13 +179,26 @@ free:
 	return ERR_PTR(err);
 }
 
+/* Chips lead to local APICs or to other chips */
+static bool flags_valid(u32 flags)
+{
+	const u32 known = HVX_VM_HYPERCALL_EXIT | HVX_VM_MSR_EXIT | HVX_VM_LAPIC | HVX_VM_IOAPIC |
+			  HVX_VM_PIC | HVX_VM_PIT;
+
+	if (flags & ~known)
+		return false;
+	if (flags & (HVX_VM_IOAPIC | HVX_VM_PIC) && !(flags & HVX_VM_LAPIC))
+		return false;
+	return !(flags & HVX_VM_PIT) || flags & (HVX_VM_IOAPIC | HVX_VM_PIC);
+}
+
 int hvx_vm_create(const struct hvx_create_vm *args)
 {
-	const u32 known = HVX_VM_HYPERCALL_EXIT | HVX_VM_MSR_EXIT;
 	struct hvx_vm *vm;
 	int fd, err;
 
-	if (args->flags & ~known || args->reserved[0] || args->reserved[1] || args->reserved[2])
+	if (!flags_valid(args->flags) || args->reserved[0] || args->reserved[1] ||
+	    args->reserved[2])
 		return -EINVAL;
 	err = hvx_ops->can_run();
 	if (err)

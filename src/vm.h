@@ -13,6 +13,7 @@
 #include <linux/mutex.h>
 #include <linux/srcu.h>
 #include <uapi/linux/hvx.h>
+#include "irq/irq.h"
 #include "mmu/mmu.h"
 
 struct hvx_vcpu;
@@ -33,6 +34,7 @@ struct hvx_vm {
 	struct hvx_msr_policy __rcu *msr_policy;	/* [s] NULL: none */
 	struct hvx_vcpu __rcu *vcpus[HVX_MAX_VCPUS];	/* by id; written under lock, read by RCU */
 	u32 nr_vcpus;				/* [m] */
+	struct hvx_irq irq;			/* see irq/irq.h */
 };
 
 struct hvx_vm *hvx_vm_get(struct hvx_vm *vm);

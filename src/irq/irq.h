@@ -22,10 +22,16 @@
 #ifndef HVX_IRQ_H
 #define HVX_IRQ_H
 
+#include <linux/spinlock.h>
 #include <linux/types.h>
 
 struct hvx_vm;
 struct hvx_vcpu;
+
+/* Interrupt chips of a VM, embedded in struct hvx_vm */
+struct hvx_irq {
+	raw_spinlock_t lock;	/* state of the chips, see above */
+};
 
 /* Delivery modes of messages: Intel SDM vol. 3A, "Interrupt Command Register" */
 enum hvx_delivery {
