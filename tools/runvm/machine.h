@@ -66,13 +66,17 @@ enum {
 	PORT_ACPI_PM1_CNT = 0x604,	/* 2 bytes */
 	PORT_ACPI_SLEEP = 0x604,
 	PORT_ACPI_PM_TIMER = 0x608,	/* 4 bytes */
-	PORT_RESET = 0xcf9,
+	PORT_RESET = 0xcf9,		/* RESET_CONTROL_FULL: the machine is reset */
 };
 
-/* PM1a_CNT.SLP_TYP of S5, as the DSDT's \_S5 says; the machine is always in ACPI mode (SCI_EN) */
-#define ACPI_SLP_TYP_S5	5
-/* The century in CMOS, as the FADT says */
-#define CMOS_CENTURY	0x32
+/*
+ * What the ACPI tables say of these: no SMI_CMD, so that PM1 control always reads with SCI_EN; no
+ * GPEs; the power button is a fixed feature (PWRBTN_STS, PWRBTN_EN); the timer has 32 bits; SLP_TYP
+ * of S5 is ACPI_SLP_TYP_S5, no other sleep state; the century is in CMOS register CMOS_CENTURY.
+ */
+#define ACPI_SLP_TYP_S5		5
+#define RESET_CONTROL_FULL	0x06
+#define CMOS_CENTURY		0x32
 
 struct machine;
 
@@ -184,9 +188,14 @@ void machine_allow_syscalls(struct machine *m, const int *syscalls, unsigned int
 
 /* ---------------------------------------------------------------- rooms, called by machine/ */
 
-/* boot/: put the image and its tables into memory and set the first vCPU's registers */
-void boot_load(struct machine *m);	/* files are read once, kept for reset; the VM is there */
-void boot_prepare(struct machine *m, struct vcpu *first);	/* at start and after each reset */
+/*
+ * boot/: put the image and its tables into memory and set the first vCPU's registers. boot_load()
+ * opens the files and puts the image into memory, which is there by then, so that whatever is
+ * wrong with it ends the program before anything has started. boot_prepare() comes at the start,
+ * when all devices are there, and after each reset, when it loads again from the open files.
+ */
+void boot_load(struct machine *m);
+void boot_prepare(struct machine *m, struct vcpu *first);
 
 /* boot/acpi.c: RSDP's address */
 uint64_t acpi_build(struct machine *m);

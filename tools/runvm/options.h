@@ -38,6 +38,8 @@ struct options {
 	const char *kernel;
 	const char *initrd;
 	const char *cmdline;	/* "" for none */
+	bool flat;		/* --flat ADDR: @kernel is a bare program, to be loaded at: */
+	uint64_t flat_addr;
 	unsigned int cpus;	/* 1 .. 254 */
 	uint64_t memory;	/* bytes */
 	struct disk_option disk[MAX_DISKS];
