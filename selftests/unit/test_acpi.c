@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The ACPI tables: found and summed as a guest does it, for 1 to 254 vCPUs; then read by iasl, the
+ * reference disassembler, where that is installed.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "runvm_shim.h"
+#include "tap.h"
+
+#define LOW	(4ULL << 20)
+#define HEADER	36
+
+static const unsigned int sizes[] = { 1, 2, 16, 63, 64, 254 };
+
+static uint64_t get(const uint8_t *p, unsigned int bytes)
+{
+	uint64_t v = 0;
+
+	memcpy(&v, p, bytes);
+	return v;
+}
+
+static unsigned int sum(const uint8_t *p, size_t len)
+{
+	uint8_t s = 0;
+
+	while (len--)
+		s += *p++;
+	return s;
+}
+
+/* A table at @gpa, checked as far as all tables are alike */
+static const uint8_t *table(struct machine *m, uint64_t gpa, const char *signature)
+{
+	const uint8_t *t = mem_at(m, gpa, HEADER);
+	uint32_t len;
+
+	REQUIRE(t && gpa >= 0xe0000 && gpa < 0x100000);
+	REQUIRE(!memcmp(t, signature, 4), "%.4s, not %s", (const char *)t, signature);
+	len = get(t + 4, 4);
+	REQUIRE(len >= HEADER && gpa + len <= 0x100000, "%s: %u bytes", signature, len);
+	if (strcmp(signature, "FACS"))
+		EXPECT_EQ(sum(t, len), 0);
+	return t;
+}
+
+/* The table that the XSDT lists as @signature */
+static const uint8_t *find(struct machine *m, const char *signature)
+{
+	const uint8_t *rsdp = mem_at(m, acpi_build(m), HEADER), *xsdt, *t;
+	unsigned int i, n;
+
+	REQUIRE(rsdp && !memcmp(rsdp, "RSD PTR ", 8));
+	EXPECT_EQ(sum(rsdp, 20), 0);
+	EXPECT_EQ(sum(rsdp, 36), 0);
+	xsdt = table(m, get(rsdp + 24, 8), "XSDT");
+	n = (get(xsdt + 4, 4) - HEADER) / 8;
+	for (i = 0; i < n; i++) {
+		t = mem_at(m, get(xsdt + HEADER + 8 * i, 8), HEADER);
+		REQUIRE(t);
+		if (!memcmp(t, signature, 4))
+			return table(m, get(xsdt + HEADER + 8 * i, 8), signature);
+	}
+	tap_failed(__FILE__, __LINE__, "find", " no %s", signature);
+	tap_abort();
+}
+
+TEST(rsdp_in_bios_area)
+{
+	struct fake_machine *f = fake_machine_new(LOW, 1);
+	uint64_t at = acpi_build(&f->m);
+
+	EXPECT(at >= 0xe0000 && at < 0x100000 && !(at & 15));
+	fake_machine_free(f);
+}
+
+TEST(fadt)
+{
+	struct fake_machine *f = fake_machine_new(LOW, 2);
+	const uint8_t *t = find(&f->m, "FACP");
+
+	EXPECT_EQ(get(t + 4, 4), 276);
+	table(&f->m, get(t + 36, 4), "FACS");
+	EXPECT_EQ(get(t + 36, 4) % 64, 0);
+	table(&f->m, get(t + 40, 4), "DSDT");
+	EXPECT_EQ(get(t + 140, 8), get(t + 40, 4));
+	EXPECT_EQ(get(t + 46, 2), GSI_SCI);
+	EXPECT_EQ(get(t + 48, 4), 0);		/* no SMI_CMD: always in ACPI mode */
+	EXPECT_EQ(get(t + 56, 4), PORT_ACPI_PM1_EVT);
+	EXPECT_EQ(get(t + 64, 4), PORT_ACPI_PM1_CNT);
+	EXPECT_EQ(get(t + 76, 4), PORT_ACPI_PM_TIMER);
+	EXPECT_EQ(get(t + 108, 1), CMOS_CENTURY);
+	EXPECT(!(get(t + 112, 4) & 1 << 4));	/* the power button is a fixed feature */
+	EXPECT(get(t + 112, 4) & 1 << 10);	/* there is a reset register: */
+	EXPECT_EQ(get(t + 116, 1), 1);
+	EXPECT_EQ(get(t + 120, 8), PORT_RESET);
+	EXPECT_EQ(get(t + 128, 1), RESET_CONTROL_FULL);
+	fake_machine_free(f);
+}
+
+static void check_madt(unsigned int nr, bool mmio)
+{
+	struct fake_machine *f = fake_machine_new(LOW, nr);
+	unsigned int lapics = 0, ioapics = 0, timer = 0, sci = 0, five = 0, nmi = 0;
+	const uint8_t *t, *p, *end;
+
+	f->options.disk[0].mmio = mmio;
+	f->options.nr_disks = 1;
+	t = find(&f->m, "APIC");
+	end = t + get(t + 4, 4);
+	for (p = t + 44; p < end; p += p[1]) {
+		REQUIRE(p + 2 <= end && p[1] >= 2 && p + p[1] <= end);
+		if (p[0] == 0) {
+			EXPECT_EQ(p[3], lapics);
+			EXPECT_EQ(get(p + 4, 4), 1);
+			lapics++;
+		} else if (p[0] == 1) {
+			EXPECT_EQ(get(p + 4, 4), IOAPIC_BASE);
+			EXPECT_EQ(get(p + 8, 4), 0);
+			ioapics++;
+		} else if (p[0] == 2) {
+			timer += p[3] == 0 && get(p + 4, 4) == 2 && get(p + 8, 2) == 0;
+			sci += p[3] == 9 && get(p + 4, 4) == 9 && get(p + 8, 2) == 0xd;
+			five += p[3] == 5 && get(p + 4, 4) == 5 && get(p + 8, 2) == 0xd;
+		} else if (p[0] == 4) {
+			nmi += p[2] == 0xff && p[5] == 1;
+		}
+	}
+	EXPECT_EQ(lapics, nr);
+	EXPECT_EQ(ioapics, 1);
+	EXPECT_EQ(timer, 1);
+	EXPECT_EQ(sci, 1);
+	EXPECT_EQ(five, mmio);
+	EXPECT_EQ(nmi, 1);
+	fake_machine_free(f);
+}
+
+TEST(madt)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++)
+		check_madt(sizes[i], i & 1);
+}
+
+TEST(mcfg)
+{
+	struct fake_machine *f = fake_machine_new(LOW, 1);
+	const uint8_t *t = find(&f->m, "MCFG");
+
+	EXPECT_EQ(get(t + 44, 8), ECAM_BASE);
+	EXPECT_EQ(t[54], 0);
+	EXPECT_EQ((t[55] + 1ULL) << 20, ECAM_SIZE);
+	fake_machine_free(f);
+}
+
+/* Built anew over what a guest left there, the tables are the same */
+TEST(again)
+{
+	struct fake_machine *f = fake_machine_new(LOW, 16);
+	static uint8_t before[0x20000];
+	uint8_t *area = mem_at(&f->m, 0xe0000, sizeof(before));
+
+	memset(area, 0, sizeof(before));
+	acpi_build(&f->m);
+	memcpy(before, area, sizeof(before));
+	memset(area + 36, 0, 8192);
+	acpi_build(&f->m);
+	EXPECT(!memcmp(before, area, sizeof(before)));
+	fake_machine_free(f);
+}
+
+TEST(too_little_memory)
+{
+	struct fake_machine *f = fake_machine_new(1 << 19, 1);
+
+	EXPECT(DIES(acpi_build(&f->m)));
+	EXPECT(strstr(died, "-m"), "%s", died);
+	fake_machine_free(f);
+}
+
+static void write_table(const char *dir, const char *name, const uint8_t *t)
+{
+	char path[256];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s.dat", dir, name);
+	file = fopen(path, "wb");
+	REQUIRE(file && fwrite(t, get(t + 4, 4), 1, file) == 1 && !fclose(file));
+}
+
+/* iasl takes the table apart and, for the DSDT, puts it together to the same bytes again */
+static void check_iasl(const char *dir, const char *name, bool again)
+{
+	char cmd[1024];
+
+	snprintf(cmd, sizeof(cmd),
+		 "cd %s && iasl -d %s.dat >%s.log 2>&1 && ! grep -Ei 'error|warning|invalid' %s.log %s.dsl",
+		 dir, name, name, name, name);
+	EXPECT(!system(cmd), "%s: see what iasl says above", name);
+	if (!again)
+		return;
+	snprintf(cmd, sizeof(cmd),
+		 "cd %s && iasl -we -oa -p new %s.dsl >new.log 2>&1 && tail -c +37 new.aml >new.body && tail -c +37 %s.dat | cmp - new.body || { cat new.log; false; }",
+		 dir, name, name);
+	EXPECT(!system(cmd), "%s: assembles to something else", name);
+}
+
+TEST_TIME(iasl, 120)
+{
+	char dir[] = "/tmp/hvx-acpi-XXXXXX", cmd[64];
+	struct fake_machine *f;
+	const uint8_t *t;
+	unsigned int i;
+
+	if (system("iasl -v >/dev/null 2>&1"))
+		SKIP("no iasl: apt-get install acpica-tools");
+	REQUIRE(mkdtemp(dir));
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		f = fake_machine_new(LOW, sizes[i]);
+		f->options.disk[0].mmio = true;
+		f->options.nr_disks = 1;
+		t = find(&f->m, "FACP");
+		write_table(dir, "facp", t);
+		write_table(dir, "dsdt", mem_at(&f->m, get(t + 40, 4), HEADER));
+		write_table(dir, "apic", find(&f->m, "APIC"));
+		write_table(dir, "mcfg", find(&f->m, "MCFG"));
+		check_iasl(dir, "facp", false);
+		check_iasl(dir, "apic", false);
+		check_iasl(dir, "mcfg", false);
+		check_iasl(dir, "dsdt", true);
+		fake_machine_free(f);
+	}
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
+	if (!tap_failures())
+		EXPECT(!system(cmd));
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* acpi.h: what acpi.c and dsdt.c share. */
+#ifndef RUNVM_ACPI_H
+#define RUNVM_ACPI_H
+
+#include "machine.h"
+
+struct aml;
+
+/* Devices on virtio over MMIO take the slots from the first, in the order of the options */
+unsigned int virtio_mmio_slots(const struct options *o);
+/* What follows the DSDT's header */
+void dsdt_body(struct aml *a, const struct machine *m);
+
+#endif
