@@ -31,7 +31,6 @@
 #include "options.h"
 #include "vm.h"
 
-#define MEM_LOW_MAX	0xc0000000ULL
 #define ECAM_BASE	0xc0000000ULL
 #define ECAM_SIZE	0x00100000ULL
 #define PCI_MMIO_BASE	0xd0000000ULL
@@ -43,7 +42,6 @@
 #define VIRTIO_MMIO_MAX	8
 #define IOAPIC_BASE	0xfec00000ULL
 #define LAPIC_BASE	0xfee00000ULL
-#define MEM_HIGH_BASE	0x100000000ULL
 
 /* Interrupt lines (GSIs). 0-15 as in a PC. */
 enum {
@@ -102,12 +100,12 @@ typedef void io_handler(void *opaque, uint64_t offset, unsigned int len, bool wr
 
 /*
  * Any thread, from handlers too. An access belongs to whom its first byte belongs to; it may reach
- * beyond the range. Ranges must not overlap: so the PCI address port is 0xcf8 with @len 1, as 0xcf9
- * is PORT_RESET. An access of eight bytes or less comes as one call, REP I/O as one call each.
+ * beyond the range. Ranges do not overlap (the PCI address port is 0xcf8 with @len 1, as 0xcf9 is
+ * PORT_RESET): adding one that does is false once the guest runs, and a fault before. An access of eight bytes or less comes as one call, REP I/O as one call each.
  * Removing does not wait for a call that is under way in another thread.
  */
-void bus_add_pio(struct machine *m, uint16_t port, uint16_t len, io_handler *handler, void *opaque);
-void bus_add_mmio(struct machine *m, uint64_t gpa, uint64_t len, io_handler *handler, void *opaque);
+bool bus_add_pio(struct machine *m, uint16_t port, uint16_t len, io_handler *handler, void *opaque);
+bool bus_add_mmio(struct machine *m, uint64_t gpa, uint64_t len, io_handler *handler, void *opaque);
 void bus_remove_pio(struct machine *m, uint16_t port);
 void bus_remove_mmio(struct machine *m, uint64_t gpa);
 
@@ -140,6 +138,8 @@ bool machine_ioeventfd(struct machine *m, bool pio, uint64_t addr, uint32_t len,
 /* @events: EPOLLIN ...; called in the main thread. loop_add() with an fd that is there changes it. */
 typedef void loop_handler(void *opaque, uint32_t events);
 void loop_add(struct machine *m, int fd, uint32_t events, loop_handler *handler, void *opaque);
+/* The same, but a failure (EPERM: a file that is always ready) is returned */
+int loop_try_add(struct machine *m, int fd, uint32_t events, loop_handler *handler, void *opaque);
 void loop_remove(struct machine *m, int fd);
 
 /* ------------------------------------------------------------------------ life of a machine */
@@ -161,8 +161,12 @@ void machine_end(struct machine *m, enum fate fate, int status);
 
 /* Press the power button: any thread */
 void machine_press_power(struct machine *m);
+/* Main thread only */
 void machine_pause(struct machine *m);
 void machine_resume(struct machine *m);
+bool machine_is_running(const struct machine *m);
+/* How often the guest was reset */
+unsigned int machine_resets(const struct machine *m);
 
 /*
  * A device: what the machine calls. Register with machine_add_device() at set-up; members may be
@@ -211,17 +215,27 @@ void console_write(struct machine *m, const void *data, size_t len);
 /* The console's reader: called in the main thread with what was typed; returns how much it took */
 typedef size_t console_reader(void *opaque, const void *data, size_t len);
 void console_set_reader(struct machine *m, console_reader *reader, void *opaque);
-/* The reader has room again */
+/* The reader has room again. Any thread. */
 void console_pull(struct machine *m);
+/* runvm was stopped and continues: take the terminal again */
+void console_continue(struct machine *m);
 
 /* ---------------------------------------------------------------------------- the machine */
 
+/* Open and check all that the options ask for; ends the program with a line for what is wrong */
+void machine_create(struct machine *m, const struct options *options);
+/* Run the guest to its end; returns the exit status */
+int machine_run(struct machine *m);
+void machine_destroy(struct machine *m);
+
 struct machine {
-	struct vm vm;			/* memory: vm.mem below MEM_LOW_MAX, the rest follows it */
+	struct vm vm;			/* memory: see vm.h */
 	const struct options *options;
 	unsigned int nr_vcpus;
 	struct vcpu *vcpus;
-	/* machine/machine.c, bus.c, loop.c, irq.c: private */
+	struct console *console;	/* dev/console.c */
+	struct power *power;		/* dev/power.c */
+	/* machine/private.h */
 	struct machine_private *p;
 };
 

@@ -2,6 +2,7 @@
 /* vm.c: the ABI of /dev/hvx, with failures in words. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -54,18 +55,49 @@ static const char *why_no_vm(int error)
 	return strerror(error);
 }
 
+/* Aligned so that huge pages of the host can be huge pages of the guest */
+#define MEM_ALIGN	(2UL << 20)
+
+static void *reserve(uint64_t len)
+{
+	uint8_t *p = mmap(NULL, len + MEM_ALIGN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t head;
+
+	if (p == MAP_FAILED)
+		return p;
+	head = -(uintptr_t)p & (MEM_ALIGN - 1);
+	if (head)
+		munmap(p, head);
+	munmap(p + head + len, MEM_ALIGN - head);
+	return mmap(p + head, len, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
+static void set_region(struct vm *vm, uint32_t slot, uint64_t gpa, uint64_t offset, uint64_t len)
+{
+	struct hvx_region region = {
+		.size = sizeof(region), .slot = slot, .gpa = gpa, .len = len,
+		.hva = (uintptr_t)vm->mem + offset,
+	};
+
+	if (ioctl(vm->fd, HVX_SET_REGION, &region))
+		die("cannot give the guest its memory: %s", strerror(errno));
+}
+
 static void map_memory(struct vm *vm)
 {
-	struct hvx_region region = { .size = sizeof(region), .len = vm->mem_size };
+	uint64_t low = vm->mem_size < MEM_LOW_MAX ? vm->mem_size : MEM_LOW_MAX;
 
-	vm->mem = mmap(NULL, vm->mem_size, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	vm->mem = reserve(vm->mem_size);
 	if (vm->mem == MAP_FAILED)
 		die("%llu MiB of guest memory: %s", (unsigned long long)vm->mem_size >> 20,
 		    strerror(errno));
-	region.hva = (uintptr_t)vm->mem;
-	if (ioctl(vm->fd, HVX_SET_REGION, &region))
-		die("cannot give the guest its memory: %s", strerror(errno));
+	/* Advice: a kernel without it does as well */
+	madvise(vm->mem, vm->mem_size, MADV_HUGEPAGE);
+	madvise(vm->mem, vm->mem_size, MADV_DONTDUMP);
+	set_region(vm, 0, 0, 0, low);
+	if (low < vm->mem_size)
+		set_region(vm, 1, MEM_HIGH_BASE, low, vm->mem_size - low);
 }
 
 void vm_create(struct vm *vm, uint32_t flags, uint64_t mem_size)
@@ -93,7 +125,9 @@ long vm_cap(const struct vm *vm, unsigned int cap)
 
 void *vm_at(const struct vm *vm, uint64_t gpa, uint64_t len)
 {
-	if (gpa > vm->mem_size || len > vm->mem_size - gpa)
+	uint64_t low = vm->mem_size < MEM_LOW_MAX ? vm->mem_size : MEM_LOW_MAX;
+
+	if (gpa > low || len > low - gpa)
 		die("%llu bytes at %#llx do not fit into %llu MiB of guest memory",
 		    (unsigned long long)len, (unsigned long long)gpa,
 		    (unsigned long long)vm->mem_size >> 20);
@@ -125,7 +159,7 @@ void vcpu_get(struct vcpu *v, uint64_t groups)
 		die("cannot read registers: %s", strerror(errno));
 }
 
-int vcpu_run(struct vcpu *v)
+int vcpu_try_run(struct vcpu *v)
 {
 	if (!ioctl(v->fd, HVX_RUN, 0))
 		return v->run->exit_reason;
@@ -133,7 +167,16 @@ int vcpu_run(struct vcpu *v)
 		return HVX_EXIT_INTERRUPTED;
 	if (errno == EFAULT && v->run->exit_reason == HVX_EXIT_MEMORY_FAULT)
 		return HVX_EXIT_MEMORY_FAULT;
-	die("cannot run the guest: %s", strerror(errno));
+	return -errno;
+}
+
+int vcpu_run(struct vcpu *v)
+{
+	int reason = vcpu_try_run(v);
+
+	if (reason < 0)
+		vcpu_give_up(v, reason);
+	return reason;
 }
 
 void *vcpu_io_data(struct vcpu *v)
@@ -141,13 +184,7 @@ void *vcpu_io_data(struct vcpu *v)
 	return (char *)v->run + v->run->io.data_offset;
 }
 
-static void give_up_mmio(const struct hvx_run *run)
-{
-	die("the guest %s memory that it does not have, at %#llx",
-	    run->mmio.write ? "wrote to" : "read", (unsigned long long)run->mmio.gpa);
-}
-
-static void give_up_emulation(const struct hvx_run *run)
+static void explain_emulation(const struct hvx_run *run, char *text, size_t len)
 {
 	char hex[3 * sizeof(run->emulation.insn) + 1] = "";
 	static const char digits[] = "0123456789abcdef";
@@ -158,34 +195,55 @@ static void give_up_emulation(const struct hvx_run *run)
 		hex[3 * i + 1] = digits[run->emulation.insn[i] >> 4];
 		hex[3 * i + 2] = digits[run->emulation.insn[i] & 0xf];
 	}
-	die("hvx does not emulate the instruction%s at %#llx, which accesses %#llx", hex,
-	    (unsigned long long)run->emulation.rip, (unsigned long long)run->emulation.gpa);
+	snprintf(text, len, "hvx does not emulate the instruction%s at %#llx, which accesses %#llx",
+		 hex, (unsigned long long)run->emulation.rip,
+		 (unsigned long long)run->emulation.gpa);
+}
+
+void vcpu_explain(struct vcpu *v, int reason, char *text, size_t len)
+{
+	const struct hvx_run *run = v->run;
+
+	if (reason < 0) {
+		snprintf(text, len, "cannot run the guest: %s", strerror(-reason));
+		return;
+	}
+	vcpu_get(v, HVX_REGS_GPR);
+	switch (reason) {
+	case HVX_EXIT_ENTRY_FAILED:
+		snprintf(text, len, "%.*s", (int)sizeof(run->entry.text), run->entry.text);
+		break;
+	case HVX_EXIT_SHUTDOWN:
+		snprintf(text, len, "the guest took a triple fault at %#llx",
+			 (unsigned long long)run->regs.rip);
+		break;
+	case HVX_EXIT_MMIO:
+		snprintf(text, len, "the guest %s memory that it does not have, at %#llx",
+			 run->mmio.write ? "wrote to" : "read", (unsigned long long)run->mmio.gpa);
+		break;
+	case HVX_EXIT_EMULATION:
+		explain_emulation(run, text, len);
+		break;
+	case HVX_EXIT_MEMORY_FAULT:
+		snprintf(text, len, "no memory behind guest address %#llx: %s",
+			 (unsigned long long)run->memory.gpa, strerror(run->memory.error));
+		break;
+	case HVX_EXIT_UNKNOWN:
+		snprintf(text, len, "an exit that hvx does not know: %#llx, %#llx, %#llx",
+			 (unsigned long long)run->unknown.hw_reason,
+			 (unsigned long long)run->unknown.hw_detail,
+			 (unsigned long long)run->unknown.hw_detail2);
+		break;
+	default:
+		snprintf(text, len, "unexpected exit %d at %#llx", reason,
+			 (unsigned long long)run->regs.rip);
+	}
 }
 
 void vcpu_give_up(struct vcpu *v, int reason)
 {
-	const struct hvx_run *run = v->run;
+	char text[256];
 
-	vcpu_get(v, HVX_REGS_GPR);
-	switch (reason) {
-	case HVX_EXIT_ENTRY_FAILED:
-		die("%.*s", (int)sizeof(run->entry.text), run->entry.text);
-	case HVX_EXIT_SHUTDOWN:
-		die("the guest took a triple fault at %#llx", (unsigned long long)run->regs.rip);
-	case HVX_EXIT_MMIO:
-		give_up_mmio(run);
-		break;
-	case HVX_EXIT_EMULATION:
-		give_up_emulation(run);
-		break;
-	case HVX_EXIT_MEMORY_FAULT:
-		die("no memory behind guest address %#llx: %s", (unsigned long long)run->memory.gpa,
-		    strerror(run->memory.error));
-	case HVX_EXIT_UNKNOWN:
-		die("an exit that hvx does not know: %#llx, %#llx, %#llx",
-		    (unsigned long long)run->unknown.hw_reason,
-		    (unsigned long long)run->unknown.hw_detail,
-		    (unsigned long long)run->unknown.hw_detail2);
-	}
-	die("unexpected exit %d at %#llx", reason, (unsigned long long)run->regs.rip);
+	vcpu_explain(v, reason, text, sizeof(text));
+	die("%s", text);
 }
