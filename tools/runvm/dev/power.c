@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * power.c: the fixed hardware of ACPI (ACPI specification, "ACPI Hardware Specification": PM1 event
+ * and control registers, power management timer) and the reset port of PCI host bridges.
+ */
+#include <string.h>
+#include <time.h>
+
+#include "dev.h"
+
+#define PM_TIMER_HZ	3579545
+
+/* PM1_STS, PM1_EN */
+#define PM1_GBL		(1u << 5)
+#define PM1_PWRBTN	(1u << 8)
+#define PM1_EN_MASK	(PM1_GBL | PM1_PWRBTN)
+/* PM1_CNT */
+#define PM1_SCI_EN	(1u << 0)
+#define PM1_SLP_TYP(v)	((v) >> 10 & 7)
+#define PM1_SLP_EN	(1u << 13)
+/* What stays written: not SCI_EN, nor bits that are commands */
+#define PM1_CNT_MASK	0x1c02u
+
+/* Reset control register: bit 2 does it, bit 1 says how */
+#define RESET_CPU	(1u << 2)
+
+struct power {
+	struct machine *machine;
+	struct device device;
+	pthread_mutex_t lock;		/* all that follows */
+	uint8_t pm1_evt[4];		/* status, enable */
+	uint16_t pm1_cnt;
+	uint8_t reset_control;
+};
+
+static uint16_t get16(const uint8_t *p)
+{
+	return p[0] | p[1] << 8;
+}
+
+static void put16(uint8_t *p, uint16_t value)
+{
+	p[0] = value & 0xff;
+	p[1] = value >> 8;
+}
+
+/* The SCI is a level: high as long as an enabled event waits */
+static void update_sci(struct power *pw)
+{
+	uint16_t waiting = get16(pw->pm1_evt) & get16(pw->pm1_evt + 2) & PM1_EN_MASK;
+
+	machine_irq(pw->machine, GSI_SCI, waiting);
+}
+
+/* Registers may be accessed a byte at a time. Status bits are cleared by writing 1. */
+static void pm1_evt(void *opaque, uint64_t offset, unsigned int len, bool write, void *data)
+{
+	struct power *pw = opaque;
+	uint8_t *bytes = data;
+	unsigned int i;
+
+	pthread_mutex_lock(&pw->lock);
+	for (i = 0; i < len && offset + i < sizeof(pw->pm1_evt); i++) {
+		uint8_t *reg = &pw->pm1_evt[offset + i];
+
+		if (!write)
+			bytes[i] = *reg;
+		else if (offset + i < 2)
+			*reg &= ~bytes[i];
+		else
+			*reg = bytes[i];
+	}
+	if (write)
+		update_sci(pw);
+	pthread_mutex_unlock(&pw->lock);
+}
+
+static void write_pm1_cnt(struct power *pw, uint16_t value)
+{
+	pw->pm1_cnt = value & PM1_CNT_MASK;
+	if (value & PM1_SLP_EN && PM1_SLP_TYP(value) == ACPI_SLP_TYP_S5)
+		machine_end(pw->machine, FATE_POWER_OFF, 0);
+}
+
+static void pm1_cnt(void *opaque, uint64_t offset, unsigned int len, bool write, void *data)
+{
+	struct power *pw = opaque;
+	uint8_t reg[4] = { 0 };
+	unsigned int i;
+
+	pthread_mutex_lock(&pw->lock);
+	put16(reg, pw->pm1_cnt | PM1_SCI_EN);
+	for (i = 0; i < len && offset + i < sizeof(reg); i++) {
+		if (write)
+			reg[offset + i] = ((uint8_t *)data)[i];
+		else
+			((uint8_t *)data)[i] = reg[offset + i];
+	}
+	if (write)
+		write_pm1_cnt(pw, get16(reg));
+	pthread_mutex_unlock(&pw->lock);
+}
+
+static uint32_t pm_timer_now(void)
+{
+	struct timespec now;
+	unsigned __int128 ns;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ns = (unsigned __int128)now.tv_sec * 1000000000 + now.tv_nsec;
+	return (uint32_t)(ns * PM_TIMER_HZ / 1000000000);
+}
+
+static void pm_timer(void *opaque, uint64_t offset, unsigned int len, bool write, void *data)
+{
+	uint32_t now = pm_timer_now() >> 8 * offset;
+
+	if (!write)
+		memcpy(data, &now, len < sizeof(now) ? len : sizeof(now));
+}
+
+static void reset_port(void *opaque, uint64_t offset, unsigned int len, bool write, void *data)
+{
+	struct power *pw = opaque;
+	uint8_t *value = data;
+
+	pthread_mutex_lock(&pw->lock);
+	if (!write) {
+		*value = pw->reset_control;
+	} else {
+		pw->reset_control = *value & ~RESET_CPU;
+		if (*value & RESET_CPU)
+			machine_end(pw->machine, FATE_RESET, 0);
+	}
+	pthread_mutex_unlock(&pw->lock);
+}
+
+void machine_press_power(struct machine *m)
+{
+	struct power *pw = m->power;
+
+	pthread_mutex_lock(&pw->lock);
+	put16(pw->pm1_evt, get16(pw->pm1_evt) | PM1_PWRBTN);
+	update_sci(pw);
+	pthread_mutex_unlock(&pw->lock);
+}
+
+static void reset(struct device *dev)
+{
+	struct power *pw = (struct power *)((char *)dev - offsetof(struct power, device));
+
+	pthread_mutex_lock(&pw->lock);
+	memset(pw->pm1_evt, 0, sizeof(pw->pm1_evt));
+	pw->pm1_cnt = 0;
+	pw->reset_control = 0;
+	update_sci(pw);
+	pthread_mutex_unlock(&pw->lock);
+}
+
+void power_create(struct machine *m)
+{
+	struct power *pw = dev_alloc(sizeof(*pw));
+
+	pw->machine = m;
+	pw->device = (struct device){ .name = "power", .reset = reset };
+	pthread_mutex_init(&pw->lock, NULL);
+	m->power = pw;
+	bus_add_pio(m, PORT_ACPI_PM1_EVT, 4, pm1_evt, pw);
+	bus_add_pio(m, PORT_ACPI_PM1_CNT, 2, pm1_cnt, pw);
+	bus_add_pio(m, PORT_ACPI_PM_TIMER, 4, pm_timer, pw);
+	bus_add_pio(m, PORT_RESET, 1, reset_port, pw);
+	machine_add_device(m, &pw->device);
+}
