@@ -10,9 +10,16 @@
 #include "runvm.h"
 
 static const struct command commands[] = {
+	{ "run", "-k KERNEL [...]", "start a guest ('runvm run --help' lists the options)", cmd_run },
 	{ "hello", "[--memory SIZE]",
 	  "start a small 64-bit guest that greets and describes its CPU", cmd_hello },
 	{ "doctor", "", "say whether this host can run guests, and what to do if not", cmd_doctor },
+	{ "status", "SOCKET", "say how a guest that was started with --control does", cmd_control },
+	{ "pause", "SOCKET", "stop its vCPUs", cmd_control },
+	{ "resume", "SOCKET", "let them go on", cmd_control },
+	{ "power", "SOCKET", "press its power button", cmd_control },
+	{ "reset", "SOCKET", "reset it", cmd_control },
+	{ "quit", "SOCKET", "end it at once", cmd_control },
 };
 
 static void complain(const char *format, va_list args)
@@ -88,10 +95,10 @@ static void print_help(FILE *to)
 
 	fputs("runvm starts virtual machines on hvx.\n\n", to);
 	for (i = 0; i < ARRAY_SIZE(commands); i++)
-		fprintf(to, "  runvm %-7s%-16s %s\n", commands[i].name, commands[i].args,
+		fprintf(to, "  runvm %-7s%-17s %s\n", commands[i].name, commands[i].args,
 			commands[i].help);
 	fputs("  runvm --help, runvm --version\n\n"
-	      "Exit status: the guest's, or 1 for a failure, 2 for wrong arguments.\n", to);
+	      "Exit status: 1 for a failure, 2 for wrong arguments; of guests see runvm(1).\n", to);
 }
 
 static const struct command *find(const char *name)

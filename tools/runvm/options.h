@@ -61,5 +61,9 @@ struct options {
 
 /* Fill in from argv (argv[0] is the command's name); ends the program with a line for bad input */
 void options_parse(struct options *o, int argc, char **argv);
+/* One option by its long name; @value NULL for a switch */
+void options_set(struct options *o, const char *name, const char *value);
+/* In the form that --config takes */
+void options_print(const struct options *o);
 
 #endif

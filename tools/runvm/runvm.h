@@ -21,6 +21,12 @@
 /* How runvm ends, unless a guest says otherwise */
 #define STATUS_FAILED	1
 #define STATUS_USAGE	2
+/* 'runvm run'; even, because debug ports end with odd ones */
+#define STATUS_PANIC		4
+#define STATUS_TRIPLE_FAULT	6
+#define STATUS_RESET		8
+#define STATUS_ERROR		10
+#define STATUS_QUIT		12
 
 struct command {
 	const char *name;
@@ -29,6 +35,8 @@ struct command {
 	int (*run)(int argc, char **argv);	/* argv[0] is the command's name */
 };
 
+int cmd_run(int argc, char **argv);
+int cmd_control(int argc, char **argv);
 int cmd_hello(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 

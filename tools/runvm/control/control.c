@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * control.c: commands by a UNIX stream socket, a line of JSON each (Documentation/runvm.md).
+ *
+ * All of it happens in the main thread. Clients are those whom the socket's permissions let in, but
+ * what they send is checked all the same, and one that does not read its answers is hung up on.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "machine.h"
+
+#define MAX_CLIENTS	16
+#define MAX_LINE	4096
+
+struct control;
+
+struct client {
+	struct control *control;
+	int fd;			/* -1: free */
+	size_t len;
+	char line[MAX_LINE];
+};
+
+struct control {
+	struct machine *machine;
+	struct device device;
+	int fd;
+	struct client clients[MAX_CLIENTS];
+};
+
+/* -------------------------------------------------------------------------- commands */
+
+static json_t *status(struct machine *m)
+{
+	json_int_t exits = 0;
+	unsigned int i;
+
+	for (i = 0; i < m->nr_vcpus; i++)
+		exits += m->vcpus[i].run->exits;
+	return json_pack("{s:b, s:s, s:s, s:i, s:I, s:i, s:I, s:i}", "ok", 1, "name",
+			 m->options->name, "state", machine_is_running(m) ? "running" : "paused",
+			 "cpus", m->nr_vcpus, "memory", (json_int_t)m->vm.mem_size, "resets",
+			 machine_resets(m), "exits", exits, "pid", (int)getpid());
+}
+
+static void reset(struct machine *m)
+{
+	machine_end(m, FATE_RESET, 0);
+}
+
+static void quit(struct machine *m)
+{
+	machine_end(m, FATE_QUIT, 0);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(struct machine *m);	/* NULL: status, which has an answer of its own */
+} commands[] = {
+	{ "status", NULL },
+	{ "pause", machine_pause },
+	{ "resume", machine_resume },
+	{ "power", machine_press_power },
+	{ "reset", reset },
+	{ "quit", quit },
+};
+
+static json_t *refuse(const char *why)
+{
+	return json_pack("{s:b, s:s}", "ok", 0, "error", why);
+}
+
+static json_t *carry_out(struct machine *m, const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (strcmp(commands[i].name, name))
+			continue;
+		if (!commands[i].run)
+			return status(m);
+		commands[i].run(m);
+		return json_pack("{s:b}", "ok", 1);
+	}
+	return refuse("no such command: status, pause, resume, power, reset, quit");
+}
+
+static json_t *answer(struct machine *m, const char *line, size_t len)
+{
+	json_t *request, *reply, *name;
+	json_error_t error;
+
+	request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &error);
+	if (!request)
+		return refuse(error.text);
+	name = json_object_get(request, "command");
+	if (!json_is_string(name))
+		reply = refuse("an object with a string 'command' is needed");
+	else if (json_object_size(request) != 1)
+		reply = refuse("commands have no other member than 'command'");
+	else
+		reply = carry_out(m, json_string_value(name));
+	json_decref(request);
+	return reply;
+}
+
+/* --------------------------------------------------------------------------- clients */
+
+static void hang_up(struct client *c)
+{
+	loop_remove(c->control->machine, c->fd);
+	close(c->fd);
+	c->fd = -1;
+}
+
+/* False: the client is gone */
+static bool send_reply(struct client *c, json_t *reply)
+{
+	char *text = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
+	size_t len;
+	bool sent;
+
+	if (!text)
+		die("not enough memory");
+	len = strlen(text);
+	text[len] = '\n';	/* in place of the NUL: it is sent by its length */
+	sent = send(c->fd, text, len + 1, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len + 1;
+	free(text);
+	json_decref(reply);
+	return sent;
+}
+
+static bool take_lines(struct client *c)
+{
+	char *end;
+
+	while ((end = memchr(c->line, '\n', c->len))) {
+		if (!send_reply(c, answer(c->control->machine, c->line, end - c->line)))
+			return false;
+		c->len -= end + 1 - c->line;
+		memmove(c->line, end + 1, c->len);
+	}
+	if (c->len < MAX_LINE)
+		return true;
+	send_reply(c, refuse("the line is too long"));
+	return false;
+}
+
+static void client_ready(void *opaque, uint32_t events)
+{
+	struct client *c = opaque;
+	ssize_t n;
+
+	n = read(c->fd, c->line + c->len, MAX_LINE - c->len);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n > 0)
+		c->len += n;
+	if (n <= 0 || !take_lines(c))
+		hang_up(c);
+}
+
+static void accept_client(void *opaque, uint32_t events)
+{
+	struct control *ctl = opaque;
+	struct client *c;
+	int fd;
+
+	fd = accept4(ctl->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0)
+		return;
+	for (c = ctl->clients; c < ctl->clients + MAX_CLIENTS; c++) {
+		if (c->fd >= 0)
+			continue;
+		c->fd = fd;
+		c->len = 0;
+		loop_add(ctl->machine, fd, EPOLLIN, client_ready, c);
+		return;
+	}
+	close(fd);
+}
+
+/* -------------------------------------------------------------------------- its life */
+
+/* A socket that nobody listens at is what an earlier runvm has left */
+static bool is_stale(const struct sockaddr_un *addr)
+{
+	struct stat st;
+	bool stale;
+	int fd;
+
+	if (lstat(addr->sun_path, &st) || !S_ISSOCK(st.st_mode))
+		return false;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	stale = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) && errno == ECONNREFUSED;
+	close(fd);
+	return stale;
+}
+
+static int bind_socket(int fd, const struct sockaddr_un *addr)
+{
+	mode_t mask = umask(0177);
+	int error = 0;
+
+	if (bind(fd, (const struct sockaddr *)addr, sizeof(*addr)))
+		error = errno;
+	if (error == EADDRINUSE && is_stale(addr) && !unlink(addr->sun_path))
+		error = bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) ? errno : 0;
+	umask(mask);
+	return error;
+}
+
+static int open_socket(const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd, error;
+
+	if (strlen(path) >= sizeof(addr.sun_path))
+		die("control socket %s: the path has more than %zu characters", path,
+		    sizeof(addr.sun_path) - 1);
+	strcpy(addr.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		die("control socket: %s", strerror(errno));
+	error = bind_socket(fd, &addr);
+	if (!error && listen(fd, MAX_CLIENTS))
+		error = errno;
+	if (error)
+		die("control socket %s: %s", path,
+		    error == EADDRINUSE ? "there is something already" : strerror(error));
+	return fd;
+}
+
+/* The socket's name stays: removing files is nothing that the sandbox allows */
+static void close_control(struct device *dev)
+{
+	struct control *ctl = (struct control *)((char *)dev - offsetof(struct control, device));
+	struct client *c;
+
+	for (c = ctl->clients; c < ctl->clients + MAX_CLIENTS; c++)
+		if (c->fd >= 0)
+			hang_up(c);
+	close(ctl->fd);
+	free(ctl);
+}
+
+void control_create(struct machine *m)
+{
+	struct control *ctl = calloc(1, sizeof(*ctl));
+	struct client *c;
+
+	if (!ctl)
+		die("not enough memory");
+	json_object_seed(0);	/* jansson would open /dev/urandom for that later */
+	ctl->machine = m;
+	ctl->device = (struct device){ .name = "control", .close = close_control };
+	for (c = ctl->clients; c < ctl->clients + MAX_CLIENTS; c++)
+		*c = (struct client){ .control = ctl, .fd = -1 };
+	ctl->fd = open_socket(m->options->control);
+	loop_add(m, ctl->fd, EPOLLIN, accept_client, ctl);
+	machine_add_device(m, &ctl->device);
+}
