@@ -96,7 +96,7 @@ static void pci(struct aml *a)
 	aml_int(a, 1);
 	crs = aml_crs(a);
 	aml_res_bus_window(a, 0, (ECAM_SIZE >> 20) - 1);
-	aml_res_io_window(a, PCI_IO_BASE, PCI_IO_END - 1);
+	aml_res_io_window(a, PCI_PORT_BASE, PCI_PORT_END - 1);
 	aml_res_memory_window(a, PCI_MMIO_BASE, PCI_MMIO_END - 1);
 	aml_crs_end(a, crs);
 	pci_routing(a);
