@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* create.c: the virtio devices that the options ask for, in the order of their PCI slots. */
+#include "virtio/virtio.h"
+
+void virtio_create(struct machine *m)
+{
+	const struct options *o = m->options;
+	unsigned int i;
+
+	for (i = 0; i < o->nr_disks; i++)
+		blk_create(m, &o->disk[i], i);
+	if (o->console == CONSOLE_VIRTIO)
+		virtio_console_create(m);
+	if (o->rng)
+		rng_create(m);
+}
