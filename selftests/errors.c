@@ -40,6 +40,7 @@ static const struct call {
 	  { 7 } },
 	{ "SET_MSR_FILTER", HVX_SET_MSR_FILTER, VM, sizeof(struct hvx_msr_filter), { 12 }, true,
 	  {} },
+	{ "GET_MEMORY_INFO", HVX_GET_MEMORY_INFO, VM, sizeof(struct hvx_memory_info), {}, true, {} },
 	{ "INJECT", HVX_INJECT, VCPU, sizeof(struct hvx_event), { 10 }, false,
 	  { HVX_EVENT_INTERRUPT | 0x5000 } },
 	{ "GET_CPUID", HVX_GET_CPUID, VCPU, sizeof(struct hvx_cpuid), { 12 }, true,

@@ -58,6 +58,7 @@ HVX_HOT_OPS(OP)
  * @vcpu_size: bytes of the backend's vCPU, whose first member is struct hvx_vcpu
  * @vm_size: bytes of the backend's VM, whose first member is struct hvx_vm
  * @pt_format: second-level page-table format; @start may choose another
+ * @pt_max_level: largest leaf that the processor knows: HVX_PT_4K, _2M or _1G; set by @start
  * @check: process: can this CPU run guests? 0, or -ENODEV/-EOPNOTSUPP/-EBUSY after a pr_err() that
  *	names the cause and the next step
  * @start: process: after @check, at load: allocate per-CPU pages, fill in features
@@ -82,6 +83,7 @@ struct hvx_ops {
 	size_t vcpu_size;
 	size_t vm_size;
 	const struct hvx_pt_format *pt_format;
+	int pt_max_level;
 	u32 traits;
 
 	int (*check)(void);

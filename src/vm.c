@@ -101,6 +101,40 @@ static long vm_set_region(struct hvx_vm *vm, void __user *argp)
 	return err;
 }
 
+static u64 count_faults(struct hvx_vm *vm)
+{
+	u64 faults = 0;
+	unsigned int i;
+
+	rcu_read_lock();
+	for (i = 0; i < HVX_MAX_VCPUS; i++) {
+		const struct hvx_vcpu *vcpu = rcu_dereference(vm->vcpus[i]);
+
+		if (vcpu)
+			faults += READ_ONCE(vcpu->faults);
+	}
+	rcu_read_unlock();
+	return faults;
+}
+
+static long vm_get_memory_info(struct hvx_vm *vm, void __user *argp)
+{
+	const struct hvx_pt *pt = &vm->mmu.pt;
+	struct hvx_memory_info args;
+	int err = HVX_GET_ARGS(&args, argp);
+
+	if (err)
+		return err;
+	if (args.flags)
+		return -EINVAL;
+	args.mapped_4k = atomic64_read(&pt->nr_leaves[HVX_PT_4K - 1]);
+	args.mapped_2m = atomic64_read(&pt->nr_leaves[HVX_PT_2M - 1]);
+	args.mapped_1g = atomic64_read(&pt->nr_leaves[HVX_PT_1G - 1]);
+	args.tables = atomic64_read(&pt->nr_tables);
+	args.faults = count_faults(vm);
+	return HVX_PUT_ARGS(argp, &args);
+}
+
 static long vm_set_msr_filter(struct hvx_vm *vm, void __user *argp)
 {
 	struct hvx_msr_filter args;
@@ -125,6 +159,8 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return vm_set_region(vm, argp);
 	case HVX_SET_MSR_FILTER:
 		return vm_set_msr_filter(vm, argp);
+	case HVX_GET_MEMORY_INFO:
+		return vm_get_memory_info(vm, argp);
 	}
 	return -ENOTTY;
 }

@@ -21,6 +21,7 @@ PLACE(hvx_region, gpa, 16);
 SIZE(hvx_create_vcpu, 16);
 SIZE(hvx_msr_range, 16);
 SIZE(hvx_msr_filter, 24);
+SIZE(hvx_memory_info, 48);
 SIZE(hvx_event, 24);
 PLACE(hvx_event, payload, 16);
 SIZE(hvx_msrs, 24);

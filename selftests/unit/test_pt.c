@@ -146,9 +146,13 @@ static void one_results(const struct hvx_pt_format *f)
 	EXPECT_EQ(leaf.prot, HVX_READ);
 	EXPECT_EQ(leaf.pa, 0x6000);
 	/* Sizes that meet */
+	EXPECT_EQ(map_leaf(&pt, 0x1000, 0x200000, 2, HVX_READ), HVX_PT_TABLE_IN_USE);
+	EXPECT(in_steps(hvx_pt_unmap, &pt, 0x1000, 0x2000, ALL));
 	EXPECT_EQ(map_leaf(&pt, 0x1000, 0x200000, 2, HVX_READ), HVX_PT_IN_WAY);
 	EXPECT_EQ(map_leaf(&pt, 0x200000, 0x200000, 2, HVX_READ), HVX_PT_ADDED);
-	EXPECT_EQ(map_leaf(&pt, 0x201000, 0x201000, 1, HVX_READ), HVX_PT_IN_WAY);
+	EXPECT_EQ(map_leaf(&pt, 0x201000, 0x201000, 1, HVX_READ), HVX_PT_SAME);
+	EXPECT_EQ(map_leaf(&pt, 0x201000, 0x202000, 1, HVX_READ), HVX_PT_IN_WAY);
+	EXPECT_EQ(map_leaf(&pt, 0x201000, 0x201000, 1, HVX_READ | HVX_WRITE), HVX_PT_IN_WAY);
 	/* A part of a large leaf takes it as a whole */
 	EXPECT(in_steps(hvx_pt_unmap, &pt, 0x300000, 0x301000, ALL));
 	EXPECT(!hvx_pt_lookup(&pt, 0x200000, &leaf));
@@ -212,6 +216,144 @@ TEST(ends_of_the_address_space)
 	prune(&pt, 0, ~0ULL, 1);
 	EXPECT_EQ(atomic64_read(&pt.nr_tables), 1);
 	hvx_pt_fini(&pt);
+}
+
+/* ------------------------------------------------------------------ sizes that meet */
+
+/* A few blocks of 2 MiB, each absent, one leaf, or a table of pages */
+#define NR_BLOCKS	4
+#define M2		0x200000ULL
+#define PER_BLOCK	512
+
+static struct block {
+	unsigned int prot;		/* of the leaf, 0: none */
+	u64 pa;
+	bool table;
+	unsigned int page_prot[PER_BLOCK];
+	u64 page_pa[PER_BLOCK];
+} blocks[NR_BLOCKS];
+
+static bool in_use(const struct block *b)
+{
+	for (int i = 0; i < PER_BLOCK; i++)
+		if (b->page_prot[i])
+			return true;
+	return false;
+}
+
+static enum hvx_pt_result model_leaf(unsigned int *prot, u64 *pa, unsigned int new_prot, u64 new_pa)
+{
+	if (!*prot) {
+		*prot = new_prot;
+		*pa = new_pa;
+		return HVX_PT_ADDED;
+	}
+	if (*pa != new_pa) {
+		*prot = new_prot;
+		*pa = new_pa;
+		return HVX_PT_REPLACED;
+	}
+	if (!(new_prot & ~*prot))
+		return HVX_PT_SAME;
+	*prot |= new_prot;
+	return HVX_PT_WIDENED;
+}
+
+static enum hvx_pt_result model_block(struct block *b, unsigned int prot, u64 pa)
+{
+	if (b->table)
+		return in_use(b) ? HVX_PT_TABLE_IN_USE : HVX_PT_IN_WAY;
+	return model_leaf(&b->prot, &b->pa, prot, pa);
+}
+
+static enum hvx_pt_result model_page(struct block *b, int page, unsigned int prot, u64 pa)
+{
+	if (b->prot)
+		return b->pa + page * PAGE == pa && !(prot & ~b->prot) ? HVX_PT_SAME : HVX_PT_IN_WAY;
+	b->table = true;
+	return model_leaf(&b->page_prot[page], &b->page_pa[page], prot, pa);
+}
+
+/* Memory that is where it was, most often: then sizes can stand for each other */
+static void map_some(struct hvx_pt *pt)
+{
+	unsigned int prot = HVX_READ | (rnd() & (HVX_WRITE | HVX_EXEC));
+	int n = rnd() % NR_BLOCKS, page = rnd() % PER_BLOCK;
+	u64 pa = (rnd() % 8 ? 0x40000000ULL : 0x80000000ULL) + n * M2, gpa = n * M2;
+	enum hvx_pt_result want;
+
+	if (rnd() % 3) {
+		want = model_page(&blocks[n], page, prot, pa + page * PAGE);
+		EXPECT_EQ(map_leaf(pt, gpa + page * PAGE, pa + page * PAGE, 1, prot), want);
+	} else {
+		want = model_block(&blocks[n], prot, pa);
+		EXPECT_EQ(map_leaf(pt, gpa + page * PAGE, pa, 2, prot), want);
+	}
+}
+
+static void unmap_some(struct hvx_pt *pt)
+{
+	u64 gpa = rnd() % (NR_BLOCKS * PER_BLOCK) * PAGE, len = (1 + rnd() % 700) * PAGE;
+
+	for (int n = 0; n < NR_BLOCKS; n++) {
+		struct block *b = &blocks[n];
+
+		if (gpa < (n + 1) * M2 && n * M2 < gpa + len)
+			b->prot = 0;
+		for (int i = 0; i < PER_BLOCK; i++)
+			if (n * M2 + i * PAGE >= gpa && n * M2 + i * PAGE < gpa + len)
+				b->page_prot[i] = 0;
+	}
+	in_steps(hvx_pt_unmap, pt, gpa, gpa + len, 1 + rnd() % 40);
+	if (rnd() % 4)
+		return;
+	prune(pt, 0, NR_BLOCKS * M2, 1 + rnd() % 40);
+	for (int n = 0; n < NR_BLOCKS; n++)
+		blocks[n].table = in_use(&blocks[n]);
+}
+
+static void check_blocks(struct hvx_pt *pt)
+{
+	u64 pages = 0, large = 0;
+	struct hvx_pt_leaf leaf;
+
+	for (int n = 0; n < NR_BLOCKS; n++) {
+		const struct block *b = &blocks[n];
+
+		large += !!b->prot;
+		for (int i = 0; i < PER_BLOCK; i++) {
+			unsigned int prot = b->prot ?: b->page_prot[i];
+
+			pages += !!b->page_prot[i];
+			if (!EXPECT_EQ(hvx_pt_lookup(pt, n * M2 + i * PAGE, &leaf), !!prot) || !prot)
+				continue;
+			EXPECT_EQ(leaf.prot, prot);
+			EXPECT_EQ(leaf.pa, b->prot ? b->pa : b->page_pa[i]);
+			EXPECT_EQ(leaf.level, b->prot ? 2 : 1);
+		}
+	}
+	EXPECT_EQ(atomic64_read(&pt->nr_leaves[0]), pages);
+	EXPECT_EQ(atomic64_read(&pt->nr_leaves[1]), large);
+}
+
+TEST(sizes_that_meet)
+{
+	for (int i = 0; i < ARRAY_SIZE(formats); i++) {
+		struct hvx_pt pt;
+
+		memset(blocks, 0, sizeof(blocks));
+		REQUIRE(!hvx_pt_init(&pt, formats[i], 0));
+		for (int n = 0; n < 20000 && !tap_failures(); n++) {
+			if (rnd() % 5)
+				map_some(&pt);
+			else
+				unmap_some(&pt);
+			if (n % 64 == 0)
+				check_blocks(&pt);
+		}
+		hvx_pt_fini(&pt);
+		EXPECT_EQ(shim_allocated, 0);
+	}
 }
 
 /* ------------------------------------------------------------------ against a model */

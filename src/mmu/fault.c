@@ -27,6 +27,8 @@ struct fault {
 	u64 gpa;
 	unsigned int access;		/* HVX_READ, HVX_WRITE, HVX_EXEC */
 	bool read_only;			/* the region is */
+	int max_level;			/* of the leaf, as region and processor allow */
+	int level;			/* of the leaf */
 	unsigned long hva;		/* of the page */
 	unsigned long seq;
 	struct page *page;		/* with a reference; NULL: no page that can be counted */
@@ -55,6 +57,7 @@ static enum step find_region(struct fault *f)
 	if (f->read_only && f->access & HVX_WRITE)
 		return STEP_MMIO;
 	f->hva = hvx_slot_hva(slot, f->gpa) & PAGE_MASK;
+	f->max_level = hvx_level_of_region(slot, f->gpa, f->vm->mmu.max_level);
 	return STEP_DONE;
 }
 
@@ -163,26 +166,73 @@ static bool is_stale(const struct fault *f)
 	return mmu->invalidate_seq != f->seq;
 }
 
-/* Steps 3 and 4. Context: read side of mmu.lock. */
-static enum step add_entry(struct fault *f, enum hvx_pt_result *result)
+static int choose_level(const struct fault *f)
+{
+	const struct hvx_mmu *mmu = &f->vm->mmu;
+
+	if (f->max_level == HVX_PT_4K || f->device)
+		return HVX_PT_4K;
+	if (mmu->large_no_exec && f->access & HVX_EXEC)
+		return HVX_PT_4K;
+	return min(f->max_level, hvx_level_of_host(f->vm, f->hva));
+}
+
+static enum hvx_pt_result map_at(struct fault *f, int level)
 {
 	struct hvx_mmu *mmu = &f->vm->mmu;
 	struct hvx_pt_leaf leaf = {
-		.pa = f->pa,
-		.level = HVX_PT_4K,
-		.prot = HVX_READ | HVX_EXEC,
+		.pa = ALIGN_DOWN(f->pa, hvx_pt_level_size(level)),
+		.level = level,
+		.prot = HVX_READ,
 	};
+
+	if (f->writable)
+		leaf.prot |= HVX_WRITE;
+	if (level == HVX_PT_4K || !mmu->large_no_exec)
+		leaf.prot |= HVX_EXEC;
+	if (f->device)
+		leaf.prot |= HVX_PT_DEVICE;
+	f->level = level;
+	return hvx_pt_map(&mmu->pt, &f->cache, f->gpa, &leaf);
+}
+
+/*
+ * Steps 3 and 4. A block of which parts are mapped by smaller leaves goes on so: they are there for
+ * a reason, such as code in it. Only when all of them are gone it becomes one leaf.
+ * Context: read side of mmu.lock.
+ */
+static enum step add_entry(struct fault *f, enum hvx_pt_result *result)
+{
+	struct hvx_mmu *mmu = &f->vm->mmu;
+	int level;
 
 	if (is_stale(f))
 		return STEP_AGAIN;
-	if (f->writable)
-		leaf.prot |= HVX_WRITE;
-	if (f->device)
-		leaf.prot |= HVX_PT_DEVICE;
-	*result = hvx_pt_map(&mmu->pt, &f->cache, f->gpa, &leaf);
+	for (level = choose_level(f); ; level--) {
+		*result = map_at(f, level);
+		if (*result != HVX_PT_TABLE_IN_USE)
+			break;
+	}
 	if (*result == HVX_PT_REPLACED)
 		atomic64_inc(&mmu->tlb_gen);
 	return *result == HVX_PT_NO_TABLE || *result == HVX_PT_IN_WAY ? STEP_ERROR : STEP_DONE;
+}
+
+/*
+ * An empty table, or a large leaf that lacks a right, stands where the new leaf belongs: the next
+ * attempt finds room. Others may map a part meanwhile; then it is in use, or the same.
+ */
+static void make_room(struct fault *f)
+{
+	struct hvx_mmu *mmu = &f->vm->mmu;
+	struct hvx_pt_leaf leaf;
+	int level = f->level;
+
+	read_lock(&mmu->lock);
+	if (hvx_pt_lookup(&mmu->pt, f->gpa, &leaf))
+		level = max(level, leaf.level);
+	read_unlock(&mmu->lock);
+	hvx_mmu_clear_block(f->vm, f->gpa, level);
 }
 
 static enum step install(struct fault *f, int *err)
@@ -202,8 +252,10 @@ static enum step install(struct fault *f, int *err)
 		if (*err)
 			return STEP_ERROR;
 	}
-	if (WARN_ON_ONCE(result == HVX_PT_IN_WAY))
-		*err = -EIO;
+	if (unlikely(result == HVX_PT_IN_WAY)) {
+		make_room(f);
+		return STEP_AGAIN;
+	}
 	/* Replaced here, or by a window that could not wait */
 	hvx_mmu_flush(f->vm);
 	return step;
@@ -244,8 +296,10 @@ enum hvx_fault_result hvx_mmu_fault(struct hvx_vcpu *vcpu, u64 gpa, unsigned int
 		cond_resched();
 	}
 	hvx_pt_cache_free(&f.cache);
-	if (likely(step == STEP_DONE))
+	if (likely(step == STEP_DONE)) {
+		vcpu->faults++;
 		return HVX_FAULT_MAPPED;
+	}
 	if (step == STEP_MMIO)
 		return HVX_FAULT_MMIO;
 	if (err == -EINTR)
@@ -288,5 +342,8 @@ bool hvx_mmu_fault_window(struct hvx_vcpu *vcpu, u64 gpa, unsigned int access)
 unlock:
 	srcu_read_unlock(&f.vm->srcu, idx);
 	/* Other memory was there: the flush waits for windows, so hvx_mmu_fault() has to do it */
-	return step == STEP_DONE && result != HVX_PT_REPLACED;
+	if (step != STEP_DONE || result == HVX_PT_REPLACED)
+		return false;
+	vcpu->faults++;
+	return true;
 }

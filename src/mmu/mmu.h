@@ -37,6 +37,8 @@ struct hvx_slots;
  */
 struct hvx_mmu {
 	struct hvx_pt pt;			/* second-level table; its lock is .lock */
+	int max_level;				/* [I] of leaves */
+	bool large_no_exec;			/* [I] see hvx_large_no_exec() */
 	rwlock_t lock;				/* read: fault; write: removal of entries */
 	atomic64_t tlb_gen;			/* [atomic] moved when entries are weakened */
 	atomic64_t kicked_gen;			/* [atomic] never above tlb_gen */

@@ -187,6 +187,8 @@ static void free_table(u64 *table)
  */
 int hvx_pt_init(struct hvx_pt *pt, const struct hvx_pt_format *format, u64 encrypt)
 {
+	unsigned int i;
+
 	pt->root = alloc_table();
 	if (!pt->root)
 		return -ENOMEM;
@@ -194,6 +196,8 @@ int hvx_pt_init(struct hvx_pt *pt, const struct hvx_pt_format *format, u64 encry
 	pt->levels = HVX_PT_LEVELS;
 	pt->encrypt = encrypt;
 	atomic64_set(&pt->nr_tables, 1);
+	for (i = 0; i < ARRAY_SIZE(pt->nr_leaves); i++)
+		atomic64_set(&pt->nr_leaves[i], 0);
 	return 0;
 }
 
@@ -285,6 +289,17 @@ static bool iter_next(struct pt_iter *it, const struct hvx_pt *pt)
 
 /* ------------------------------------------------------------------------- mapping */
 
+static bool is_empty(const struct hvx_pt *pt, const u64 *table)
+{
+	unsigned int i;
+
+	for (i = 0; i < HVX_PT_ENTRIES; i++) {
+		if (is_present(pt, READ_ONCE(table[i])))
+			return false;
+	}
+	return true;
+}
+
 /* Make an absent entry lead to a table; the entry afterwards, 0 when the cache is empty */
 static u64 install_table(struct hvx_pt *pt, struct hvx_pt_cache *cache, u64 *entry)
 {
@@ -313,7 +328,8 @@ static enum hvx_pt_result install_leaf(struct hvx_pt *pt, u64 *entry,
 
 	do {
 		if (is_table(pt, old, leaf->level))
-			return HVX_PT_IN_WAY;
+			return is_empty(pt, entry_table(pt, old)) ? HVX_PT_IN_WAY :
+								    HVX_PT_TABLE_IN_USE;
 		new = add;
 		if (!is_present(pt, old)) {
 			result = HVX_PT_ADDED;
@@ -329,7 +345,20 @@ static enum hvx_pt_result install_leaf(struct hvx_pt *pt, u64 *entry,
 		new = (old | add) & ~f->no_exec;
 		new |= old & add & f->no_exec;
 	} while (!try_cmpxchg64(entry, &old, new));
+	if (result == HVX_PT_ADDED)
+		atomic64_inc(&pt->nr_leaves[leaf->level - 1]);
 	return result;
+}
+
+/* A leaf above the level that is asked for: another processor was faster, or it is in the way */
+static enum hvx_pt_result meet_leaf(const struct hvx_pt *pt, u64 entry, int level, u64 gpa,
+				    const struct hvx_pt_leaf *leaf)
+{
+	u64 offset = gpa & (hvx_pt_level_size(level) - 1) & ~(hvx_pt_level_size(leaf->level) - 1);
+
+	if (entry_pa(pt, entry) + offset != leaf->pa || leaf->prot & ~leaf_prot(pt, entry))
+		return HVX_PT_IN_WAY;
+	return HVX_PT_SAME;
 }
 
 /**
@@ -361,7 +390,7 @@ enum hvx_pt_result hvx_pt_map(struct hvx_pt *pt, struct hvx_pt_cache *cache, u64
 		if (!value)
 			return HVX_PT_NO_TABLE;
 		if (!is_table(pt, value, level))
-			return HVX_PT_IN_WAY;
+			return meet_leaf(pt, value, level, gpa, leaf);
 		table = entry_table(pt, value);
 	}
 	return install_leaf(pt, &table[entry_index(gpa, level)], leaf);
@@ -415,6 +444,8 @@ static u64 clear_range(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *budget
 		while (old & any) {
 			if (try_cmpxchg64(entry, &old, old & ~bits)) {
 				*changed = true;
+				if (bits == ~0ULL)
+					atomic64_dec(&pt->nr_leaves[it.level - 1]);
 				break;
 			}
 		}
@@ -461,17 +492,6 @@ bool hvx_pt_test_accessed(const struct hvx_pt *pt, u64 gpa, u64 end)
 }
 
 /* ------------------------------------------------------------------------- giving tables back */
-
-static bool is_empty(const struct hvx_pt *pt, const u64 *table)
-{
-	unsigned int i;
-
-	for (i = 0; i < HVX_PT_ENTRIES; i++) {
-		if (is_present(pt, READ_ONCE(table[i])))
-			return false;
-	}
-	return true;
-}
 
 /*
  * The chain goes through the first entry of each table. Processors may still walk the table: the

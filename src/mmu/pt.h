@@ -39,6 +39,7 @@ struct hvx_pt {
 	int levels;
 	u64 encrypt;			/* address bits that say "encrypted", set in every entry */
 	atomic64_t nr_tables;		/* root included */
+	atomic64_t nr_leaves[HVX_PT_1G];	/* present ones, by level - 1 */
 };
 
 /* What a leaf says: @prot of HVX_READ, HVX_WRITE, HVX_EXEC and HVX_PT_DEVICE */
@@ -67,7 +68,8 @@ enum hvx_pt_result {
 	HVX_PT_SAME,		/* nothing to do: another processor was faster */
 	HVX_PT_REPLACED,	/* other memory was there: the caller must flush */
 	HVX_PT_NO_TABLE,	/* fill @cache and try again; nothing was changed that matters */
-	HVX_PT_IN_WAY,		/* leaf above, or table at, the level that is asked for */
+	HVX_PT_TABLE_IN_USE,	/* smaller leaves are there */
+	HVX_PT_IN_WAY,		/* an empty table, or a larger leaf without the rights asked for */
 };
 
 extern const struct hvx_pt_format hvx_pt_ept;		/* EPT with accessed and dirty flags on */

@@ -50,12 +50,13 @@ void hvx_mmu_zap(struct hvx_vm *vm, u64 gpa, u64 end, bool may_sleep)
 }
 
 /* Take tables out that are empty now; processors may have their addresses cached, too */
-static void prune(struct hvx_vm *vm, u64 gpa, u64 end, struct hvx_pt_unhooked *unhooked)
+static void prune(struct hvx_vm *vm, u64 gpa, u64 end, int levels,
+		  struct hvx_pt_unhooked *unhooked)
 {
 	struct hvx_mmu *mmu = &vm->mmu;
 	int level;
 
-	for (level = 1; level < mmu->pt.levels; level++) {
+	for (level = 1; level < levels; level++) {
 		u64 at = gpa;
 
 		while (at < end) {
@@ -84,6 +85,17 @@ void hvx_mmu_flush(struct hvx_vm *vm)
 		if (atomic64_try_cmpxchg_release(&mmu->kicked_gen, &kicked, gen))
 			break;
 	}
+}
+
+void hvx_mmu_clear_block(struct hvx_vm *vm, u64 gpa, int level)
+{
+	u64 size = hvx_pt_level_size(level), block = ALIGN_DOWN(gpa, size);
+	struct hvx_pt_unhooked unhooked = {};
+
+	hvx_mmu_zap(vm, block, block + size, true);
+	prune(vm, block, block + size, level, &unhooked);
+	hvx_mmu_flush(vm);
+	hvx_pt_free_unhooked(&vm->mmu.pt, &unhooked);
 }
 
 /* ------------------------------------------------------------------------- regions */
@@ -152,7 +164,7 @@ static void retire(struct hvx_vm *vm, struct hvx_slots *marked, const struct hvx
 
 	publish(vm, marked);
 	hvx_mmu_zap(vm, slot->gpa, end, true);
-	prune(vm, slot->gpa, end, &unhooked);
+	prune(vm, slot->gpa, end, vm->mmu.pt.levels, &unhooked);
 	hvx_mmu_flush(vm);
 	hvx_pt_free_unhooked(&vm->mmu.pt, &unhooked);
 }
@@ -275,6 +287,8 @@ int hvx_mmu_init(struct hvx_vm *vm)
 	err = hvx_pt_init(&mmu->pt, hvx_ops->pt_format, sme_me_mask);
 	if (err)
 		goto free_slots;
+	mmu->max_level = hvx_ops->pt_max_level;
+	mmu->large_no_exec = hvx_large_no_exec();
 	mmu->notifier.ops = &hvx_notifier_ops;
 	err = mmu_notifier_register(&mmu->notifier, vm->mm);
 	if (err)

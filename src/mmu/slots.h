@@ -57,6 +57,15 @@ static inline unsigned long hvx_slot_hva(const struct hvx_slot *slot, u64 gpa)
 
 extern const struct mmu_notifier_ops hvx_notifier_ops;
 
+/* Largest level that @slot allows for @gpa, at most @max */
+int hvx_level_of_region(const struct hvx_slot *slot, u64 gpa, int max);
+
+/* Level of the entry that maps @hva in the VMM. Context: mmu.lock held, no invalidation of @hva. */
+int hvx_level_of_host(struct hvx_vm *vm, unsigned long hva);
+
+/* Large leaves must not allow execution */
+bool hvx_large_no_exec(void);
+
 /* How many entries are changed in one hold of mmu.lock: about a tenth of a millisecond */
 #define HVX_ZAP_BATCH	2048
 
@@ -65,5 +74,11 @@ extern const struct mmu_notifier_ops hvx_notifier_ops;
  * Context: may sleep when @may_sleep.
  */
 void hvx_mmu_zap(struct hvx_vm *vm, u64 gpa, u64 end, bool may_sleep);
+
+/*
+ * Remove entries and empty tables up to @level of the block that holds @gpa, and flush, so that
+ * the block can be mapped by one entry or by smaller ones. Context: process.
+ */
+void hvx_mmu_clear_block(struct hvx_vm *vm, u64 gpa, int level);
 
 #endif

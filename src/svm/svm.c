@@ -85,6 +85,7 @@ static int svm_start(void)
 
 	find_features();
 	hvx_svm_ops.traits = HVX_TRAIT_LMA | HVX_TRAIT_UD_CALL;
+	hvx_svm_ops.pt_max_level = boot_cpu_has(X86_FEATURE_GBPAGES) ? HVX_PT_1G : HVX_PT_2M;
 	if (is_tcg())
 		hvx_svm_ops.traits |= HVX_TRAIT_XCR0;
 	iopm = alloc_pages(GFP_KERNEL, IOPM_ORDER);

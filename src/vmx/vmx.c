@@ -68,6 +68,13 @@ static int alloc_pages_for_all(void)
 	return 0;
 }
 
+static int max_level(void)
+{
+	if (!(vmx_caps.ept_vpid & EPT_CAP_2M))
+		return HVX_PT_4K;
+	return vmx_caps.ept_vpid & EPT_CAP_1G ? HVX_PT_1G : HVX_PT_2M;
+}
+
 static int vmx_start(void)
 {
 	int err;
@@ -83,6 +90,7 @@ static int vmx_start(void)
 	}
 	if (!vmx_caps.accessed_dirty)
 		hvx_vmx_ops.pt_format = &hvx_pt_ept_no_ad;
+	hvx_vmx_ops.pt_max_level = max_level();
 	vmx_spec_start();
 	return 0;
 }

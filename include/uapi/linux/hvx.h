@@ -222,6 +222,8 @@ struct hvx_msr_list {
 /* Argument: struct hvx_clock. The guest's clock, for a VM that was paused or moved. */
 #define HVX_GET_CLOCK		_IO(HVX_IOC, 0x2a)
 #define HVX_SET_CLOCK		_IO(HVX_IOC, 0x2b)
+/* Argument: struct hvx_memory_info. */
+#define HVX_GET_MEMORY_INFO	_IO(HVX_IOC, 0x2c)
 
 /* struct hvx_region::flags */
 #define HVX_REGION_READONLY	(1u << 0)	/* guest writes exit as MMIO */
@@ -251,6 +253,28 @@ struct hvx_region {
 	__aligned_u64 gpa;
 	__aligned_u64 len;
 	__aligned_u64 hva;
+};
+
+/**
+ * struct hvx_memory_info - how guest memory is mapped (HVX_GET_MEMORY_INFO)
+ * @size: sizeof(struct hvx_memory_info)
+ * @flags: must be 0
+ * @mapped_4k: entries of the second-level table that map 4 KiB
+ * @mapped_2m: ... 2 MiB
+ * @mapped_1g: ... 1 GiB
+ * @tables: pages of the second-level table itself
+ * @faults: second-level faults so far that added an entry, over all vCPUs that there are
+ *
+ * Counters may be a little behind running vCPUs.
+ */
+struct hvx_memory_info {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 mapped_4k;
+	__aligned_u64 mapped_2m;
+	__aligned_u64 mapped_1g;
+	__aligned_u64 tables;
+	__aligned_u64 faults;
 };
 
 /**

@@ -7,6 +7,7 @@
 /* Locks do nothing: tests of several threads bring their own */
 typedef struct { int unused; } rwlock_t;
 typedef struct { int unused; } spinlock_t;
+typedef struct { int unused; } raw_spinlock_t;
 
 #define read_lock(l)			((void)(l))
 #define read_unlock(l)			((void)(l))

@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * large: second-level entries of 2 MiB and 1 GiB, counted by HVX_GET_MEMORY_INFO. Each test says
+ * what it would cost or break without them: more faults, or memory that is not the VMM's any more
+ * after the host has split, merged, copied or moved a huge page.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "vm.h"
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE	25
+#endif
+
+#define GPA	0x40000000UL	/* aligned for all sizes; linear is the same */
+#define SLOT	SLOT_FREE
+#define M2	0x200000UL
+#define PER_M2	(M2 / PAGE_SIZE)
+
+/* A VM in which only what the test adds can be large */
+static struct vm *create(void)
+{
+	heap_alloc(PAGE_SIZE, PAGE_SIZE);
+	REQUIRE(!madvise((void *)HEAP_BASE, HEAP_SIZE, MADV_NOHUGEPAGE));
+	return vm_create(0);
+}
+
+static struct vcpu *start(guest_fn fn, uint64_t gpa, size_t len, void *hva)
+{
+	struct vcpu *v = vcpu_create(create(), 0);
+
+	REQUIRE(!vm_region(v->vm, SLOT, 0, gpa, len, hva));
+	vcpu_setup_long_mode(v, fn);
+	return v;
+}
+
+static struct hvx_memory_info info(struct vcpu *v)
+{
+	struct hvx_memory_info i = { .size = sizeof(i) };
+
+	REQUIRE(!xioctl(v->vm->fd, HVX_GET_MEMORY_INFO, &i));
+	return i;
+}
+
+/* Memory aligned to @align, and to no more when @odd */
+static uint8_t *aligned(size_t len, size_t align, bool odd, int advice)
+{
+	uint8_t *p = mmap(NULL, len + 2 * align, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	REQUIRE(p != MAP_FAILED);
+	p = (uint8_t *)(((uintptr_t)p + align) & -align) + (odd ? PAGE_SIZE : 0);
+	REQUIRE(!madvise(p, len, advice), "%s", strerror(errno));
+	return p;
+}
+
+/* Whether the host has given @p huge pages: it may be short of them */
+static bool host_huge(const uint8_t *p)
+{
+	char line[256];
+	bool here = false, huge = false;
+	FILE *f = fopen("/proc/self/smaps", "r");
+
+	REQUIRE(f);
+	while (fgets(line, sizeof(line), f)) {
+		unsigned long from, to, kib;
+
+		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+			here = (uintptr_t)p >= from && (uintptr_t)p < to;
+		else if (here && sscanf(line, "AnonHugePages: %lu kB", &kib) == 1)
+			huge = kib >= M2 / 1024;
+	}
+	fclose(f);
+	return huge;
+}
+
+static uint8_t *huge_pages(size_t len)
+{
+	uint8_t *p = aligned(len, M2, false, MADV_HUGEPAGE);
+
+	memset(p, 1, len);
+	if (!host_huge(p))
+		SKIP("the host has no transparent huge pages to give");
+	return p;
+}
+
+static volatile uint64_t *guest_page(uint64_t i)
+{
+	return (uint64_t *)(GPA + i * PAGE_SIZE);
+}
+
+/* Writes its number into each of g->arg pages, and looks for them when all are written */
+GUEST(streams)
+{
+	uint64_t i, n = g->arg;
+
+	for (i = 0; i < n; i++)
+		*G_HIDE(guest_page(i)) = i;
+	for (i = 0; i < n; i++)
+		GUEST_EQ(*G_HIDE(guest_page(i)), i);
+}
+
+static void expect_written(const uint8_t *p, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len / PAGE_SIZE; i++) {
+		if (!EXPECT_EQ(*(uint64_t *)(p + i * PAGE_SIZE), i))
+			break;
+	}
+}
+
+static uint64_t stream(uint8_t *p, size_t len, uint64_t leaves_2m)
+{
+	struct vcpu *v = start(streams, GPA, len, p);
+	uint64_t before = info(v).faults;
+
+	v->g->arg = len / PAGE_SIZE;
+	vcpu_finish(v);
+	EXPECT_EQ(info(v).mapped_2m, leaves_2m);
+	expect_written(p, len);
+	return info(v).faults - before;
+}
+
+TEST_TIME(streaming, 60)
+{
+	const size_t len = 32 * M2;
+	uint64_t small, large;
+
+	small = stream(aligned(len, M2, false, MADV_NOHUGEPAGE), len, 0);
+	large = stream(huge_pages(len), len, len / M2);
+	/* The guest's own code and tables take some, too, in both */
+	EXPECT(small >= len / PAGE_SIZE, "%llu", (unsigned long long)small);
+	EXPECT(large <= len / M2 + 64, "%llu", (unsigned long long)large);
+	tap_note("%zu MiB: %llu faults by 4 KiB, %llu by 2 MiB", len >> 20,
+		 (unsigned long long)small, (unsigned long long)large);
+}
+
+TEST(tables_are_few)
+{
+	const size_t len = 16 * M2;
+	struct vcpu *v = start(streams, GPA, len, huge_pages(len));
+	uint64_t before = info(v).tables;
+
+	v->g->arg = len / PAGE_SIZE;
+	vcpu_finish(v);
+	/* 16 entries of one table; the rest is for the guest's program */
+	EXPECT(info(v).tables <= before + 12, "%llu", (unsigned long long)info(v).tables);
+}
+
+TEST(not_congruent)
+{
+	const size_t len = 4 * M2;
+
+	/* Huge in the host, but the guest's address is off by a page */
+	stream(huge_pages(len + M2) + PAGE_SIZE, len, 0);
+}
+
+TEST(edges)
+{
+	const size_t len = 3 * M2, inner = len - 2 * PAGE_SIZE;
+	struct vcpu *v = vcpu_create(create(), 0);
+	uint8_t *p = huge_pages(len);
+	size_t i;
+
+	/* One page is missing at either end, so that only the block in the middle is whole */
+	REQUIRE(!vm_region(v->vm, SLOT, 0, GPA, PAGE_SIZE, host_pages(PAGE_SIZE)));
+	REQUIRE(!vm_region(v->vm, SLOT + 1, 0, GPA + PAGE_SIZE, inner, p + PAGE_SIZE));
+	vcpu_setup_long_mode(v, streams);
+	v->g->arg = len / PAGE_SIZE - 1;
+	vcpu_finish(v);
+	EXPECT_EQ(info(v).mapped_2m, 1);
+	for (i = 1; i < len / PAGE_SIZE - 1; i++) {
+		if (!EXPECT_EQ(*(uint64_t *)(p + i * PAGE_SIZE), i))
+			break;
+	}
+	EXPECT_EQ(*(uint64_t *)p, 0x0101010101010101);
+	EXPECT_EQ(*(uint64_t *)(p + len - PAGE_SIZE), 0x0101010101010101);
+}
+
+/* Adds 1 to the first word of each page, as often as the host says */
+GUEST(adds)
+{
+	uint64_t i;
+
+	for (;;) {
+		for (i = 0; i < g->arg; i++)
+			++*G_HIDE(guest_page(i));
+		guest_sync(0);
+	}
+}
+
+static uint64_t *word(uint8_t *p, size_t page)
+{
+	return (uint64_t *)(p + page * PAGE_SIZE);
+}
+
+static void set_all(uint8_t *p, size_t len, uint64_t value)
+{
+	size_t i;
+
+	for (i = 0; i < len / PAGE_SIZE; i++)
+		*word(p, i) = value;
+}
+
+static void expect_all(uint8_t *p, size_t len, uint64_t value)
+{
+	size_t i;
+
+	for (i = 0; i < len / PAGE_SIZE; i++) {
+		if (!EXPECT_EQ(*word(p, i), value)) {
+			tap_note("page %zu", i);
+			break;
+		}
+	}
+}
+
+TEST(split_by_discard)
+{
+	const size_t len = 2 * M2;
+	uint8_t *p = huge_pages(len);
+	struct vcpu *v = start(adds, GPA, len, p);
+
+	set_all(p, len, 10);
+	v->g->arg = len / PAGE_SIZE;
+	vcpu_expect_sync(v, 0);
+	EXPECT_EQ(info(v).mapped_2m, 2);
+	/* The host splits the first huge page, and one page of it is a new one */
+	REQUIRE(!madvise(p + 7 * PAGE_SIZE, PAGE_SIZE, MADV_DONTNEED));
+	vcpu_expect_sync(v, 0);
+	EXPECT_EQ(info(v).mapped_2m, 1);
+	EXPECT_EQ(*word(p, 7), 1);
+	*word(p, 7) = 12;
+	expect_all(p, len, 12);
+}
+
+TEST(split_by_protection)
+{
+	const size_t len = M2;
+	uint8_t *p = huge_pages(len);
+	struct vcpu *v = start(adds, GPA, len, p);
+
+	set_all(p, len, 0);
+	v->g->arg = len / PAGE_SIZE;
+	vcpu_expect_sync(v, 0);
+	REQUIRE(!mprotect(p + 3 * PAGE_SIZE, PAGE_SIZE, PROT_READ));
+	/* The guest's write to a page that its VMM may only read */
+	EXPECT_EQ(vcpu_run(v), -EFAULT);
+	EXPECT_EQ(v->run->memory.gpa & ~(PAGE_SIZE - 1), GPA + 3 * PAGE_SIZE);
+	REQUIRE(!mprotect(p + 3 * PAGE_SIZE, PAGE_SIZE, PROT_READ | PROT_WRITE));
+	vcpu_expect_sync(v, 0);
+	expect_all(p, len, 2);
+}
+
+TEST(copied_on_write)
+{
+	const size_t len = 2 * M2;
+	uint8_t *p = huge_pages(len);
+	struct vcpu *v = start(adds, GPA, len, p);
+	int status, go[2];
+	pid_t child;
+
+	set_all(p, len, 5);
+	v->g->arg = len / PAGE_SIZE;
+	vcpu_expect_sync(v, 0);
+	REQUIRE(!pipe(go));
+	child = fork();
+	REQUIRE(child >= 0);
+	if (!child) {
+		char byte;
+		size_t i;
+
+		/* What the guest writes after the fork is not for the child */
+		if (read(go[0], &byte, 1) != 1)
+			_exit(2);
+		for (i = 0; i < len / PAGE_SIZE; i++)
+			if (*word(p, i) != 6)
+				_exit(1);
+		_exit(0);
+	}
+	vcpu_expect_sync(v, 0);
+	REQUIRE(write(go[1], "", 1) == 1);
+	REQUIRE(waitpid(child, &status, 0) == child);
+	EXPECT_EQ(status, 0);
+	expect_all(p, len, 7);
+}
+
+TEST(collapsed)
+{
+	const size_t len = 2 * M2;
+	uint8_t *p = aligned(len, M2, false, MADV_NOHUGEPAGE);
+	struct vcpu *v = start(adds, GPA, len, p);
+
+	set_all(p, len, 0);
+	v->g->arg = len / PAGE_SIZE;
+	vcpu_expect_sync(v, 0);
+	EXPECT_EQ(info(v).mapped_2m, 0);
+	REQUIRE(!madvise(p, len, MADV_HUGEPAGE));
+	if (madvise(p, len, MADV_COLLAPSE))
+		SKIP("MADV_COLLAPSE: %s", strerror(errno));
+	vcpu_expect_sync(v, 0);
+	/* The tables of 4 KiB entries gave way */
+	EXPECT_EQ(info(v).mapped_2m, 2);
+	expect_all(p, len, 2);
+}
+
+/* Reads, so that an entry without the right to write may stand; then writes */
+GUEST(reads_first)
+{
+	uint64_t i, sum = 0;
+
+	for (i = 0; i < g->arg; i++)
+		sum += *G_HIDE(guest_page(i));
+	guest_sync(sum);
+	for (i = 0; i < g->arg; i++)
+		*G_HIDE(guest_page(i)) = i;
+}
+
+TEST(read_then_written)
+{
+	const size_t len = 4 * M2;
+	uint8_t *p = aligned(len, M2, false, MADV_HUGEPAGE);
+	struct vcpu *v = start(reads_first, GPA, len, p);
+
+	/* The host maps its huge page of zeroes, which is nobody's to write to */
+	v->g->arg = len / PAGE_SIZE;
+	vcpu_expect_sync(v, 0);
+	vcpu_finish(v);
+	expect_written(p, len);
+}
+
+/* mov %edi, %eax; add $imm8, %eax; ret */
+static const uint8_t adder[] = { 0x89, 0xf8, 0x83, 0xc0, 0x05, 0xc3 };
+
+GUEST(executes)
+{
+	uint64_t i;
+
+	/* Reading makes a large entry; calling needs the right to execute from it */
+	for (i = 0; i < g->arg; i++)
+		GUEST_EQ(*(volatile uint8_t *)G_HIDE(guest_page(i)), 0x89);
+	for (i = 0; i < g->arg; i++)
+		GUEST_EQ(((unsigned int (*)(unsigned int))guest_page(i))(i), i + 5);
+	for (i = 0; i < g->arg; i++)
+		guest_page(i)[8] = i;
+}
+
+TEST(executed_from)
+{
+	const size_t len = M2;
+	uint8_t *p = huge_pages(len);
+	struct vcpu *v = start(executes, GPA, len, p);
+	struct hvx_memory_info i;
+	size_t k;
+
+	for (k = 0; k < len / PAGE_SIZE; k++)
+		memcpy(p + k * PAGE_SIZE, adder, sizeof(adder));
+	v->g->arg = len / PAGE_SIZE;
+	vcpu_finish(v);
+	i = info(v);
+	/* Where large pages must not hold code, all of this one's pages are small now */
+	EXPECT(i.mapped_2m == 1 || i.mapped_4k >= PER_M2, "%llu, %llu",
+	       (unsigned long long)i.mapped_2m, (unsigned long long)i.mapped_4k);
+	tap_note(i.mapped_2m ? "executed from a 2 MiB entry" : "4 KiB entries for what is executed");
+	for (k = 0; k < len / PAGE_SIZE; k++) {
+		if (!EXPECT_EQ(((uint64_t *)(p + k * PAGE_SIZE))[8], k))
+			break;
+	}
+}
+
+static bool write_file(const char *name, const char *text)
+{
+	int fd = open(name, O_WRONLY);
+	bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
+static uint8_t *hugetlb(size_t len, int shift)
+{
+	uint8_t *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | shift << MAP_HUGE_SHIFT, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+TEST(hugetlbfs_2m)
+{
+	const size_t len = 4 * M2;
+	uint8_t *p;
+
+	write_file("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "8");
+	p = hugetlb(len, 21);
+	if (!p)
+		SKIP("no 2 MiB pages in hugetlbfs: %s", strerror(errno));
+	stream(p, len, 4);
+	munmap(p, len);
+	write_file("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "0");
+}
+
+TEST(hugetlbfs_1g)
+{
+	const size_t len = 1UL << 30;
+	struct vcpu *v;
+	uint8_t *p;
+
+	write_file("/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages", "1");
+	p = hugetlb(len, 30);
+	if (!p)
+		SKIP("no 1 GiB page in hugetlbfs: %s", strerror(errno));
+	v = start(streams, GPA, len, p);
+	v->g->arg = len / PAGE_SIZE / 64;
+	vcpu_finish(v);
+	EXPECT_EQ(info(v).mapped_1g + info(v).mapped_2m > 0, 1);
+	tap_note("%llu entries of 1 GiB, %llu of 2 MiB", (unsigned long long)info(v).mapped_1g,
+		 (unsigned long long)info(v).mapped_2m);
+	expect_written(p, len / 64);
+	write_file("/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages", "0");
+}
+
+TEST(info_errors)
+{
+	struct vm *vm = vm_create_bare(0);
+	struct hvx_memory_info i = { .size = sizeof(i) };
+
+	EXPECT_EQ(xioctl(vm->fd, HVX_GET_MEMORY_INFO, &i), 0);
+	EXPECT_EQ(i.mapped_4k | i.mapped_2m | i.mapped_1g | i.faults, 0);
+	EXPECT_EQ(i.tables, 1);
+	i.flags = 1;
+	EXPECT_EQ(xioctl(vm->fd, HVX_GET_MEMORY_INFO, &i), -EINVAL);
+	i.flags = 0;
+	i.size = 4;
+	EXPECT_EQ(xioctl(vm->fd, HVX_GET_MEMORY_INFO, &i), -EINVAL);
+	EXPECT_EQ(xioctl(vm->fd, HVX_GET_MEMORY_INFO, NULL), -EFAULT);
+}
