@@ -78,6 +78,10 @@ static bool find_code(struct boot *b, struct bzimage *bz)
 	if (bz->code_len > b->kernel.len - bz->code &&
 	    bz->code_len - (b->kernel.len - bz->code) < 16)
 		bz->code_len = b->kernel.len - bz->code;
+	if (bz->code_len > b->kernel.len - bz->code)
+		return boot_fail(b, &b->kernel, "truncated: it has %llu bytes of %llu",
+				 (unsigned long long)b->kernel.len,
+				 (unsigned long long)(bz->code + bz->code_len));
 	bz->is64 = bz->hdr.version >= VERSION_XLOADFLAGS && bz->hdr.xloadflags & XLF_KERNEL_64;
 	if (bz->is64 && bz->code_len <= ENTRY_64)
 		return boot_fail(b, &b->kernel, "damaged: it has no room for its 64-bit entry");

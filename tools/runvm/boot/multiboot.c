@@ -110,6 +110,8 @@ static bool load_by_addresses(struct boot *b, const struct mb_header *h, uint64_
 {
 	uint64_t skipped = (uint64_t)h->header_addr - h->load_addr, offset, len, memsz;
 
+	if (b->kernel.len - where < sizeof(*h))
+		return boot_fail(b, &b->kernel, "truncated: it ends in its multiboot header");
 	if (h->load_addr > h->header_addr || skipped > where)
 		return boot_fail(b, &b->kernel, "damaged: its multiboot header says that it is at %#x, and loaded to %#x",
 				 h->header_addr, h->load_addr);
