@@ -271,6 +271,8 @@ void machine_create(struct machine *m, const struct options *options)
 	boot_load(m);
 	vcpus_create(m);
 	dev_create(m);
+	pci_create(m);
+	virtio_create(m);
 	if (options->control)
 		control_create(m);
 }
