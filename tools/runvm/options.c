@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config.h"
 #include "options.h"
 
 #define MIN_MEMORY	(1ULL << 20)
@@ -423,7 +422,7 @@ static void take_config(struct options *o, const struct flag *f, const char *val
 	if (!strcmp(f->name, "help"))
 		print_help();
 	if (!strcmp(f->name, "config"))
-		config_read(o, value);
+		options_read_file(o, value);
 }
 
 static void take_flag(struct options *o, const struct flag *f, const char *value)

@@ -63,6 +63,8 @@ struct options {
 void options_parse(struct options *o, int argc, char **argv);
 /* One option by its long name; @value NULL for a switch */
 void options_set(struct options *o, const char *name, const char *value);
+/* Those in a file; ends the program with a line for what is wrong */
+void options_read_file(struct options *o, const char *path);
 /* In the form that --config takes */
 void options_print(const struct options *o);
 

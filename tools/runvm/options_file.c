@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * config.c: options from a file of 'name = value' lines, with the names of the long options. A
+ * options_file.c: options from a file of 'name = value' lines, with the names of the long options. A
  * value goes to the end of its line; empty lines and those that begin with '#' are comments.
  */
 #include <ctype.h>
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config.h"
+#include "options.h"
 
 static char *trim(char *text)
 {
@@ -34,7 +34,7 @@ static void take_line(struct options *o, const char *path, unsigned int nr, char
 	options_set(o, trim(name), trim(equals + 1));
 }
 
-void config_read(struct options *o, const char *path)
+void options_read_file(struct options *o, const char *path)
 {
 	FILE *f = fopen(path, "re");
 	unsigned int nr = 0;
