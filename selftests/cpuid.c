@@ -55,8 +55,10 @@ static uint32_t dynamic(const struct hvx_cpuid_entry *e, unsigned int reg)
 		return 1u << 4;		/* OSPKE */
 	if (e->function == 0xd && e->index < 2 && reg == 1)
 		return ~0u;		/* size for what XCR0 enables */
-	if ((e->function == 0xb || e->function == 0x1f) && reg == 3)
+	if (e->function == 0xb && reg == 3)
 		return ~0u;		/* x2APIC ID */
+	if (e->function == 0xb && e->index == 1 && reg < 2)
+		return ~0u;		/* how many vCPUs there are */
 	if (e->function == 0x8000001e)
 		return reg == 0 ? ~0u : reg == 1 ? 0xff : 0;
 	if (e->function == 0x80000001 && reg == 3)
@@ -171,6 +173,171 @@ TEST(feature_removed)
 	vcpu_setup_long_mode(v, ask_one);
 	vcpu_finish(v);
 	EXPECT_EQ(leaf[2] & (1u << 26 | 1u << 28), 0);
+}
+
+/* ------------------------------------------------------------------ topology */
+
+#define VCPUS	3
+
+/* What each vCPU sees: leaves 1, 4.3, 0xb.0, 0xb.1, 0xb.2, 0x80000001, 0x80000008, 0x8000001e */
+static struct view {
+	uint32_t one[4], l3[4], thread[4], core[4], none[4], ext1[4], ext8[4], topo[4];
+} view[VCPUS];
+
+GUEST(look)
+{
+	struct view *s = &view[g->id];
+
+	g_cpuid(1, 0, s->one);
+	g_cpuid(4, 3, s->l3);
+	g_cpuid(0xb, 0, s->thread);
+	g_cpuid(0xb, 1, s->core);
+	g_cpuid(0xb, 2, s->none);
+	g_cpuid(0x80000001, 0, s->ext1);
+	g_cpuid(0x80000008, 0, s->ext8);
+	g_cpuid(0x8000001e, 0, s->topo);
+}
+
+static void check_levels(const struct view *s, unsigned int id, unsigned int vcpus,
+			 unsigned int shift)
+{
+	EXPECT_EQ(s->thread[0], 0);
+	EXPECT_EQ(s->thread[1], 1);
+	EXPECT_EQ(s->thread[2], 0x100);
+	EXPECT_EQ(s->thread[3], id);
+	EXPECT_EQ(s->core[0], shift);
+	EXPECT_EQ(s->core[1], vcpus);
+	EXPECT_EQ(s->core[2], 0x201);
+	EXPECT_EQ(s->core[3], id);
+	EXPECT_EQ(s->none[0] | s->none[1] | s->none[2] >> 8, 0);
+	EXPECT_EQ(s->none[3], id);
+}
+
+static void check_view(const struct view *s, unsigned int id)
+{
+	EXPECT_EQ(s->one[1] >> 24, id);
+	EXPECT_EQ(s->one[1] >> 16 & 0xff, VCPUS);
+	EXPECT_EQ(s->one[3] >> 28 & 1, 1);
+	check_levels(s, id, VCPUS, 2);
+	if (s->l3[0] & 0x1f) {
+		EXPECT_EQ(s->l3[0] >> 26, 3);
+		EXPECT_EQ(s->l3[0] >> 14 & 0xfff, (s->l3[0] >> 5 & 7) == 3 ? 3 : 0);
+	}
+	if (hvx_vendor() == HVX_VENDOR_SVM) {
+		EXPECT_EQ(s->ext1[2] & 0x400002, 0x400002);
+		EXPECT_EQ(s->ext8[2], 2 << 12 | (VCPUS - 1));
+		EXPECT_EQ(s->topo[0], id);
+		EXPECT_EQ(s->topo[1], id);
+		EXPECT_EQ(s->topo[2], 0);
+	}
+}
+
+/* With the table that hvx gives, unchanged, N vCPUs are N cores of one package. */
+TEST(topology)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *v[VCPUS];
+	unsigned int i;
+
+	for (i = 0; i < VCPUS; i++)
+		v[i] = vcpu_create(vm, i);
+	for (i = 0; i < VCPUS; i++) {
+		vcpu_setup_long_mode(v[i], look);
+		vcpu_finish(v[i]);
+		check_view(&view[i], i);
+	}
+}
+
+static struct hvx_cpuid_entry *find_index(uint32_t leaf, uint32_t index)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		if (table[i].function == leaf && table[i].index == index)
+			return &table[i];
+	}
+	return NULL;
+}
+
+/* Numbers that the VMM writes are its own matter. */
+TEST(own_topology)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *v = vcpu_create(vm, 2);
+
+	nr = vm_supported_cpuid(vm, table);
+	find(1)->ebx |= 8 << 16;
+	find(1)->edx |= 1 << 28;
+	find_index(0xb, 0)->eax = 1;
+	find_index(0xb, 0)->ebx = 2;
+	find_index(0xb, 1)->eax = 3;
+	find_index(0xb, 1)->ebx = 8;
+	REQUIRE(!vcpu_set_cpuid(v, table, nr));
+	vcpu_setup_long_mode(v, look);
+	v->g->id = 0;
+	vcpu_finish(v);
+	EXPECT_EQ(view[0].one[1] >> 16, 2 << 8 | 8);
+	EXPECT_EQ(view[0].one[3] >> 28 & 1, 1);
+	EXPECT_EQ(view[0].thread[0], 1);
+	EXPECT_EQ(view[0].thread[1], 2);
+	EXPECT_EQ(view[0].core[0], 3);
+	EXPECT_EQ(view[0].core[1], 8);
+	EXPECT_EQ(view[0].core[3], 2);
+}
+
+/* Leaves of the hypervisor: Linux finds KVM's, and no service that is not there. */
+TEST(hypervisor)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *v = vcpu_create(vm, 0);
+	struct hvx_cpuid_entry *e;
+
+	nr = vm_supported_cpuid(vm, table);
+	e = find(0x40000000);
+	REQUIRE(e && find(0x40000001));
+	EXPECT(e->eax == 0x40000001 && !memcmp(&e->ebx, "KVMKVMKVM\0\0\0", 12), "%.12s",
+	       (char *)&e->ebx);
+	EXPECT_EQ(find(1)->ecx >> 31, 1);
+	/* async page faults, and what nobody has heard of */
+	EXPECT_EQ(find(0x40000001)->eax & (1u << 4 | 1u << 31), 0);
+	find(0x40000001)->eax |= 1u << 31;
+	EXPECT_EQ(vcpu_set_cpuid(v, table, nr), -EINVAL);
+	/* Under another name the leaf means something else. */
+	e->ebx = 0x7263694d;
+	EXPECT_EQ(vcpu_set_cpuid(v, table, nr), 0);
+	e->ebx = 0x4b4d564b;
+	find(0x40000001)->eax = 0;
+	EXPECT_EQ(vcpu_set_cpuid(v, table, nr), 0);
+	/* No hypervisor at all */
+	*e = table[--nr];
+	*find(0x40000001) = table[--nr];
+	EXPECT_EQ(vcpu_set_cpuid(v, table, nr), 0);
+	v->g->arg = 0x40000000;
+	vcpu_setup_long_mode(v, ask_one);
+	vcpu_finish(v);
+	EXPECT_EQ(leaf[0] | leaf[1], 0);
+}
+
+/* What hvx makes of software is there on every host; what it does not have is not. */
+TEST(made_and_hidden)
+{
+	unsigned int i;
+
+	nr = supported_cpuid(table);
+	EXPECT_EQ(find(1)->edx & 0x5000, 0x5000);	/* MTRR, MCA */
+	/* MONITOR, VMX, SMX, EST, TM2, PDCM; DS, ACPI, TM, PBE */
+	EXPECT_EQ(find(1)->ecx & (1u << 3 | 7u << 5 | 1u << 8 | 1u << 15), 0);
+	EXPECT_EQ(find(1)->edx & (1u << 21 | 1u << 22 | 1u << 29 | 1u << 31), 0);
+	for (i = 0; i < nr; i++) {
+		uint32_t leaf = table[i].function;
+
+		EXPECT(leaf != 5 && leaf != 6 && leaf != 0xa && leaf != 0x12 && leaf != 0x14 &&
+		       leaf != 0x15 && leaf != 0x8000000a && leaf != 0x8000001f, "leaf %#x", leaf);
+	}
+	if (find(7))
+		/* HLE, RTM, MPX, SGX, PT, SPEC_CTRL and kin */
+		EXPECT(!(find(7)->ebx & (1u << 2 | 1u << 4 | 1u << 11 | 1u << 14 | 1u << 25)) &&
+		       !(find(7)->edx >> 26), "%#x %#x", find(7)->ebx, find(7)->edx);
 }
 
 TEST(errors)

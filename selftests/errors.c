@@ -189,6 +189,9 @@ TEST(wrong_descriptor)
 		for (k = 0; k < NR_KINDS; k++) {
 			if (k == calls[i].kind)
 				continue;
+			/* What can be had depends on the VM, so the VM can be asked, too. */
+			if (k == VM && calls[i].nr == HVX_GET_SUPPORTED_CPUID)
+				continue;
 			EXPECT(xioctl(fds[k], calls[i].nr, args(&calls[i])) == -ENOTTY,
 			       "%s on descriptor %u", calls[i].name, k);
 		}

@@ -193,6 +193,134 @@ TEST(unknown_is_gp)
 	vcpu_finish(start(0, bad_accesses));
 }
 
+/* ------------------------------------------------------------------ processor model */
+
+#define INTEL		(1 << HVX_VENDOR_VMX)
+#define AMD		(1 << HVX_VENDOR_SVM)
+#define BOTH		(INTEL | AMD)
+#define ANY		~0UL
+#define WB_ALL		0x0606060606060606
+
+/* What an operating system asks of its processor at boot, beside its own MSRs. */
+static const struct model {
+	uint32_t msr, vendors;
+	uint64_t reset;			/* ANY: not looked at */
+	int read, write_good, write_bad;	/* exception, -1 for none */
+	uint64_t good, bad;
+	bool kept;			/* reads back as written */
+} models[] = {
+	/* MTRRs: caps, fixed, variable, default type */
+	{ 0xfe, BOTH, 0x508, -1, 13, 13, 0x508, 0, false },
+	{ 0x250, BOTH, 0, -1, -1, 13, WB_ALL, 0x0606060606060206, true },
+	{ 0x258, BOTH, 0, -1, -1, 13, WB_ALL, 0x07, true },
+	{ 0x26f, BOTH, 0, -1, -1, 13, 0x0504010006060606, 1UL << 60, true },
+	{ 0x200, BOTH, 0, -1, -1, 13, 0xc0000000, 0xc0000002, true },
+	{ 0x20e, BOTH, 0, -1, -1, 13, 0x80000006, 0x80000100, true },
+	{ 0x20e, BOTH, ANY, -1, -1, 13, 0x80000006, 1UL << 60, true },
+	{ 0x20f, BOTH, 0, -1, -1, 13, 0xc0000800, 0xc0000801, true },
+	{ 0x210, BOTH, 0, 13, 13, 13, 0, 0, false },
+	{ 0x251, BOTH, 0, 13, 13, 13, 0, 0, false },
+	{ 0x2ff, BOTH, 0, -1, -1, 13, 0xc06, 0x02, true },
+	{ 0x2ff, BOTH, ANY, -1, -1, 13, 0xc06, 1 << 12, true },
+	/* machine checks: 10 banks of 4 */
+	{ 0x179, BOTH, 0x10a, -1, 13, 13, 0, 0, false },
+	{ 0x17a, BOTH, 0, -1, -1, 13, 4, 8, true },
+	{ 0x17b, BOTH, 0, -1, -1, 13, ~0UL, 1, true },
+	{ 0x400, BOTH, 0, -1, -1, 13, ~0UL, 1, true },
+	{ 0x401, BOTH, 0, -1, -1, 13, 0, 1, true },
+	{ 0x427, BOTH, 0, -1, -1, -1, 5, 0, false },
+	{ 0x428, BOTH, 0, 13, 13, 13, 0, 0, false },
+	/* IA32_MISC_ENABLE: no taking away of CPUID leaves, XD, MONITOR that is not there */
+	{ 0x1a0, BOTH, 0x1801, -1, -1, 13, 0x11801, 1 << 22, true },
+	{ 0x1a0, BOTH, ANY, -1, -1, 13, 0x1801, 1UL << 34, true },
+	{ 0x1a0, BOTH, ANY, -1, -1, 13, 0x1800, 1 << 18, true },
+	{ 0x1d9, BOTH, 0, -1, -1, 13, 2, 1 << 6, true },
+	{ 0x1db, BOTH, 0, -1, 13, 13, 0, 0, false },
+	/* microcode */
+	{ 0x8b, BOTH, ANY, -1, -1, -1, 0, 0, false },
+	{ 0x79, INTEL, 0, 13, -1, -1, 0x1000, 0, false },
+	{ 0xc0010020, AMD, 0, 13, -1, -1, 0x1000, 0, false },
+	{ 0x17, INTEL, 0, -1, 13, 13, 0, 0, false },
+	/* locked, without VMX */
+	{ 0x3a, INTEL, 1, -1, 13, 13, 1, 5, false },
+	{ 0x3a, AMD, 0, 13, 13, 13, 0, 0, false },
+	{ 0x34, INTEL, 0, -1, 13, 13, 0, 0, false },
+	{ 0xce, INTEL, 0, -1, 13, 13, 0, 0, false },
+	{ 0x140, INTEL, 0, -1, -1, 13, 0, 1, true },
+	{ 0x345, INTEL, 0, -1, 13, 13, 0, 0, false },
+	/* nothing there: PPIN, RAPL, thermal, SPEC_CTRL, PRED_CMD, ARCH_CAPABILITIES */
+	{ 0x4e, BOTH, 0, 13, 13, 13, 0, 0, false },
+	{ 0x606, BOTH, 0, 13, 13, 13, 0, 0, false },
+	{ 0x19c, BOTH, 0, 13, 13, 13, 0, 0, false },
+	{ 0x48, BOTH, 0, 13, 13, 13, 0, 0, false },
+	{ 0x49, BOTH, 0, 13, 13, 13, 0, 0, false },
+	{ 0x10a, BOTH, 0, 13, 13, 13, 0, 0, false },
+	/* AMD: SYSCFG, HWCR, NB_CFG, counters, TOP_MEM, VM_CR, DE_CFG */
+	{ 0xc0010010, AMD, 0, -1, -1, -1, 0, 0, false },
+	{ 0xc0010015, AMD, 1 << 24, -1, -1, 13, 1 << 24 | 1 << 18, 1UL << 40, true },
+	{ 0xc001001f, AMD, 1UL << 54, -1, -1, 13, 1UL << 54 | 1UL << 46, 1, true },
+	{ 0xc0010000, AMD, 0, -1, -1, -1, 1, 2, false },
+	{ 0xc0010004, AMD, 0, -1, -1, -1, 1, 2, false },
+	{ 0xc001001a, AMD, 0, -1, 13, 13, 0, 0, false },
+	{ 0xc0010058, AMD, 0, -1, 13, 13, 0, 0, false },
+	{ 0xc0010114, AMD, 0x18, -1, 13, 13, 0x18, 0, false },
+	{ 0xc0011029, AMD, ANY, -1, -1, 13, 2, 4, true },
+	{ 0xc0011020, AMD, 0, 13, 13, 13, 0, 0, false },
+	{ 0xc0010015, INTEL, 0, 13, 13, 13, 0, 0, false },
+};
+
+static unsigned int vendor_bit;
+
+/* A failure has the number of the line as its value. */
+GUEST(boot_accesses)
+{
+	unsigned int i;
+	uint64_t val;
+
+	for (i = 0; i < sizeof(models) / sizeof(*models); i++) {
+		const struct model *m = &models[i];
+
+		if (!(m->vendors & vendor_bit))
+			continue;
+		GUEST_EQ((uint64_t)try_rdmsr(g, m->msr, &val) << 32 | i,
+			 (uint64_t)m->read << 32 | i);
+		if (m->read < 0 && m->reset != ANY && val != m->reset) {
+			GUEST_EQ(m->msr, 0);
+			GUEST_EQ(val, m->reset);
+		}
+		GUEST_EQ((uint64_t)try_wrmsr(g, m->msr, m->good) << 32 | i,
+			 (uint64_t)m->write_good << 32 | i);
+		GUEST_EQ((uint64_t)try_wrmsr(g, m->msr, m->bad) << 32 | i,
+			 (uint64_t)m->write_bad << 32 | i);
+		if (m->kept && g_rdmsr(m->msr) != m->good) {
+			GUEST_EQ(m->msr, 0);
+			GUEST_EQ(g_rdmsr(m->msr), m->good);
+		}
+	}
+}
+
+TEST(processor_model)
+{
+	vendor_bit = 1 << hvx_vendor();
+	vcpu_finish(start(0, boot_accesses));
+}
+
+/* A VMM may report a machine check, which guests may not; and restore what it has read. */
+TEST(model_of_vmm)
+{
+	struct vcpu *v = vcpu_create(vm_create(0), 0);
+	uint64_t val;
+
+	EXPECT_EQ(vcpu_set_msr(v, 0x401, 1UL << 63 | 0x135), 1);
+	EXPECT_EQ(vcpu_get_msr(v, 0x401, &val), 1);
+	EXPECT_EQ(val, 1UL << 63 | 0x135);
+	EXPECT_EQ(vcpu_set_msr(v, 0xfe, 0x508), 1);
+	EXPECT_EQ(vcpu_set_msr(v, 0xfe, 0x509), 0);
+	EXPECT_EQ(vcpu_set_msr(v, 0x2ff, 0xc06), 1);
+	EXPECT_EQ(vcpu_set_msr(v, 0x2ff, 0xc07), 0);
+	EXPECT_EQ(vcpu_set_msr(v, 0x1a0, 1 << 22), 0);
+}
+
 GUEST(bad_from_ring3)
 {
 	uint64_t val;
@@ -420,6 +548,52 @@ GUEST(use_apic_base)
 {
 	/* vCPU 0 is the bootstrap processor; the APIC is enabled at its usual place. */
 	GUEST_EQ(g_rdmsr(MSR_APIC_BASE) & ~0x800UL, 0xfee00100);
+}
+
+GUEST(read_tsc)
+{
+	guest_sync(rdtsc());
+	guest_sync(g_rdmsr(0x3b));
+	g_wrmsr(MSR_TSC, rdtsc() + (1UL << 40));
+	guest_sync(g_rdmsr(0x3b));
+}
+
+static uint64_t next_sync(struct vcpu *v)
+{
+	EXPECT_EQ(vcpu_ucall(v), UC_SYNC);
+	return v->uc.arg[0];
+}
+
+/*
+ * All vCPUs of a VM begin with one TSC, whenever they are made; and a VMM that sets it for one
+ * after the other sets it to one value.
+ */
+TEST(one_tsc)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *a, *b;
+	uint64_t t, val_of_b, khz = hvx_cap(HVX_CAP_TSC_KHZ);
+
+	if (!khz)
+		SKIP("the rate of the TSC is not known");
+	a = vcpu_create(vm, 0);
+	vcpu_setup_long_mode(a, read_tsc);
+	t = next_sync(a);
+	b = vcpu_create(vm, 1);
+	vcpu_setup_long_mode(b, read_tsc);
+	EXPECT(next_sync(b) > t, "the TSC of a new vCPU is behind");
+
+	EXPECT_EQ(vcpu_set_msr(a, MSR_TSC, 1UL << 50), 1);
+	EXPECT_EQ(vcpu_get_msr(a, MSR_TSC, &t), 1);
+	/* What b would have with an offset of its own is less than a's by now. */
+	EXPECT_EQ(vcpu_set_msr(b, MSR_TSC, 1UL << 50), 1);
+	EXPECT_EQ(vcpu_get_msr(b, MSR_TSC, &val_of_b), 1);
+	EXPECT(val_of_b > t, "%#lx is not after %#lx", val_of_b, t);
+	/* A guest that writes means what it writes, and IA32_TSC_ADJUST shows it. */
+	EXPECT_EQ(next_sync(a), 0);
+	t = next_sync(a);
+	/* less what passed between the two */
+	EXPECT(t > (1UL << 40) - khz * 1000 && t <= 1UL << 40, "%#lx", t);
 }
 
 TEST(apic_base)

@@ -2,31 +2,49 @@
 /*
  * CPUID.
  *
- *   supported table	the host's answers, each feature word masked by what hvx gives to guests
+ *   supported table	the host's answers, each feature word masked by what hvx gives to guests;
+ *			topology and the leaves of the hypervisor are made up
  *   hvx_cpuid()	the answer to one question, on the hot path: no search for common leaves
  *   hvx_cpuid_set()	a VMM's table; features that hvx cannot give are refused, since a guest
  *			that believes in them would break
  *   derived values	CR4 and EFER bits that the guest may set, parts that follow CR4 and XCR0
+ *
+ * Topology: one package, one thread in each core, APIC ID = vCPU ID. What depends on vCPU and VM is
+ * not in the table: numbers of processors, and shifts, that are 0 there are answered with those of
+ * the VM. A VMM that wants another topology writes its own numbers.
  */
 #include <asm/cpufeature.h>
+#include <asm/kvm_para.h>
 #include <linux/err.h>
+#include <linux/log2.h>
 #include <linux/nospec.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
 #include <linux/uaccess.h>
+#include "args.h"
 #include "compat.h"
 #include "cpuid.h"
 #include "cr.h"
 #include "fpu.h"
+#include "msr.h"
+#include "pv/pv.h"
 
 /* Feature words and the bits of them that guests can have. Bit names: Intel SDM, "CPUID". */
 #define LEAF1_ECX	(BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | \
 			 GENMASK(23, 22) | GENMASK(26, 25) | GENMASK(30, 28) | BIT(20))
-#define LEAF1_EBX_APIC_ID	0xff000000ULL
+#define LEAF1_EBX_APIC_ID	0xff000000u
+#define LEAF1_EBX_COUNT		0x00ff0000u
+#define LEAF1_EBX_COUNT_SHIFT	16
+#define LEAF1_ECX_X2APIC	BIT(21)
+#define LEAF1_ECX_TSC_DEADLINE	BIT(24)
 #define LEAF1_ECX_OSXSAVE	BIT(27)
 #define LEAF1_ECX_HYPERVISOR	BIT(31)
 #define LEAF1_EDX	(GENMASK(8, 0) | BIT(11) | BIT(13) | GENMASK(17, 15) | BIT(19) | \
 			 GENMASK(26, 23))
+#define LEAF1_EDX_APIC		BIT(9)
+#define LEAF1_EDX_MTRR		BIT(12)
+#define LEAF1_EDX_MCA		BIT(14)
+#define LEAF1_EDX_HTT		BIT(28)
 #define LEAF7_EBX	(BIT(0) | BIT(1) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | \
 			 BIT(16) | BIT(17) | BIT(18) | BIT(19) | BIT(20) | BIT(21) | BIT(23) | \
 			 BIT(24) | BIT(28) | BIT(29) | BIT(30) | BIT(31))
@@ -34,11 +52,28 @@
 #define LEAF7_EDX	(BIT(4))
 #define LEAFD1_EAX	(BIT(0) | BIT(2))
 #define LEAFX1_ECX	(BIT(0) | BIT(5) | BIT(6) | BIT(7) | BIT(8))
-#define LEAFX1_EDX	(LEAF1_EDX | BIT(11) | BIT(20) | BIT(22) | GENMASK(27, 25) | BIT(29))
+#define LEAFX1_ECX_CMP_LEGACY	BIT(1)
+#define LEAFX1_ECX_TOPOEXT	BIT(22)
+#define LEAFX1_EDX	(LEAF1_EDX | BIT(11) | BIT(20) | BIT(22) | GENMASK(27, 26) | BIT(29))
 #define LEAFX7_EDX	BIT(8)		/* invariant TSC */
+
+/* Leaves 4 and 0x8000001d: which cache, and who shares it */
+#define CACHE_TYPE		0x1fu
+#define CACHE_LEVEL(eax)	((eax) >> 5 & 7)
+#define CACHE_TOPOLOGY		0xffffc000u
+#define CACHE_SHARING_SHIFT	14
+#define CACHE_CORES_SHIFT	26
+
+/* Leaf 0xb, ECX */
+#define LEVEL_THREAD	(0 | 1 << 8)
+#define LEVEL_CORE	(1 | 2 << 8)
 
 #define MAX_BASIC	0x16
 #define MAX_EXTENDED	0x80000008
+#define MAX_TOPOEXT	0x8000001e
+
+/* KVM_SIGNATURE, "KVMKVMKVM" */
+static const u32 signature[3] = { 0x4b4d564b, 0x564b4d56, 0x0000004d };
 
 static int class_of(u32 function)
 {
@@ -74,18 +109,92 @@ static const struct hvx_cpuid_entry *find(const struct hvx_cpuid_table *table, u
 	return NULL;
 }
 
-/* Bits that follow other registers instead of the table */
-static void follow_registers(struct hvx_vcpu *vcpu, u32 function, u32 index)
-{
-	u64 *gpr = vcpu->regs.gpr;
+/* The answer as it is in the table, to be changed */
+struct answer { u32 eax, ebx, ecx, edx; };
 
-	if (function == 1) {
-		gpr[REG_RBX] = (gpr[REG_RBX] & ~LEAF1_EBX_APIC_ID) | (u64)vcpu->id << 24;
-		gpr[REG_RCX] &= ~(u64)LEAF1_ECX_OSXSAVE;
-		if (hvx_cr4(vcpu) & CR4_OSXSAVE)
-			gpr[REG_RCX] |= LEAF1_ECX_OSXSAVE;
-	} else if (index == 0 && gpr[REG_RBX]) {
-		gpr[REG_RBX] = hvx_xsave_size(hvx_xcr0(vcpu));
+static void follow_leaf1(struct hvx_vcpu *vcpu, struct answer *a, u32 count)
+{
+	a->ebx = (a->ebx & ~LEAF1_EBX_APIC_ID) | vcpu->id << 24;
+	if (count > 1 && !(a->ebx & LEAF1_EBX_COUNT)) {
+		a->ebx |= count << LEAF1_EBX_COUNT_SHIFT;
+		a->edx |= LEAF1_EDX_HTT;
+	}
+	a->ecx &= ~LEAF1_ECX_OSXSAVE;
+	if (hvx_cr4(vcpu) & CR4_OSXSAVE)
+		a->ecx |= LEAF1_ECX_OSXSAVE;
+	if (!(vcpu->regs.apic_base & APIC_BASE_ENABLE))
+		a->edx &= ~LEAF1_EDX_APIC;
+}
+
+/* Level 3 belongs to all, the others to a core */
+static void follow_cache(struct answer *a, u32 count)
+{
+	u32 ids = roundup_pow_of_two(count);
+
+	if (!(a->eax & CACHE_TYPE) || a->eax & CACHE_TOPOLOGY)
+		return;
+	a->eax |= (min(ids, 64u) - 1) << CACHE_CORES_SHIFT;
+	if (CACHE_LEVEL(a->eax) >= 3)
+		a->eax |= (ids - 1) << CACHE_SHARING_SHIFT;
+}
+
+static void follow_cache_ext(struct answer *a, u32 count)
+{
+	if (a->eax & CACHE_TYPE && !(a->eax & CACHE_TOPOLOGY) && CACHE_LEVEL(a->eax) >= 3)
+		a->eax |= (count - 1) << CACHE_SHARING_SHIFT;
+}
+
+static void follow_level(struct hvx_vcpu *vcpu, struct answer *a, u32 count)
+{
+	if (a->ecx >> 8 && !a->ebx) {
+		a->eax = order_base_2(count);
+		a->ebx = count;
+	}
+	a->edx = vcpu->id;
+}
+
+/* AMD APM vol. 3, "Function 8000_001Eh": extended APIC ID, core ID */
+static void follow_topoext(struct hvx_vcpu *vcpu, struct answer *a)
+{
+	u32 threads = (a->ebx >> 8 & 0xff) + 1;
+
+	a->eax = vcpu->id;
+	a->ebx = (a->ebx & ~0xffu) | (vcpu->id >> order_base_2(threads));
+}
+
+/* Parts that follow other registers, vCPU and VM instead of the table */
+static void follow(struct hvx_vcpu *vcpu, u32 function, u32 index, struct answer *a)
+{
+	u32 count = max(READ_ONCE(vcpu->vm->nr_vcpus), 1u);
+
+	switch (function) {
+	case 1:
+		follow_leaf1(vcpu, a, count);
+		break;
+	case 4:
+		follow_cache(a, count);
+		break;
+	case 0xb:
+		follow_level(vcpu, a, count);
+		break;
+	case 0xd:
+		if (index == 0 && a->ebx)
+			a->ebx = hvx_xsave_size(hvx_xcr0(vcpu));
+		break;
+	case 0x80000001:
+		if (count > 1 && a->ecx & LEAFX1_ECX_TOPOEXT)
+			a->ecx |= LEAFX1_ECX_CMP_LEGACY;
+		break;
+	case 0x80000008:
+		if (!a->ecx && vcpu->topoext)
+			a->ecx = order_base_2(count) << 12 | (count - 1);
+		break;
+	case 0x8000001d:
+		follow_cache_ext(a, count);
+		break;
+	case 0x8000001e:
+		follow_topoext(vcpu, a);
+		break;
 	}
 }
 
@@ -94,34 +203,50 @@ void hvx_cpuid(struct hvx_vcpu *vcpu)
 	u64 *gpr = vcpu->regs.gpr;
 	u32 function = gpr[REG_RAX], index = gpr[REG_RCX];
 	const struct hvx_cpuid_entry *e = find(vcpu->cpuid, function, index);
+	struct answer a = { };
 
-	if (unlikely(!e)) {
-		gpr[REG_RAX] = 0;
-		gpr[REG_RBX] = 0;
-		gpr[REG_RCX] = 0;
-		gpr[REG_RDX] = 0;
-		return;
+	if (likely(e)) {
+		a = (struct answer) { e->eax, e->ebx, e->ecx, e->edx };
+		follow(vcpu, function, index, &a);
+	} else if (function == 0xb) {
+		/* No such level: only the ID is there */
+		a.ecx = index & 0xff;
+		a.edx = find(vcpu->cpuid, function, 0) ? vcpu->id : 0;
 	}
-	gpr[REG_RAX] = e->eax;
-	gpr[REG_RBX] = e->ebx;
-	gpr[REG_RCX] = e->ecx;
-	gpr[REG_RDX] = e->edx;
-	if (function == 1 || function == 0xd)
-		follow_registers(vcpu, function, index);
+	gpr[REG_RAX] = a.eax;
+	gpr[REG_RBX] = a.ebx;
+	gpr[REG_RCX] = a.ecx;
+	gpr[REG_RDX] = a.edx;
 }
 
 /* ------------------------------------------------------------- supported table */
 
-static void mask_leaf(struct hvx_cpuid_entry *e)
+static u32 max_extended(void)
+{
+	return hvx_ops->traits & HVX_TRAIT_TOPOEXT ? MAX_TOPOEXT : MAX_EXTENDED;
+}
+
+static void mask_leaf1(struct hvx_cpuid_entry *e, u32 vm_flags)
+{
+	e->ebx &= 0x0000ffff;		/* APIC ID and number of processors: follow_leaf1() */
+	e->ecx = (e->ecx & LEAF1_ECX) | LEAF1_ECX_HYPERVISOR;
+	e->edx &= LEAF1_EDX;
+	/* Whatever the host has, these are made of software */
+	e->edx |= LEAF1_EDX_MTRR | LEAF1_EDX_MCA;
+	if (vm_flags & HVX_VM_LAPIC) {
+		e->ecx |= LEAF1_ECX_X2APIC | LEAF1_ECX_TSC_DEADLINE;
+		e->edx |= LEAF1_EDX_APIC;
+	}
+}
+
+static void mask_leaf(struct hvx_cpuid_entry *e, u32 vm_flags)
 {
 	switch (e->function) {
 	case 0:
 		e->eax = min_t(u32, e->eax, MAX_BASIC);
 		break;
 	case 1:
-		e->ecx = (e->ecx & LEAF1_ECX) | LEAF1_ECX_HYPERVISOR;
-		e->edx &= LEAF1_EDX;
-		e->ebx &= 0x0000ffff;		/* APIC ID and logical CPUs are the VMM's */
+		mask_leaf1(e, vm_flags);
 		break;
 	case 7:
 		e->eax = 0;
@@ -132,12 +257,19 @@ static void mask_leaf(struct hvx_cpuid_entry *e)
 			e->ebx &= ~(BIT(16) | BIT(17) | BIT(21) | BIT(28) | BIT(30) | BIT(31));
 		break;
 	case 0x80000000:
-		e->eax = min_t(u32, e->eax, MAX_EXTENDED);
+		e->eax = max_extended();
 		break;
 	case 0x80000001:
 		e->ebx = 0;
 		e->ecx &= LEAFX1_ECX;
 		e->edx &= LEAFX1_EDX;
+		if (hvx_ops->traits & HVX_TRAIT_TOPOEXT)
+			e->ecx |= LEAFX1_ECX_TOPOEXT;
+		/* AMD repeats words of leaf 1 here */
+		if (e->edx & GENMASK(8, 0)) {
+			e->edx |= LEAF1_EDX_MTRR | LEAF1_EDX_MCA;
+			e->edx |= vm_flags & HVX_VM_LAPIC ? LEAF1_EDX_APIC : 0;
+		}
 		break;
 	case 0x80000007:
 		e->eax = 0;
@@ -146,7 +278,8 @@ static void mask_leaf(struct hvx_cpuid_entry *e)
 		e->edx &= LEAFX7_EDX;
 		break;
 	case 0x80000008:
-		e->eax = (e->eax & ~0xffu) | min(e->eax & 0xff, hvx_gpa_bits());
+		/* Linear addresses have 48 bits: no LA57 */
+		e->eax = 48 << 8 | min(e->eax & 0xff, hvx_gpa_bits());
 		e->ebx = 0;
 		e->ecx = 0;
 		e->edx = 0;
@@ -169,63 +302,129 @@ static void mask_xsave(struct hvx_cpuid_entry *e)
 	}
 }
 
-static void add(struct hvx_cpuid_table *table, u32 function, u32 index, u32 flags)
+static struct hvx_cpuid_entry *add_empty(struct hvx_cpuid_table *table, u32 function, u32 index,
+					 u32 flags)
 {
 	struct hvx_cpuid_entry *e = &table->entry[table->nr];
 
-	if (WARN_ON_ONCE(table->nr >= HVX_MAX_CPUID))
-		return;
+	if (!WARN_ON_ONCE(table->nr >= HVX_MAX_CPUID - 1))
+		table->nr++;
 	*e = (struct hvx_cpuid_entry) { .function = function, .index = index, .flags = flags };
-	cpuid_count(function, index, &e->eax, &e->ebx, &e->ecx, &e->edx);
-	if (function == 0xd)
-		mask_xsave(e);
-	else
-		mask_leaf(e);
-	table->nr++;
+	return e;
 }
 
-static void add_indexed(struct hvx_cpuid_table *table, u32 function)
+static struct hvx_cpuid_entry *add(struct hvx_cpuid_table *table, u32 function, u32 index,
+				   u32 flags)
+{
+	struct hvx_cpuid_entry *e = add_empty(table, function, index, flags);
+
+	if (function < 0x80000000 || function <= cpuid_eax(0x80000000))
+		cpuid_count(function, index, &e->eax, &e->ebx, &e->ecx, &e->edx);
+	return e;
+}
+
+/* Leaves 4 and 0x8000001d, to the first that describes no cache */
+static void add_caches(struct hvx_cpuid_table *table, u32 function)
+{
+	struct hvx_cpuid_entry *e;
+	u32 i;
+
+	for (i = 0; i < 8; i++) {
+		e = add(table, function, i, HVX_CPUID_INDEXED);
+		e->eax &= ~CACHE_TOPOLOGY;
+		if (!(e->eax & CACHE_TYPE))
+			break;
+	}
+}
+
+static void add_topology(struct hvx_cpuid_table *table)
+{
+	struct hvx_cpuid_entry *e;
+
+	e = add_empty(table, 0xb, 0, HVX_CPUID_INDEXED);
+	e->ebx = 1;
+	e->ecx = LEVEL_THREAD;
+	e = add_empty(table, 0xb, 1, HVX_CPUID_INDEXED);
+	e->ecx = LEVEL_CORE;
+}
+
+static void add_xsave(struct hvx_cpuid_table *table)
 {
 	u32 i;
 
-	if (function == 7) {
-		add(table, 7, 0, HVX_CPUID_INDEXED);
-	} else if (function == 4) {
-		for (i = 0; i < 8; i++) {
-			add(table, 4, i, HVX_CPUID_INDEXED);
-			table->entry[table->nr - 1].eax &= 0x3fff;	/* sharing is topology */
-			if (!(table->entry[table->nr - 1].eax & 0x1f))
-				break;
-		}
-	} else {
-		for (i = 0; i < 63; i++)
-			if (i < 2 || hvx_fpu_info.features & BIT_ULL(i))
-				add(table, 0xd, i, HVX_CPUID_INDEXED);
+	for (i = 0; i < 63; i++)
+		if (i < 2 || hvx_fpu_info.features & BIT_ULL(i))
+			mask_xsave(add(table, 0xd, i, HVX_CPUID_INDEXED));
+}
+
+/* Leaves that begin with a name, and what of it Linux knows */
+static void add_hypervisor(struct hvx_cpuid_table *table, u32 vm_flags)
+{
+	struct hvx_cpuid_entry *e = add_empty(table, KVM_CPUID_SIGNATURE, 0, 0);
+
+	e->eax = KVM_CPUID_FEATURES;
+	e->ebx = signature[0];
+	e->ecx = signature[1];
+	e->edx = signature[2];
+	e = add_empty(table, KVM_CPUID_FEATURES, 0, 0);
+	e->eax = hvx_pv_features(vm_flags);
+}
+
+static void add_basic(struct hvx_cpuid_table *table, u32 function, u32 vm_flags)
+{
+	switch (function) {
+	case 0 ... 2:
+	case 0x16:
+		mask_leaf(add(table, function, 0, 0), vm_flags);
+		break;
+	case 4:
+		add_caches(table, 4);
+		break;
+	case 7:
+		mask_leaf(add(table, 7, 0, HVX_CPUID_INDEXED), vm_flags);
+		break;
+	case 0xb:
+		add_topology(table);
+		break;
+	case 0xd:
+		add_xsave(table);
+		break;
+	}
+	/*
+	 * Not 0x15, by which systems would take the local APIC's timer to run at the rate of a
+	 * crystal, nor 0xa: there are no counters
+	 */
+}
+
+static void add_extended(struct hvx_cpuid_table *table, u32 function, u32 vm_flags)
+{
+	switch (function) {
+	case 0x80000000 ... 0x80000008:
+	case 0x80000019:		/* TLB of 1 GiB pages */
+	case 0x8000001a:		/* what is fast */
+		mask_leaf(add(table, function, 0, 0), vm_flags);
+		break;
+	case 0x8000001d:
+		add_caches(table, function);
+		break;
+	case 0x8000001e:
+		add_empty(table, function, 0, 0);
+		break;
 	}
 }
 
-/* Leaves of the basic range that say something about a processor that hvx can give */
-static bool leaf_given(u32 function)
-{
-	return function <= 2 || function == 0x15 || function == 0x16;
-}
-
-static void fill_supported(struct hvx_cpuid_table *table)
+static void fill_supported(struct hvx_cpuid_table *table, u32 vm_flags)
 {
 	u32 max = min_t(u32, cpuid_eax(0), MAX_BASIC), f;
 
-	for (f = 0; f <= max; f++) {
-		if (f == 4 || f == 7 || f == 0xd)
-			add_indexed(table, f);
-		else if (leaf_given(f))
-			add(table, f, 0, 0);
-	}
-	max = min_t(u32, cpuid_eax(0x80000000), MAX_EXTENDED);
-	for (f = 0x80000000; f <= max; f++)
-		add(table, f, 0, 0);
+	for (f = 0; f <= max; f++)
+		add_basic(table, f, vm_flags);
+	add_hypervisor(table, vm_flags);
+	for (f = 0x80000000; f <= max_extended(); f++)
+		add_extended(table, f, vm_flags);
 }
 
-/* No index, and nothing that follow_registers() changes */
+/* No index, and nothing that follow() changes */
 static bool always_the_same(const struct hvx_cpuid_entry *e)
 {
 	return e->function < CPUID_DIRECT && e->function != 1 && e->function != 0xd && !e->flags;
@@ -256,12 +455,12 @@ static struct hvx_cpuid_table *alloc_table(u32 nr)
 	return table ?: ERR_PTR(-ENOMEM);
 }
 
-struct hvx_cpuid_table *hvx_cpuid_supported(void)
+struct hvx_cpuid_table *hvx_cpuid_supported(u32 vm_flags)
 {
 	struct hvx_cpuid_table *table = alloc_table(HVX_MAX_CPUID);
 
 	if (!IS_ERR(table)) {
-		fill_supported(table);
+		fill_supported(table, vm_flags);
 		index_table(table);
 	}
 	return table;
@@ -302,6 +501,14 @@ static u64 granted(const struct hvx_cpuid_table *table, const struct feature_bit
 	return bits;
 }
 
+/* The same leaf of another hypervisor's is another matter, and the VMM's */
+static bool is_kvm(const struct hvx_cpuid_table *table)
+{
+	const struct hvx_cpuid_entry *e = find(table, KVM_CPUID_SIGNATURE, 0);
+
+	return e && e->ebx == signature[0] && e->ecx == signature[1] && e->edx == signature[2];
+}
+
 static void install(struct hvx_vcpu *vcpu, struct hvx_cpuid_table *table)
 {
 	u64 xcr0 = word(table, 0xd, 0, 0) | (u64)word(table, 0xd, 0, 3) << 32;
@@ -311,11 +518,13 @@ static void install(struct hvx_vcpu *vcpu, struct hvx_cpuid_table *table)
 	vcpu->cr4_allowed = CR4_PCE | granted(table, cr4_features, ARRAY_SIZE(cr4_features));
 	vcpu->efer_allowed = granted(table, efer_features, ARRAY_SIZE(efer_features));
 	vcpu->guest_xcr0 = (xcr0 & hvx_fpu_info.features) | XF_X87;
+	vcpu->topoext = word(table, 0x80000001, 0, 2) & LEAFX1_ECX_TOPOEXT;
+	vcpu->pv_features = is_kvm(table) ? word(table, KVM_CPUID_FEATURES, 0, 0) : 0;
 }
 
 int hvx_cpuid_init(struct hvx_vcpu *vcpu)
 {
-	struct hvx_cpuid_table *table = hvx_cpuid_supported();
+	struct hvx_cpuid_table *table = hvx_cpuid_supported(vcpu->vm->flags);
 
 	if (IS_ERR(table))
 		return PTR_ERR(table);
@@ -346,12 +555,14 @@ static bool features_given(const struct hvx_cpuid_table *table,
 {
 	static const struct { u32 function, index; u8 reg; u32 free; } words[] = {
 		/* free: bits that a VMM's own devices or its topology stand behind */
-		{ 1, 0, 2, LEAF1_ECX_OSXSAVE | LEAF1_ECX_HYPERVISOR | BIT(21) | BIT(24) },
-		{ 1, 0, 3, BIT(9) | BIT(12) | BIT(14) | BIT(28) },
+		{ 1, 0, 2, LEAF1_ECX_OSXSAVE | LEAF1_ECX_HYPERVISOR | LEAF1_ECX_X2APIC |
+		  LEAF1_ECX_TSC_DEADLINE },
+		{ 1, 0, 3, LEAF1_EDX_APIC | LEAF1_EDX_HTT },
 		{ 7, 0, 1 }, { 7, 0, 2 }, { 7, 0, 3 },
 		{ 7, 1, 0 }, { 7, 1, 1 }, { 7, 1, 2 }, { 7, 1, 3 },
 		{ 0xd, 0, 0 }, { 0xd, 0, 3 }, { 0xd, 1, 0 },
-		{ 0x80000001, 0, 2, BIT(1) | BIT(3) | BIT(22) }, { 0x80000001, 0, 3, BIT(9) },
+		{ 0x80000001, 0, 2, LEAFX1_ECX_CMP_LEGACY | BIT(3) | LEAFX1_ECX_TOPOEXT },
+		{ 0x80000001, 0, 3, LEAF1_EDX_APIC },
 		{ 0x80000007, 0, 3 },
 	};
 	int i;
@@ -366,7 +577,13 @@ static bool features_given(const struct hvx_cpuid_table *table,
 	return true;
 }
 
-static int check_table(struct hvx_cpuid_table *table)
+static bool pv_given(const struct hvx_cpuid_table *table, const struct hvx_cpuid_table *supported)
+{
+	return !is_kvm(table) || !(word(table, KVM_CPUID_FEATURES, 0, 0) &
+				   ~word(supported, KVM_CPUID_FEATURES, 0, 0));
+}
+
+static int check_table(struct hvx_cpuid_table *table, u32 vm_flags)
 {
 	struct hvx_cpuid_table *supported;
 	bool given;
@@ -381,10 +598,10 @@ static int check_table(struct hvx_cpuid_table *table)
 		    (e[-1].index == e->index || e[-1].flags != e->flags))
 			return -EINVAL;
 	}
-	supported = hvx_cpuid_supported();
+	supported = hvx_cpuid_supported(vm_flags);
 	if (IS_ERR(supported))
 		return PTR_ERR(supported);
-	given = features_given(table, supported);
+	given = features_given(table, supported) && pv_given(table, supported);
 	kvfree(supported);
 	return given ? 0 : -EINVAL;
 }
@@ -410,7 +627,7 @@ long hvx_cpuid_set(struct hvx_vcpu *vcpu, const struct hvx_cpuid *args)
 		goto fail;
 	sort(table->entry, table->nr, sizeof(table->entry[0]), compare, NULL);
 	index_table(table);
-	err = check_table(table);
+	err = check_table(table, vcpu->vm->flags);
 	if (err)
 		goto fail;
 	install(vcpu, table);
@@ -433,4 +650,22 @@ long hvx_cpuid_copy(const struct hvx_cpuid_table *table, struct hvx_cpuid *args)
 			 flex_array_size(table, entry, table->nr)))
 		return -EFAULT;
 	return 0;
+}
+
+long hvx_cpuid_get_supported(u32 vm_flags, void __user *argp)
+{
+	struct hvx_cpuid_table *table;
+	struct hvx_cpuid args;
+	long err = HVX_GET_ARGS(&args, argp);
+
+	if (err)
+		return err;
+	table = hvx_cpuid_supported(vm_flags);
+	if (IS_ERR(table))
+		return PTR_ERR(table);
+	err = hvx_cpuid_copy(table, &args);
+	kvfree(table);
+	if (err && err != -E2BIG)
+		return err;
+	return HVX_PUT_ARGS(argp, &args) ?: err;
 }

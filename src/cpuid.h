@@ -18,14 +18,16 @@ struct hvx_cpuid_table {
 /* Answer CPUID in the guest's registers. Context: vcpu->lock, any. */
 void hvx_cpuid(struct hvx_vcpu *vcpu);
 
-/* The table that HVX_GET_SUPPORTED_CPUID gives; ERR_PTR(-ENOMEM) */
-struct hvx_cpuid_table *hvx_cpuid_supported(void);
+/* The table that HVX_GET_SUPPORTED_CPUID gives for VMs with these flags; ERR_PTR(-ENOMEM) */
+struct hvx_cpuid_table *hvx_cpuid_supported(u32 vm_flags);
 
-/* Give a vCPU its first table: the supported one */
+/* Give a vCPU its first table: the one that its VM supports */
 int hvx_cpuid_init(struct hvx_vcpu *vcpu);
 
 /* Ioctls. Context: process, vcpu->lock. */
 long hvx_cpuid_set(struct hvx_vcpu *vcpu, const struct hvx_cpuid *args);
+/* HVX_GET_SUPPORTED_CPUID on any descriptor */
+long hvx_cpuid_get_supported(u32 vm_flags, void __user *argp);
 long hvx_cpuid_copy(const struct hvx_cpuid_table *table, struct hvx_cpuid *args);
 
 #endif

@@ -66,9 +66,9 @@ static __always_inline bool hvx_fast_msr(struct hvx_vcpu *vcpu, bool write)
 		return false;
 	switch ((u32)gpr[REG_RCX]) {
 	case MSR_IA32_MISC_ENABLE:
-		if (write)
-			vcpu->misc_enable = (u32)gpr[REG_RAX] | gpr[REG_RDX] << 32;
-		value = vcpu->misc_enable;
+		value = vcpu->msr_values[HVX_MSR_MISC_ENABLE];
+		if (write && value != ((u32)gpr[REG_RAX] | gpr[REG_RDX] << 32))
+			return false;
 		break;
 	case MSR_IA32_APICBASE:
 		if (write)

@@ -75,24 +75,6 @@ static long sys_create_vm(void __user *argp)
 	return err ?: hvx_vm_create(&args);
 }
 
-static long sys_supported_cpuid(void __user *argp)
-{
-	struct hvx_cpuid_table *table;
-	struct hvx_cpuid args;
-	long err = HVX_GET_ARGS(&args, argp);
-
-	if (err)
-		return err;
-	table = hvx_cpuid_supported();
-	if (IS_ERR(table))
-		return PTR_ERR(table);
-	err = hvx_cpuid_copy(table, &args);
-	kvfree(table);
-	if (err && err != -E2BIG)
-		return err;
-	return HVX_PUT_ARGS(argp, &args) ?: err;
-}
-
 static long sys_msr_list(void __user *argp)
 {
 	struct hvx_msr_list args;
@@ -134,7 +116,7 @@ static long sys_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case HVX_CREATE_VM:
 		return sys_create_vm(argp);
 	case HVX_GET_SUPPORTED_CPUID:
-		return sys_supported_cpuid(argp);
+		return hvx_cpuid_get_supported(0, argp);
 	case HVX_GET_MSR_LIST:
 		return sys_msr_list(argp);
 	case HVX_GET_HOST_INFO:
@@ -192,6 +174,7 @@ static int __init hvx_init(void)
 	if (err)
 		goto fpu;
 	bind_ops(ops);
+	hvx_msr_rules_start();
 	err = misc_register(&hvx_device);
 	if (err)
 		goto stop;

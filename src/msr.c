@@ -4,7 +4,8 @@
  *
  * The MSRs that guests use all the time (FS_BASE, SYSCALL and SYSENTER MSRs) do not exit: the
  * backends pass them through unless the filter wants them. All others are decided here:
- * filter -> known MSR -> unknown (exit with HVX_VM_MSR_EXIT, else #GP).
+ * filter -> known MSR -> unknown (exit with HVX_VM_MSR_EXIT, else #GP). Known are those with a case or
+ * a home in the register cache here, and those that are a plain value, by the tables of msr_rules.h.
  */
 #include <asm/msr-index.h>
 #include <linux/errno.h>
@@ -14,27 +15,19 @@
 #include "cr.h"
 #include "event.h"
 #include "msr.h"
+#include "pv/pv.h"
 
 #define APIC_BASE_BSP		BIT_ULL(8)
 #define APIC_BASE_KNOWN		(BIT_ULL(8) | BIT_ULL(11) | GENMASK_ULL(51, 12))
-#define MISC_ENABLE_FAST_STRING	BIT_ULL(0)
+#define DEBUGCTL_BTF		BIT_ULL(1)
 #define PAT_RESET		0x0007040600070406ULL
-
-const u32 hvx_msr_list[] = {
-	MSR_IA32_TSC, MSR_IA32_APICBASE, MSR_IA32_TSC_ADJUST, MSR_IA32_SYSENTER_CS,
-	MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP, MSR_IA32_MISC_ENABLE, MSR_IA32_CR_PAT,
-	MSR_EFER, MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK, MSR_FS_BASE, MSR_GS_BASE,
-	MSR_KERNEL_GS_BASE, MSR_TSC_AUX,
-};
-
-const u32 hvx_nr_msrs = ARRAY_SIZE(hvx_msr_list);
 
 void hvx_msr_reset(struct hvx_vcpu *vcpu)
 {
 	vcpu->regs.pat = PAT_RESET;
 	vcpu->regs.apic_base = 0xfee00000 | BIT_ULL(11) | (vcpu->id ? 0 : APIC_BASE_BSP);
-	vcpu->misc_enable = MISC_ENABLE_FAST_STRING;
-	vcpu->regs.tsc_offset = -rdtsc();
+	vcpu->regs.tsc_offset = hvx_clock_tsc_offset(vcpu->vm);
+	hvx_msr_rules_reset(vcpu);
 }
 
 static bool canonical(struct hvx_vcpu *vcpu, u64 value)
@@ -82,6 +75,8 @@ static const struct msr_home homes[] = {
 	HOME(MSR_IA32_SYSENTER_ESP, sysenter_esp, true, RM(SYSENTER), ~0ULL),
 	HOME(MSR_IA32_SYSENTER_EIP, sysenter_eip, true, RM(SYSENTER), ~0ULL),
 	HOME(MSR_TSC_AUX, tsc_aux, false, RM(TSC), 0xffffffffULL),
+	/* No LBR. Without LBR virtualization of AMD-V, BTF steps through all instructions. */
+	HOME(MSR_IA32_DEBUGCTLMSR, debugctl, false, RM(DEBUGCTL), DEBUGCTL_BTF),
 };
 
 static const struct msr_home *home_of(u32 index)
@@ -118,9 +113,6 @@ bool hvx_msr_get(struct hvx_vcpu *vcpu, u32 index, u64 *value)
 	case MSR_IA32_APICBASE:
 		*value = vcpu->regs.apic_base;
 		return true;
-	case MSR_IA32_MISC_ENABLE:
-		*value = vcpu->misc_enable;
-		return true;
 	case MSR_IA32_CR_PAT:
 		hvx_need(vcpu, RM(PAT));
 		*value = vcpu->regs.pat;
@@ -131,7 +123,7 @@ bool hvx_msr_get(struct hvx_vcpu *vcpu, u32 index, u64 *value)
 	}
 	home = home_of(index);
 	if (!home)
-		return false;
+		return hvx_msr_rule_get(vcpu, index, value);
 	hvx_need(vcpu, home->reg);
 	*value = *home_field(vcpu, home);
 	return true;
@@ -143,12 +135,18 @@ static void set_tsc_offset(struct hvx_vcpu *vcpu, u64 offset)
 	hvx_changed(vcpu, RM(TSC));
 }
 
-/* Intel SDM vol. 3B, "Time-Stamp Counter Adjustment": a write to either moves the other */
-static void set_tsc(struct hvx_vcpu *vcpu, u64 value)
+/*
+ * Intel SDM vol. 3B, "Time-Stamp Counter Adjustment": a write to either moves the other. What a
+ * VMM restores is no adjustment of the guest's.
+ */
+static void set_tsc(struct hvx_vcpu *vcpu, u64 value, bool host)
 {
 	u64 offset = value - rdtsc();
 
-	vcpu->tsc_adjust += offset - vcpu->regs.tsc_offset;
+	if (host)
+		offset = hvx_clock_match_tsc(vcpu->vm, offset);
+	else
+		vcpu->tsc_adjust += offset - vcpu->regs.tsc_offset;
 	set_tsc_offset(vcpu, offset);
 }
 
@@ -160,11 +158,9 @@ static bool set_apic_base(struct hvx_vcpu *vcpu, u64 value)
 	return true;
 }
 
-static bool set_home(struct hvx_vcpu *vcpu, u32 index, u64 value)
+static bool set_home(struct hvx_vcpu *vcpu, const struct msr_home *home, u64 value)
 {
-	const struct msr_home *home = home_of(index);
-
-	if (!home || value & ~home->writable || (home->canonical && !canonical(vcpu, value)))
+	if (value & ~home->writable || (home->canonical && !canonical(vcpu, value)))
 		return false;
 	hvx_need(vcpu, home->reg);
 	*home_field(vcpu, home) = value;
@@ -174,9 +170,11 @@ static bool set_home(struct hvx_vcpu *vcpu, u32 index, u64 value)
 
 bool hvx_msr_set(struct hvx_vcpu *vcpu, u32 index, u64 value, bool host)
 {
+	const struct msr_home *home;
+
 	switch (index) {
 	case MSR_IA32_TSC:
-		set_tsc(vcpu, value);
+		set_tsc(vcpu, value, host);
 		return true;
 	case MSR_IA32_TSC_ADJUST:
 		if (!host)
@@ -185,9 +183,6 @@ bool hvx_msr_set(struct hvx_vcpu *vcpu, u32 index, u64 value, bool host)
 		return true;
 	case MSR_IA32_APICBASE:
 		return set_apic_base(vcpu, value);
-	case MSR_IA32_MISC_ENABLE:
-		vcpu->misc_enable = value;
-		return true;
 	case MSR_IA32_CR_PAT:
 		if (!pat_valid(value))
 			return false;
@@ -205,7 +200,8 @@ bool hvx_msr_set(struct hvx_vcpu *vcpu, u32 index, u64 value, bool host)
 		hvx_request(vcpu, HVX_REQ_CHECK_ENTRY);
 		return true;
 	}
-	return set_home(vcpu, index, value);
+	home = home_of(index);
+	return home ? set_home(vcpu, home, value) : hvx_msr_rule_set(vcpu, index, value, host);
 }
 
 /* -------------------------------------------------------------------- exits */
@@ -332,7 +328,8 @@ long hvx_msr_copy_list(struct hvx_msr_list *args)
 	args->nr = hvx_nr_msrs;
 	if (room < hvx_nr_msrs)
 		return -E2BIG;
-	if (copy_to_user(u64_to_user_ptr(args->indices), hvx_msr_list, sizeof(hvx_msr_list)))
+	if (copy_to_user(u64_to_user_ptr(args->indices), hvx_msr_list,
+			 hvx_nr_msrs * sizeof(hvx_msr_list[0])))
 		return -EFAULT;
 	return 0;
 }

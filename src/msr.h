@@ -5,6 +5,8 @@
 
 #include "run.h"
 
+#define APIC_BASE_ENABLE	BIT_ULL(11)
+
 enum hvx_next hvx_handle_msr(struct hvx_vcpu *vcpu, struct hvx_exit *x);
 enum hvx_next hvx_msr_complete(struct hvx_vcpu *vcpu);
 
@@ -18,8 +20,9 @@ void hvx_msr_reset(struct hvx_vcpu *vcpu);
 bool hvx_msr_get(struct hvx_vcpu *vcpu, u32 index, u64 *value);
 bool hvx_msr_set(struct hvx_vcpu *vcpu, u32 index, u64 value, bool host);
 
-extern const u32 hvx_msr_list[];
-extern const u32 hvx_nr_msrs;
+/* MSRs that are part of a vCPU's state. Immutable after load. */
+extern u32 hvx_msr_list[HVX_MAX_MSRS];
+extern u32 hvx_nr_msrs;
 
 /* Ioctls. Context: process; vcpu->lock or vm->lock. */
 long hvx_msrs_get(struct hvx_vcpu *vcpu, const struct hvx_msrs *args);

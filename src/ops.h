@@ -20,6 +20,7 @@ struct hvx_vm;
 struct hvx_vcpu;
 struct hvx_pt_format;
 struct hvx_entry_failure;
+struct hvx_msr_rule;
 
 /*
  * open         window: take the CPU into host mode of the extension and load the vCPU's structure.
@@ -50,6 +51,7 @@ HVX_HOT_OPS(OP)
 #define HVX_TRAIT_LMA		BIT(1)	/* set EFER.LMA when long mode is activated */
 #define HVX_TRAIT_UD_CALL	BIT(2)	/* the other vendor's call instruction raises #UD */
 #define HVX_TRAIT_XCR0		BIT(3)	/* guest XCR0 may change without an exit: read it back */
+#define HVX_TRAIT_TOPOEXT	BIT(4)	/* topology is in extended CPUID leaves, too */
 
 /**
  * struct hvx_ops - a backend
@@ -66,6 +68,8 @@ HVX_HOT_OPS(OP)
  * @can_run: process: before a VM is created; 0, or -EBUSY after a pr_err()
  * @features: process: HVX_HOST_* of the ABI
  * @traits: HVX_TRAIT_*; set by @start
+ * @msr_rules: MSRs of this vendor's processors; @start may change values after RESET
+ * @nr_msr_rules: how many
  * @vm_init: process: 0 or -ENOMEM
  * @vm_fini: process
  * @vcpu_init: process: hardware structure in its initial state; registers are set by the core
@@ -85,6 +89,8 @@ struct hvx_ops {
 	const struct hvx_pt_format *pt_format;
 	int pt_max_level;
 	u32 traits;
+	struct hvx_msr_rule *msr_rules;
+	size_t nr_msr_rules;
 
 	int (*check)(void);
 	int (*start)(void);

@@ -13,6 +13,7 @@
 #include <uapi/linux/hvx.h>
 #include "emul/emul.h"
 #include "exit.h"
+#include "msr_rules.h"
 #include "ops.h"
 #include "regs.h"
 #include "vm.h"
@@ -98,7 +99,9 @@ struct hvx_vcpu {
 	bool want_nmi_window;			/* [v] ditto */
 	u64 cr4_allowed;			/* [v] CR4 bits that this guest may set */
 	u64 efer_allowed;			/* [v] EFER bits that this guest may set */
-	u64 misc_enable;			/* [v] IA32_MISC_ENABLE */
+	bool topoext;				/* [v] its CPUID has AMD's topology leaves */
+	u32 pv_features;			/* [v] paravirtual services it is told of */
+	u64 msr_values[HVX_MSR_VALUES];		/* [v] see msr_rules.h */
 	u64 tsc_adjust;				/* [v] IA32_TSC_ADJUST */
 
 	void *fpu;				/* [v] XSAVE area, 64-byte aligned */

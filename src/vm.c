@@ -17,6 +17,7 @@
 #include "args.h"
 #include "caps.h"
 #include "compat.h"
+#include "cpuid.h"
 #include "msr.h"
 #include "vcpu.h"
 #include "vm.h"
@@ -153,6 +154,8 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	switch (cmd) {
 	case HVX_CHECK_CAP:
 		return hvx_check_cap(arg);
+	case HVX_GET_SUPPORTED_CPUID:
+		return hvx_cpuid_get_supported(vm->flags, argp);
 	case HVX_CREATE_VCPU:
 		return vm_create_vcpu(vm, argp);
 	case HVX_SET_REGION:
@@ -190,6 +193,7 @@ static struct hvx_vm *vm_alloc(u32 flags)
 	kref_init(&vm->ref);
 	mutex_init(&vm->lock);
 	vm->flags = flags;
+	hvx_clock_init(vm);
 	vm->mm = current->mm;
 	mmgrab(vm->mm);
 	err = init_srcu_struct(&vm->srcu);

@@ -15,6 +15,7 @@
 #include <uapi/linux/hvx.h>
 #include "irq/irq.h"
 #include "mmu/mmu.h"
+#include "pv/clock.h"
 
 struct hvx_vcpu;
 
@@ -33,8 +34,9 @@ struct hvx_vm {
 	struct hvx_mmu mmu;
 	struct hvx_msr_policy __rcu *msr_policy;	/* [s] NULL: none */
 	struct hvx_vcpu __rcu *vcpus[HVX_MAX_VCPUS];	/* by id; written under lock, read by RCU */
-	u32 nr_vcpus;				/* [m] */
+	u32 nr_vcpus;				/* [m]; read by CPUID at any time */
 	struct hvx_irq irq;			/* see irq/irq.h */
+	struct hvx_clock_state clock;
 };
 
 struct hvx_vm *hvx_vm_get(struct hvx_vm *vm);

@@ -190,15 +190,25 @@ void vm_load(struct vm *vm, uint32_t gpa, const void *from, const void *end)
 
 /* ------------------------------------------------------------------ vCPUs */
 
-unsigned int supported_cpuid(struct hvx_cpuid_entry *e)
+static unsigned int get_supported_cpuid(int fd, struct hvx_cpuid_entry *e)
 {
 	struct hvx_cpuid c = {
 		.size = sizeof(c), .nr = HVX_MAX_CPUID, .entries = (uintptr_t)e,
 	};
-	long ret = xioctl(hvx_open(), HVX_GET_SUPPORTED_CPUID, &c);
+	long ret = xioctl(fd, HVX_GET_SUPPORTED_CPUID, &c);
 
 	REQUIRE(!ret, "HVX_GET_SUPPORTED_CPUID: %s", strerror(-ret));
 	return c.nr;
+}
+
+unsigned int supported_cpuid(struct hvx_cpuid_entry *e)
+{
+	return get_supported_cpuid(hvx_open(), e);
+}
+
+unsigned int vm_supported_cpuid(struct vm *vm, struct hvx_cpuid_entry *e)
+{
+	return get_supported_cpuid(vm->fd, e);
 }
 
 int vcpu_set_cpuid(struct vcpu *v, struct hvx_cpuid_entry *e, unsigned int nr)
@@ -250,7 +260,7 @@ struct vcpu *vcpu_create(struct vm *vm, unsigned int id)
 {
 	static struct hvx_cpuid_entry table[HVX_MAX_CPUID];
 	struct vcpu *v = vcpu_create_bare(vm, id);
-	int ret = vcpu_set_cpuid(v, table, supported_cpuid(table));
+	int ret = vcpu_set_cpuid(v, table, vm_supported_cpuid(vm, table));
 
 	REQUIRE(!ret, "HVX_SET_CPUID: %s", strerror(-ret));
 	v->g = heap_alloc(GCPU_AREA, GCPU_AREA);

@@ -156,6 +156,8 @@ int vcpu_get_msr(struct vcpu *v, uint32_t msr, uint64_t *val);
 bool vcpu_cpuid(struct vcpu *v, uint32_t leaf, uint32_t index, struct hvx_cpuid_entry *e);
 /* HVX_GET_SUPPORTED_CPUID into a table of HVX_MAX_CPUID entries; returns how many. */
 unsigned int supported_cpuid(struct hvx_cpuid_entry *e);
+/* The same for VMs like @vm. */
+unsigned int vm_supported_cpuid(struct vm *vm, struct hvx_cpuid_entry *e);
 /* A new vCPU has the supported CPUID; makes it differ. Both before the first run. */
 int vcpu_set_cpuid(struct vcpu *v, struct hvx_cpuid_entry *e, unsigned int nr);
 

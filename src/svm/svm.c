@@ -84,7 +84,8 @@ static int svm_start(void)
 	int err;
 
 	find_features();
-	hvx_svm_ops.traits = HVX_TRAIT_LMA | HVX_TRAIT_UD_CALL;
+	svm_model_start();
+	hvx_svm_ops.traits = HVX_TRAIT_LMA | HVX_TRAIT_UD_CALL | HVX_TRAIT_TOPOEXT;
 	hvx_svm_ops.pt_max_level = boot_cpu_has(X86_FEATURE_GBPAGES) ? HVX_PT_1G : HVX_PT_2M;
 	if (is_tcg())
 		hvx_svm_ops.traits |= HVX_TRAIT_XCR0;
@@ -204,6 +205,8 @@ struct hvx_ops hvx_svm_ops = {
 	.vcpu_size = sizeof(struct svm_vcpu),
 	.vm_size = sizeof(struct svm_vm),
 	.pt_format = &hvx_pt_npt,
+	.msr_rules = svm_msr_rules,
+	.nr_msr_rules = SVM_NR_MSR_RULES,
 	.check = svm_check,
 	.start = svm_start,
 	.stop = svm_stop,

@@ -9,6 +9,7 @@
  *   svm_exit.c		enter: EXITCODE to struct hvx_exit
  *   svm_event.c	injection, NMI blocking, windows, single step
  *   svm_msr.c		MSR permission map
+ *   svm_model.c	MSRs of AMD's processors that are a value
  *   svm_entry.S	VMRUN
  *
  * GIF is 0 from the end of open() to the middle of close(): NMIs and machine checks wait (AMD APM
@@ -198,6 +199,11 @@ void svm_set_windows(struct hvx_vcpu *vcpu, bool irq, bool nmi);
 int svm_msrpm_alloc(struct svm_vm *vm);
 void svm_msrpm_free(struct svm_vm *vm);
 void svm_msr_filter_changed(struct hvx_vm *vm);
+
+/* svm_model.c */
+#define SVM_NR_MSR_RULES	18
+extern struct hvx_msr_rule svm_msr_rules[SVM_NR_MSR_RULES];
+void svm_model_start(void);
 
 /* svm_check.c */
 bool svm_check_entry(struct hvx_vcpu *vcpu, struct hvx_entry_failure *failure);

@@ -92,6 +92,7 @@ static int vmx_start(void)
 		hvx_vmx_ops.pt_format = &hvx_pt_ept_no_ad;
 	hvx_vmx_ops.pt_max_level = max_level();
 	vmx_spec_start();
+	vmx_model_start();
 	return 0;
 }
 
@@ -157,6 +158,8 @@ struct hvx_ops hvx_vmx_ops = {
 	.vm_size		= sizeof(struct vmx_vm),
 	.pt_format		= &hvx_pt_ept,
 	.traits			= HVX_TRAIT_PDPTE | HVX_TRAIT_LMA | HVX_TRAIT_UD_CALL,
+	.msr_rules		= vmx_msr_rules,
+	.nr_msr_rules		= VMX_NR_MSR_RULES,
 	.check			= vmx_check,
 	.start			= vmx_start,
 	.stop			= vmx_stop,

@@ -8,6 +8,7 @@
  *   vmx_vmcs.c		VMCS: set-up, register groups in and out
  *   vmx_exit.c		enter, event injection, exit reasons into struct hvx_exit
  *   vmx_msr.c		MSR bitmaps; MSRs of SYSCALL, with vmx_msr.h
+ *   vmx_model.c		MSRs of Intel's processors that are a value
  *   vmx_spec.c		speculation: what is done at entry, exit and window
  *   vmx_entry.S		registers in, VMLAUNCH or VMRESUME, registers out
  *   vmx_hw.h		names and encodings of the Intel SDM
@@ -166,6 +167,11 @@ void vmx_msr_vm_fini(struct vmx_vm *vm);			/* process */
 void vmx_msr_filter_changed(struct hvx_vm *vm);			/* process */
 void vmx_sync_msrs(struct vmx_vcpu *vmx);			/* window */
 void vmx_read_syscall_msrs(struct vmx_vcpu *vmx);		/* window */
+
+/* vmx_model.c */
+#define VMX_NR_MSR_RULES	15
+extern struct hvx_msr_rule vmx_msr_rules[VMX_NR_MSR_RULES];
+void vmx_model_start(void);					/* process */
 
 /* vmx_spec.c */
 void vmx_spec_start(void);					/* process */

@@ -42,7 +42,10 @@
 #define HVX_CHECK_CAP		_IO(HVX_IOC, 0x01)
 /* Argument: struct hvx_create_vm. Returns a VM descriptor (close-on-exec). */
 #define HVX_CREATE_VM		_IO(HVX_IOC, 0x02)
-/* Argument: struct hvx_cpuid. Fills in a table that HVX_SET_CPUID takes unchanged. */
+/*
+ * Argument: struct hvx_cpuid. Fills in a table that HVX_SET_CPUID takes unchanged. On a VM
+ * descriptor the table is for that VM: it has what the VM's HVX_VM_* flags make possible besides.
+ */
 #define HVX_GET_SUPPORTED_CPUID	_IO(HVX_IOC, 0x03)
 /* Argument: struct hvx_msr_list. Fills in the MSRs that HVX_GET_MSRS can read. */
 #define HVX_GET_MSR_LIST	_IO(HVX_IOC, 0x04)
