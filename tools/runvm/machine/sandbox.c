@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/fs.h>
 #include <pwd.h>
 #include <seccomp.h>
 #include <string.h>
@@ -70,6 +71,7 @@ static const int always[] = {
 /* Of terminals, as few as can be: TIOCSTI would type into the shell that runvm was started from */
 static const unsigned int ioctls[] = {
 	TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCGWINSZ, TIOCGPGRP, FIONREAD, FIONBIO,
+	BLKDISCARD,	/* of disks that were opened for writing */
 };
 
 /* All of hvx's and vhost's */

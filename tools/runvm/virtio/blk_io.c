@@ -176,7 +176,6 @@ void blk_io_init(struct blk *blk)
 {
 	const int syscalls[] = {
 		SYS_io_uring_enter, SYS_preadv, SYS_pwritev2, SYS_fdatasync, SYS_fallocate,
-		SYS_ioctl,
 	};
 	int error = io_uring_queue_init(BLK_MAX_REQUESTS, &blk->ring, 0);
 

@@ -14,8 +14,8 @@
 
 #include "virtio/virtio.h"
 
-#define READ_ONCE(x)		(*(const volatile typeof(x) *)&(x))
-#define WRITE_ONCE(x, v)	(*(volatile typeof(x) *)&(x) = (v))
+#define read_once(x)		(*(const volatile typeof(x) *)&(x))
+#define write_once(x, v)	(*(volatile typeof(x) *)&(x) = (v))
 
 /* Areas of a ring of n entries, with the event fields: there or not, they are part of it */
 #define AVAIL_SIZE(n)	(6 + 2 * (uint64_t)(n))
@@ -176,7 +176,7 @@ bool vq_pop(struct virtqueue *vq, struct vq_chain *c)
 		return false;
 	if ((uint16_t)(idx - vq->last_avail) > vq->size)
 		return bad(vq, "more buffers are available than the queue has");
-	c->head = READ_ONCE(vq->avail->ring[vq->last_avail & (vq->size - 1)]);
+	c->head = read_once(vq->avail->ring[vq->last_avail & (vq->size - 1)]);
 	c->nr_out = 0;
 	c->nr_in = 0;
 	c->out_len = 0;
@@ -201,8 +201,8 @@ void vq_push(struct virtqueue *vq, uint16_t head, uint32_t len)
 	if (!vq->enabled)
 		return;
 	elem = &vq->used->ring[vq->used_idx & (vq->size - 1)];
-	WRITE_ONCE(elem->id, head);
-	WRITE_ONCE(elem->len, len);
+	write_once(elem->id, head);
+	write_once(elem->len, len);
 	vq->used_idx++;
 }
 
@@ -210,8 +210,8 @@ void vq_push(struct virtqueue *vq, uint16_t head, uint32_t len)
 static bool wants_event(const struct virtqueue *vq, uint16_t old, uint16_t new)
 {
 	if (!vq->event_idx)
-		return !(READ_ONCE(vq->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);
-	return vring_need_event(READ_ONCE(*used_event(vq)), new, old);
+		return !(read_once(vq->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);
+	return vring_need_event(read_once(*used_event(vq)), new, old);
 }
 
 bool vq_publish(struct virtqueue *vq)
@@ -234,7 +234,7 @@ void vq_quiet(struct virtqueue *vq)
 {
 	/* With the event index nothing is to be done: the event stays where it is, behind */
 	if (vq->enabled && !vq->event_idx)
-		WRITE_ONCE(vq->used->flags, VRING_USED_F_NO_NOTIFY);
+		write_once(vq->used->flags, VRING_USED_F_NO_NOTIFY);
 }
 
 bool vq_listen(struct virtqueue *vq)
@@ -242,9 +242,9 @@ bool vq_listen(struct virtqueue *vq)
 	if (!vq->enabled)
 		return false;
 	if (vq->event_idx)
-		WRITE_ONCE(*avail_event(vq), vq->last_avail);
+		write_once(*avail_event(vq), vq->last_avail);
 	else
-		WRITE_ONCE(vq->used->flags, 0);
+		write_once(vq->used->flags, 0);
 	/* As in vq_publish(): the wish first, then the look */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return vq_pending(vq);
