@@ -41,6 +41,8 @@ static const struct call {
 	{ "SET_MSR_FILTER", HVX_SET_MSR_FILTER, VM, sizeof(struct hvx_msr_filter), { 12 }, true,
 	  {} },
 	{ "GET_MEMORY_INFO", HVX_GET_MEMORY_INFO, VM, sizeof(struct hvx_memory_info), {}, true, {} },
+	{ "SIGNAL_MSI", HVX_SIGNAL_MSI, VM, sizeof(struct hvx_msi), { 20 }, true,
+	  { 0xfee00000, 0x31 } },
 	{ "INJECT", HVX_INJECT, VCPU, sizeof(struct hvx_event), { 10 }, false,
 	  { HVX_EVENT_INTERRUPT | 0x5000 } },
 	{ "GET_CPUID", HVX_GET_CPUID, VCPU, sizeof(struct hvx_cpuid), { 12 }, true,
@@ -65,7 +67,7 @@ static int fds[NR_KINDS];
 
 static void open_all(void)
 {
-	struct vcpu *v = vcpu_create(vm_create(0), 0);
+	struct vcpu *v = vcpu_create(vm_create(HVX_VM_LAPIC), 0);
 
 	fds[DEV] = hvx_open();
 	fds[VM] = v->vm->fd;

@@ -7,6 +7,7 @@
 #define HVX_COMPAT_H
 
 #include <asm/msr-index.h>
+#include <linux/hrtimer.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
@@ -79,6 +80,18 @@ static inline int hvx_follow_pfn(struct vm_area_struct *vma, unsigned long addre
 	return 0;
 }
 #endif
+
+static inline void hvx_hrtimer_setup(struct hrtimer *timer,
+				     enum hrtimer_restart (*fn)(struct hrtimer *),
+				     clockid_t clock, enum hrtimer_mode mode)
+{
+#if KERNEL_VERSION(6, 13, 0) <= LINUX_VERSION_CODE
+	hrtimer_setup(timer, fn, clock, mode);
+#else
+	hrtimer_init(timer, clock, mode);
+	timer->function = fn;
+#endif
+}
 
 /* Where get_user_pages() can be told to return for any signal, not only for a fatal one */
 #if KERNEL_VERSION(6, 2, 0) <= LINUX_VERSION_CODE

@@ -475,6 +475,11 @@ static u32 word(const struct hvx_cpuid_table *table, u32 function, u32 index, in
 	return e ? (&e->eax)[reg] : 0;
 }
 
+bool hvx_cpuid_has(const struct hvx_vcpu *vcpu, u32 function, int reg, int bit)
+{
+	return word(vcpu->cpuid, function, 0, reg) & BIT(bit);
+}
+
 struct feature_bit { u32 function; u8 reg, bit; u64 grants; };
 
 /* CR4 bits that a CPUID feature makes settable */

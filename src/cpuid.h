@@ -18,6 +18,12 @@ struct hvx_cpuid_table {
 /* Answer CPUID in the guest's registers. Context: vcpu->lock, any. */
 void hvx_cpuid(struct hvx_vcpu *vcpu);
 
+/*
+ * Does the guest's table say that it has a feature? @reg: CPUID_EAX and so on, of
+ * <asm/processor.h>. Context: vcpu->lock, any.
+ */
+bool hvx_cpuid_has(const struct hvx_vcpu *vcpu, u32 function, int reg, int bit);
+
 /* The table that HVX_GET_SUPPORTED_CPUID gives for VMs with these flags; ERR_PTR(-ENOMEM) */
 struct hvx_cpuid_table *hvx_cpuid_supported(u32 vm_flags);
 

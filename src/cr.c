@@ -13,6 +13,7 @@
 #include "cr.h"
 #include "event.h"
 #include "fpu.h"
+#include "irq/lapic.h"
 #include "mmu/mmu.h"
 
 enum cr_result { CR_OK, CR_GP, CR_PROCESS };
@@ -170,7 +171,10 @@ static enum cr_result set_cr8(struct hvx_vcpu *vcpu, u64 cr8)
 {
 	if (cr8 > 15)
 		return CR_GP;
-	vcpu->regs.cr8 = cr8;
+	if (vcpu->lapic)
+		hvx_lapic_set_cr8(vcpu, cr8);
+	else
+		vcpu->regs.cr8 = cr8;
 	return CR_OK;
 }
 

@@ -5,7 +5,10 @@
  *   vcpu->inject		goes in with the next entry: an exception, or an event whose
  *			delivery an exit cut short (the backend puts it back there)
  *   vcpu->nmi_pending	an NMI waits for NMIs to be unblocked
- *   vcpu->irq_vector	an interrupt waits for RFLAGS.IF and no shadow
+ *   vcpu->irq_vector	an interrupt waits for RFLAGS.IF and no shadow: one of the VMM, or one that
+ *			was on its way and had to let an exception go first
+ *   vcpu->lapic	interrupts in IRR, and the 8259 pair behind LINT0; an interrupt leaves IRR when
+ *			it goes to vcpu->inject, and does not come back
  *
  * While something waits, or while the VMM asked for a window, HVX_REQ_EVENT stays set and
  * hvx_event_prepare() runs before every entry. When nothing waits, entry costs one test.
@@ -13,6 +16,7 @@
 #include <linux/errno.h>
 #include <linux/kernel.h>
 #include "event.h"
+#include "irq/lapic.h"
 #include "vcpu.h"
 
 #define X86_RFLAGS_IF	BIT(9)
@@ -115,28 +119,60 @@ static void inject_nmi(struct hvx_vcpu *vcpu)
 	vcpu->inject = (struct hvx_inject) { .type = HVX_EVENT_NMI, .vector = VEC_NMI };
 }
 
+/* The vector of the next interrupt, taken from where it waits; -1: none */
+static int take_irq(struct hvx_vcpu *vcpu)
+{
+	if (vcpu->irq_pending) {
+		vcpu->irq_pending = false;
+		return vcpu->irq_vector;
+	}
+	return vcpu->lapic ? hvx_lapic_ack(vcpu) : -1;
+}
+
+static bool irq_waits(struct hvx_vcpu *vcpu)
+{
+	return vcpu->irq_pending || (vcpu->lapic && hvx_lapic_has_irq(vcpu));
+}
+
 static void inject_irq(struct hvx_vcpu *vcpu)
 {
-	vcpu->irq_pending = false;
-	vcpu->inject = (struct hvx_inject) {
-		.type = HVX_EVENT_INTERRUPT,
-		.vector = vcpu->irq_vector,
-	};
+	int vector = take_irq(vcpu);
+
+	if (vector >= 0)
+		vcpu->inject = (struct hvx_inject) {
+			.type = HVX_EVENT_INTERRUPT,
+			.vector = vector,
+		};
+}
+
+/* NMIs that came by message, or at a pin: one more than one waits for nobody */
+static void take_nmi_message(struct hvx_vcpu *vcpu)
+{
+	atomic_t *messages = &vcpu->lapic->messages;
+
+	if (atomic_read(messages) & APIC_MSG_NMI &&
+	    atomic_fetch_andnot(APIC_MSG_NMI, messages) & APIC_MSG_NMI)
+		vcpu->nmi_pending = true;
 }
 
 void hvx_event_prepare(struct hvx_vcpu *vcpu)
 {
 	bool irq, nmi;
 
+	/* First: what others store after this comes with a request of its own */
+	clear_bit(HVX_REQ_EVENT, &vcpu->requests);
+	smp_mb__after_atomic();
+	if (vcpu->lapic)
+		take_nmi_message(vcpu);
 	if (vcpu->nmi_pending && hvx_nmi_open(vcpu))
 		inject_nmi(vcpu);
-	else if (vcpu->irq_pending && hvx_irq_open(vcpu))
+	else if (irq_waits(vcpu) && hvx_irq_open(vcpu))
 		inject_irq(vcpu);
 
-	irq = vcpu->irq_pending || vcpu->want_irq_window;
+	irq = irq_waits(vcpu) || vcpu->want_irq_window;
 	nmi = vcpu->nmi_pending || vcpu->want_nmi_window;
-	if (!irq && !nmi)
-		clear_bit(HVX_REQ_EVENT, &vcpu->requests);
+	if (irq || nmi)
+		hvx_request(vcpu, HVX_REQ_EVENT);
 	hvx_op(set_windows)(vcpu, irq, nmi);
 }
 

@@ -23,6 +23,7 @@
 #include "mmio.h"
 #include "msr.h"
 #include "run.h"
+#include "wait.h"
 
 #define RFLAGS_TF	BIT(8)
 
@@ -217,11 +218,13 @@ static noinline enum hvx_next handle_hlt(struct hvx_vcpu *vcpu, struct hvx_exit 
 	enum hvx_next next = hvx_skip(vcpu, x);
 
 	/* What waits ends HLT at once: no need to leave */
-	if (vcpu->inject.type != HVX_EVENT_NONE ||
-	    (vcpu->nmi_pending && hvx_nmi_open(vcpu)) || (vcpu->irq_pending && hvx_irq_open(vcpu)))
+	if (hvx_wakes_up(vcpu))
 		return next;
 	vcpu->halted = true;
-	return hvx_exit_user(vcpu, HVX_EXIT_HLT);
+	if (!vcpu->lapic)
+		return hvx_exit_user(vcpu, HVX_EXIT_HLT);
+	hvx_wait_update(vcpu);
+	return HVX_NEXT_LEAVE;
 }
 
 static enum hvx_next system_event(struct hvx_vcpu *vcpu, struct hvx_exit *x)

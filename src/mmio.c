@@ -13,6 +13,7 @@
 #include <linux/string.h>
 #include "event.h"
 #include "insn.h"
+#include "irq/lapic.h"
 #include "mmio.h"
 #include "mmu/slots.h"
 #include "run.h"
@@ -250,6 +251,15 @@ static bool go_on(struct hvx_vcpu *vcpu, unsigned int done)
 	       vcpu->inject.type == HVX_EVENT_NONE;
 }
 
+/* The fragment that waits is for a device in the kernel: true, and it is done */
+static bool answer(struct hvx_vcpu *vcpu)
+{
+	struct hvx_emul_frag *frag = &vcpu->emul.frag[vcpu->emul.nr_frags - 1];
+
+	frag->done = hvx_lapic_mmio(vcpu, frag->gpa, frag->len, frag->write, frag->data);
+	return frag->done;
+}
+
 static int execute(struct hvx_vcpu *vcpu)
 {
 	struct hvx_emul *emul = &vcpu->emul;
@@ -260,6 +270,8 @@ static int execute(struct hvx_vcpu *vcpu)
 	load_env(vcpu, &m);
 	for (;;) {
 		ret = hvx_emul_exec(&m.env, emul);
+		if (ret == HVX_EMUL_MMIO && answer(vcpu))
+			continue;
 		if (ret != HVX_EMUL_MORE)
 			break;
 		completed(vcpu, &m.env, false);

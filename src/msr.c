@@ -14,10 +14,10 @@
 #include "compat.h"
 #include "cr.h"
 #include "event.h"
+#include "irq/lapic.h"
 #include "msr.h"
 #include "pv/pv.h"
 
-#define APIC_BASE_BSP		BIT_ULL(8)
 #define APIC_BASE_KNOWN		(BIT_ULL(8) | BIT_ULL(11) | GENMASK_ULL(51, 12))
 #define DEBUGCTL_BTF		BIT_ULL(1)
 #define PAT_RESET		0x0007040600070406ULL
@@ -99,6 +99,12 @@ static u64 guest_tsc(struct hvx_vcpu *vcpu)
 	return rdtsc() + vcpu->regs.tsc_offset;
 }
 
+static bool is_lapic_msr(u32 index)
+{
+	return index - MSR_X2APIC_FIRST <= MSR_X2APIC_LAST - MSR_X2APIC_FIRST ||
+	       index == MSR_IA32_TSC_DEADLINE;
+}
+
 bool hvx_msr_get(struct hvx_vcpu *vcpu, u32 index, u64 *value)
 {
 	const struct msr_home *home;
@@ -121,6 +127,8 @@ bool hvx_msr_get(struct hvx_vcpu *vcpu, u32 index, u64 *value)
 		*value = hvx_efer(vcpu);
 		return true;
 	}
+	if (vcpu->lapic && is_lapic_msr(index))
+		return hvx_lapic_msr_get(vcpu, index, value);
 	home = home_of(index);
 	if (!home)
 		return hvx_msr_rule_get(vcpu, index, value);
@@ -133,6 +141,8 @@ static void set_tsc_offset(struct hvx_vcpu *vcpu, u64 offset)
 {
 	vcpu->regs.tsc_offset = offset;
 	hvx_changed(vcpu, RM(TSC));
+	if (vcpu->lapic)
+		hvx_timer_tsc_moved(vcpu->lapic);
 }
 
 /*
@@ -150,8 +160,22 @@ static void set_tsc(struct hvx_vcpu *vcpu, u64 value, bool host)
 	set_tsc_offset(vcpu, offset);
 }
 
-static bool set_apic_base(struct hvx_vcpu *vcpu, u64 value)
+/* A write to most of these does something: the VMM sets them with HVX_STATE_LAPIC */
+static bool set_lapic_msr(struct hvx_vcpu *vcpu, u32 index, u64 value, bool host)
 {
+	if (host && index != MSR_IA32_TSC_DEADLINE)
+		return false;
+	return hvx_lapic_msr_set(vcpu, index, value);
+}
+
+static bool set_apic_base(struct hvx_vcpu *vcpu, u64 value, bool host)
+{
+	if (vcpu->lapic) {
+		if (!hvx_lapic_base_valid(vcpu, value, host))
+			return false;
+		hvx_lapic_set_base(vcpu, value);
+		return true;
+	}
 	if (value & ~APIC_BASE_KNOWN)
 		return false;
 	vcpu->regs.apic_base = value;
@@ -182,7 +206,7 @@ bool hvx_msr_set(struct hvx_vcpu *vcpu, u32 index, u64 value, bool host)
 		vcpu->tsc_adjust = value;
 		return true;
 	case MSR_IA32_APICBASE:
-		return set_apic_base(vcpu, value);
+		return set_apic_base(vcpu, value, host);
 	case MSR_IA32_CR_PAT:
 		if (!pat_valid(value))
 			return false;
@@ -200,6 +224,8 @@ bool hvx_msr_set(struct hvx_vcpu *vcpu, u32 index, u64 value, bool host)
 		hvx_request(vcpu, HVX_REQ_CHECK_ENTRY);
 		return true;
 	}
+	if (vcpu->lapic && is_lapic_msr(index))
+		return set_lapic_msr(vcpu, index, value, host);
 	home = home_of(index);
 	return home ? set_home(vcpu, home, value) : hvx_msr_rule_set(vcpu, index, value, host);
 }

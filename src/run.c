@@ -14,7 +14,8 @@
  * TLB rule. Whoever removes a second-level entry moves vm->mmu.tlb_gen and then kicks. The vCPU
  * publishes window_cpu, then (full barrier) reads tlb_gen before each entry. So either the vCPU
  * sees the new generation and flushes, or the kicker sees the window and interrupts it: the
- * interrupt ends the window, and the next one compares again.
+ * interrupt ends the window, and the next one compares again. Requests of others follow the same
+ * rule: see wait.c.
  */
 #include <linux/errno.h>
 #include <linux/irqflags.h>
@@ -28,6 +29,7 @@
 #include "fpu.h"
 #include "run.h"
 #include "sync.h"
+#include "wait.h"
 
 /*
  * A pending host interrupt ends the guest at an instruction boundary. A guest whose events exit
@@ -152,12 +154,28 @@ static noinline enum hvx_next check_entry(struct hvx_vcpu *vcpu)
 	return hvx_exit_user(vcpu, HVX_EXIT_ENTRY_FAILED);
 }
 
+static enum hvx_next exit_eoi(struct hvx_vcpu *vcpu)
+{
+	vcpu->run->eoi = (struct hvx_exit_eoi) { .vector = vcpu->eoi_vector };
+	return hvx_exit_user(vcpu, HVX_EXIT_EOI);
+}
+
 static noinline enum hvx_next serve_requests(struct hvx_vcpu *vcpu)
 {
 	if (test_bit(HVX_REQ_STEPPED, &vcpu->requests))
 		return hvx_debug_stepped(vcpu);
 	if (test_and_clear_bit(HVX_REQ_SHUTDOWN, &vcpu->requests))
 		return hvx_exit_user(vcpu, HVX_EXIT_SHUTDOWN);
+	if (test_and_clear_bit(HVX_REQ_EOI, &vcpu->requests))
+		return exit_eoi(vcpu);
+	if (test_bit(HVX_REQ_MESSAGE, &vcpu->requests))
+		hvx_take_messages(vcpu);
+	if (test_bit(HVX_REQ_BLOCK, &vcpu->requests)) {
+		enum hvx_next next = hvx_wait(vcpu);
+
+		if (next != HVX_NEXT_ENTER)
+			return next;
+	}
 	hvx_paging_prepare(vcpu);
 	if (test_bit(HVX_REQ_CHECK_ENTRY, &vcpu->requests))
 		return check_entry(vcpu);
@@ -231,7 +249,9 @@ static int take_input(struct hvx_vcpu *vcpu)
 	}
 	if (unlikely(head != vcpu->run_head))
 		take_windows(vcpu, head);
-	vcpu->halted = false;
+	/* Without a local APIC HLT is the VMM's, and over when it runs the vCPU again */
+	if (unlikely(vcpu->halted) && !vcpu->lapic)
+		vcpu->halted = false;
 	vcpu->has_run = true;
 	return 0;
 }

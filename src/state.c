@@ -11,9 +11,11 @@
 #include <linux/string.h>
 #include <linux/uaccess.h>
 #include "fpu.h"
+#include "irq/lapic.h"
 #include "msr.h"
 #include "state.h"
 #include "sync.h"
+#include "wait.h"
 
 static u32 xsave_section_len(void)
 {
@@ -22,10 +24,11 @@ static u32 xsave_section_len(void)
 
 u32 hvx_state_size(void)
 {
-	return sizeof(struct hvx_state_header) + 7 * sizeof(struct hvx_state_section) +
+	return sizeof(struct hvx_state_header) + 8 * sizeof(struct hvx_state_section) +
 	       sizeof(struct hvx_gprs) + sizeof(struct hvx_segs) + sizeof(struct hvx_ctrl) +
 	       sizeof(struct hvx_dregs) + sizeof(struct hvx_events) +
-	       hvx_nr_msrs * sizeof(struct hvx_msr) + xsave_section_len();
+	       hvx_nr_msrs * sizeof(struct hvx_msr) + xsave_section_len() +
+	       sizeof(struct hvx_lapic_state);
 }
 
 static long copy_image_out(struct hvx_blob *args, const void *image, u32 len)
@@ -115,6 +118,9 @@ static u32 write_image(struct hvx_vcpu *vcpu, struct hvx_run *regs, char *image)
 	put_section(&w, HVX_STATE_EVENTS, &regs->event, sizeof(regs->event));
 	put_msrs(&w, vcpu);
 	put_section(&w, HVX_STATE_XSAVE, vcpu->fpu, hvx_fpu_info.size);
+	if (vcpu->lapic)
+		hvx_lapic_get_state(vcpu, section(&w, HVX_STATE_LAPIC,
+						  sizeof(struct hvx_lapic_state)));
 	w.header->magic = HVX_STATE_MAGIC;
 	w.header->version = HVX_STATE_VERSION;
 	w.header->len = w.next - image;
@@ -128,6 +134,9 @@ long hvx_state_get(struct hvx_vcpu *vcpu, struct hvx_blob *args)
 	long err = -ENOMEM;
 
 	lockdep_assert_held(&vcpu->lock);
+	/* The image has no place for an INIT that has not been taken */
+	if (vcpu->lapic && vcpu->pending == HVX_PENDING_NONE)
+		hvx_take_messages(vcpu);
 	if (regs && image)
 		err = copy_image_out(args, image, write_image(vcpu, regs, image));
 	kvfree(image);
@@ -143,6 +152,7 @@ struct reader {
 	const struct hvx_msr *msrs;
 	u32 nr_msrs;
 	const void *xsave;
+	const struct hvx_lapic_state *lapic;
 };
 
 static int take_group(struct reader *r, u64 group, void *to, u32 size, const void *data, u32 len)
@@ -184,6 +194,11 @@ static int take_section(struct reader *r, u32 id, const void *data, u32 len)
 		if (len != xsave_section_len() || r->xsave)
 			return -EINVAL;
 		r->xsave = data;
+		return 0;
+	case HVX_STATE_LAPIC:
+		if (len != sizeof(*r->lapic) || r->lapic)
+			return -EINVAL;
+		r->lapic = data;
 		return 0;
 	}
 	return -EINVAL;
@@ -245,6 +260,8 @@ static int apply(struct hvx_vcpu *vcpu, const struct reader *r)
 	err = hvx_sync_check(vcpu, r->regs, r->groups);
 	if (err)
 		return err;
+	if (r->lapic && !(vcpu->lapic && hvx_lapic_state_valid(vcpu, r->lapic)))
+		return -EINVAL;
 	if (r->xsave && !hvx_fpu_image_valid(r->xsave, hvx_fpu_info.size))
 		return -EINVAL;
 	old = kcalloc(r->nr_msrs + 1, sizeof(*old), GFP_KERNEL_ACCOUNT);
@@ -256,7 +273,13 @@ static int apply(struct hvx_vcpu *vcpu, const struct reader *r)
 		return err;
 	if (r->xsave)
 		hvx_fpu_set(vcpu, r->xsave, hvx_fpu_info.size);
-	return hvx_sync_take(vcpu, r->regs, r->groups);
+	/* The mode of the local APIC comes with CTRL, its registers next, what it has sent after that */
+	err = hvx_sync_take(vcpu, r->regs, r->groups & ~HVX_REGS_EVENT);
+	if (err)
+		return err;
+	if (r->lapic)
+		hvx_lapic_set_state(vcpu, r->lapic);
+	return hvx_sync_take(vcpu, r->regs, r->groups & HVX_REGS_EVENT);
 }
 
 long hvx_state_put(struct hvx_vcpu *vcpu, const struct hvx_blob *args)

@@ -11,7 +11,9 @@
 #include "debug.h"
 #include "event.h"
 #include "fpu.h"
+#include "irq/lapic.h"
 #include "sync.h"
+#include "wait.h"
 
 #define SEG_ATTR_KNOWN							\
 	(SA_TYPE | SA_S | SA_DPL | SA_P | SA_AVL | SA_L | SA_DB | SA_G | SA_UNUSABLE)
@@ -79,6 +81,8 @@ static void take_segs(struct hvx_vcpu *vcpu, const struct hvx_segs *from)
 
 static int check_ctrl(const struct hvx_vcpu *vcpu, const struct hvx_ctrl *from)
 {
+	if (vcpu->lapic && !hvx_lapic_base_valid(vcpu, from->apic_base, true))
+		return -EINVAL;
 	return from->cr8 > 15 || !hvx_xcr0_valid(vcpu, from->xcr0) ? -EINVAL : 0;
 }
 
@@ -90,10 +94,15 @@ static void take_ctrl(struct hvx_vcpu *vcpu, const struct hvx_ctrl *from)
 	regs->cr2 = from->cr2;
 	regs->cr3 = from->cr3;
 	regs->cr4 = from->cr4;
-	regs->cr8 = from->cr8;
 	regs->efer = from->efer;
 	regs->xcr0 = from->xcr0;
-	regs->apic_base = from->apic_base;
+	if (vcpu->lapic) {
+		hvx_lapic_set_base(vcpu, from->apic_base);
+		hvx_lapic_set_cr8(vcpu, from->cr8);
+	} else {
+		regs->apic_base = from->apic_base;
+		regs->cr8 = from->cr8;
+	}
 	hvx_changed(vcpu, RM(CR0) | RM(CR3) | RM(CR4) | RM(EFER));
 	hvx_paging_set(vcpu);
 }
@@ -112,17 +121,48 @@ static void take_dregs(struct hvx_vcpu *vcpu, const struct hvx_dregs *from)
 	hvx_debug_changed(vcpu);
 }
 
-static int check_events(const struct hvx_events *from)
+/* What a vCPU can wait for when it is not its VMM that starts it */
+static bool activity_valid(const struct hvx_vcpu *vcpu, const struct hvx_events *from)
+{
+	if (from->activity > HVX_WAIT_FOR_SIPI || (from->activity && !vcpu->lapic))
+		return false;
+	return !from->sipi_vector || from->activity == HVX_WAIT_FOR_SIPI;
+}
+
+static int check_events(const struct hvx_vcpu *vcpu, const struct hvx_events *from)
 {
 	if (from->type > HVX_EVENT_SOFT_INT || from->insn_len > 15 || from->nmi_masked > 1 ||
 	    from->nmi_pending > 1 || from->irq_pending > 1 || from->halted > 1 ||
 	    from->shadow & ~(HVX_SHADOW_STI | HVX_SHADOW_MOV_SS) ||
 	    from->flags & ~(HVX_EVENT_HAS_ERROR | HVX_EVENT_HAS_PAYLOAD) ||
-	    from->activity || from->sipi_vector)
+	    !activity_valid(vcpu, from))
 		return -EINVAL;
 	if (from->type == HVX_EVENT_EXCEPTION && from->vector > 31)
 		return -EINVAL;
 	return 0;
+}
+
+static void take_activity(struct hvx_vcpu *vcpu, const struct hvx_events *from)
+{
+	if (!vcpu->lapic)
+		return;
+	vcpu->activity = from->activity;
+	if (from->sipi_vector)
+		hvx_lapic_send_startup(vcpu, from->sipi_vector);
+	hvx_wait_update(vcpu);
+}
+
+static u8 sipi_vector(const struct hvx_vcpu *vcpu)
+{
+	u32 messages = vcpu->lapic ? atomic_read(&vcpu->lapic->messages) : 0;
+
+	return messages & APIC_MSG_SIPI ? messages >> APIC_MSG_VECTOR_SHIFT : 0;
+}
+
+static bool nmi_pending(const struct hvx_vcpu *vcpu)
+{
+	return vcpu->nmi_pending ||
+	       (vcpu->lapic && atomic_read(&vcpu->lapic->messages) & APIC_MSG_NMI);
 }
 
 static void take_events(struct hvx_vcpu *vcpu, const struct hvx_events *from)
@@ -140,6 +180,7 @@ static void take_events(struct hvx_vcpu *vcpu, const struct hvx_events *from)
 	vcpu->irq_pending = from->irq_pending;
 	vcpu->irq_vector = from->irq_vector;
 	vcpu->halted = from->halted;
+	take_activity(vcpu, from);
 	vcpu->regs.shadow = (from->shadow & HVX_SHADOW_STI ? SHADOW_STI : 0) |
 			    (from->shadow & HVX_SHADOW_MOV_SS ? SHADOW_MOV_SS : 0) |
 			    (from->nmi_masked ? SHADOW_NMI : 0);
@@ -154,7 +195,7 @@ int hvx_sync_check(const struct hvx_vcpu *vcpu, const struct hvx_run *from, u64 
 	    (groups & HVX_REGS_SEG && check_segs(&from->seg)) ||
 	    (groups & HVX_REGS_CTRL && check_ctrl(vcpu, &from->ctrl)) ||
 	    (groups & HVX_REGS_DEBUG && check_dregs(&from->debug)) ||
-	    (groups & HVX_REGS_EVENT && check_events(&from->event)))
+	    (groups & HVX_REGS_EVENT && check_events(vcpu, &from->event)))
 		return -EINVAL;
 	return 0;
 }
@@ -255,7 +296,7 @@ static void fill_events(struct hvx_vcpu *vcpu, struct hvx_events *to)
 		.vector = inject->vector,
 		.flags = (inject->has_error ? HVX_EVENT_HAS_ERROR : 0) |
 			 (inject->has_payload ? HVX_EVENT_HAS_PAYLOAD : 0),
-		.nmi_pending = vcpu->nmi_pending,
+		.nmi_pending = nmi_pending(vcpu),
 		.error_code = inject->error,
 		.nmi_masked = !!(vcpu->regs.shadow & SHADOW_NMI),
 		.shadow = (vcpu->regs.shadow & SHADOW_STI ? HVX_SHADOW_STI : 0) |
@@ -264,6 +305,8 @@ static void fill_events(struct hvx_vcpu *vcpu, struct hvx_events *to)
 		.irq_vector = vcpu->irq_pending ? vcpu->irq_vector : 0,
 		.insn_len = inject->insn_len,
 		.halted = vcpu->halted,
+		.activity = vcpu->activity,
+		.sipi_vector = sipi_vector(vcpu),
 		.payload = inject->payload,
 	};
 }

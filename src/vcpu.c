@@ -23,21 +23,24 @@
 #include "event.h"
 #include "fpu.h"
 #include "io.h"
+#include "irq/lapic.h"
 #include "linear.h"
 #include "msr.h"
 #include "run.h"
 #include "state.h"
 #include "sync.h"
+#include "wait.h"
 
 static_assert(sizeof(struct hvx_run) <= HVX_IO_DATA_OFFSET);
 static_assert(HVX_IO_DATA_OFFSET + HVX_IO_DATA_SIZE == HVX_RUN_SIZE);
 
-/* Intel SDM vol. 3A, "Processor Management and Initialization", state after RESET */
-static void reset(struct hvx_vcpu *vcpu)
+/* Intel SDM vol. 3A, "IA-32 and Intel 64 Processor States Following Power-up, Reset, or INIT" */
+static void reset_regs(struct hvx_vcpu *vcpu)
 {
 	struct hvx_regs *regs = &vcpu->regs;
 	int i;
 
+	memset(regs->gpr, 0, sizeof(regs->gpr));
 	for (i = 0; i < NR_SEGS; i++)
 		regs->seg[i] = (struct hvx_segment) { .limit = 0xffff, .attr = 0x93 };
 	regs->seg[SEG_CS] = (struct hvx_segment) {
@@ -45,17 +48,51 @@ static void reset(struct hvx_vcpu *vcpu)
 	};
 	regs->seg[SEG_TR].attr = 0x8b;
 	regs->seg[SEG_LDTR].attr = 0x82;
-	regs->gdt.limit = 0xffff;
-	regs->idt.limit = 0xffff;
+	regs->gdt = (struct hvx_desc_table) { .limit = 0xffff };
+	regs->idt = (struct hvx_desc_table) { .limit = 0xffff };
 	regs->rip = 0xfff0;
 	regs->rflags = 2;
 	regs->gpr[REG_RDX] = cpuid_eax(1);
-	regs->cr0 = 0x60000010;
+	regs->cr0 = CR0_CD | CR0_NW | CR0_ET;
+	regs->cr2 = 0;
+	regs->cr3 = 0;
+	regs->cr4 = 0;
+	regs->efer = 0;
+	memset(regs->dr, 0, sizeof(regs->dr));
 	regs->dr6 = DR6_FIXED;
 	regs->dr7 = DR7_FIXED;
+	regs->shadow = 0;
+}
+
+static void reset(struct hvx_vcpu *vcpu)
+{
+	reset_regs(vcpu);
 	hvx_msr_reset(vcpu);
-	regs->avail = RM_ALL;
-	regs->dirty = RM_ALL;
+	vcpu->regs.avail = RM_ALL;
+	vcpu->regs.dirty = RM_ALL;
+	/* Processors that are not the first wait to be started */
+	if (vcpu->vm->flags & HVX_VM_LAPIC && vcpu->id)
+		vcpu->activity = HVX_WAIT_FOR_INIT;
+}
+
+/* INIT leaves caches, FPU, MTRRs and most MSRs as they are; what was on its way is lost */
+void hvx_vcpu_init_signal(struct hvx_vcpu *vcpu)
+{
+	struct hvx_regs *regs = &vcpu->regs;
+	u64 cache;
+
+	hvx_need(vcpu, RM_ALL);
+	cache = regs->cr0 & (CR0_CD | CR0_NW);
+	reset_regs(vcpu);
+	regs->cr0 = cache | CR0_ET;
+	hvx_changed(vcpu, RM_ALL);
+	vcpu->inject.type = HVX_EVENT_NONE;
+	vcpu->nmi_pending = false;
+	vcpu->irq_pending = false;
+	vcpu->halted = false;
+	hvx_paging_set(vcpu);
+	hvx_debug_changed(vcpu);
+	hvx_lapic_reset(vcpu);
 }
 
 /* Claim the slot of an id. Context: vm->lock. */
@@ -66,6 +103,8 @@ static int publish(struct hvx_vm *vm, struct hvx_vcpu *vcpu)
 		return -EEXIST;
 	rcu_assign_pointer(vm->vcpus[vcpu->id], vcpu);
 	vm->nr_vcpus++;
+	if (vcpu->id >= vm->vcpu_limit)
+		WRITE_ONCE(vm->vcpu_limit, vcpu->id + 1);
 	return 0;
 }
 
@@ -289,6 +328,7 @@ void hvx_vcpu_free(struct hvx_vcpu *vcpu)
 	struct hvx_vm *vm = vcpu->vm;
 
 	hvx_ops->vcpu_fini(vcpu);
+	hvx_lapic_fini(vcpu);
 	hvx_fpu_fini(vcpu);
 	kvfree(vcpu->cpuid);
 	free_pages_exact(vcpu->run, HVX_RUN_SIZE);
@@ -309,6 +349,7 @@ static struct hvx_vcpu *vcpu_alloc(struct hvx_vm *vm, u32 id)
 	vcpu->last_cpu = -1;
 	vcpu->exit_mask = hvx_sync_mask(0);
 	mutex_init(&vcpu->lock);
+	rcuwait_init(&vcpu->wait);
 	vcpu->run = alloc_pages_exact(HVX_RUN_SIZE, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!vcpu->run)
 		goto free;
@@ -319,11 +360,17 @@ static struct hvx_vcpu *vcpu_alloc(struct hvx_vm *vm, u32 id)
 	if (err)
 		goto fpu;
 	reset(vcpu);
-	err = hvx_ops->vcpu_init(vcpu);
+	err = hvx_lapic_init(vcpu);
 	if (err)
 		goto cpuid;
+	hvx_wait_update(vcpu);
+	err = hvx_ops->vcpu_init(vcpu);
+	if (err)
+		goto lapic;
 	hvx_vm_get(vm);
 	return vcpu;
+lapic:
+	hvx_lapic_fini(vcpu);
 cpuid:
 	kvfree(vcpu->cpuid);
 fpu:

@@ -10,6 +10,7 @@
 
 #include <linux/mutex.h>
 #include <linux/preempt.h>
+#include <linux/rcuwait.h>
 #include <uapi/linux/hvx.h>
 #include "emul/emul.h"
 #include "exit.h"
@@ -19,6 +20,7 @@
 #include "vm.h"
 
 struct hvx_cpuid_table;
+struct hvx_lapic;
 
 /* An event that goes into the guest with the next entry; type is enum hvx_event_type of the ABI */
 struct hvx_inject {
@@ -41,6 +43,9 @@ enum hvx_request {
 	HVX_REQ_PDPTES,		/* hvx_paging_prepare() */
 	HVX_REQ_STEPPED,	/* the VMM's single step is over: exit */
 	HVX_REQ_SHUTDOWN,	/* triple fault while emulating: exit */
+	HVX_REQ_MESSAGE,	/* INIT or STARTUP came: hvx_take_messages() */
+	HVX_REQ_BLOCK,		/* HLT, or no start yet: hvx_wait() */
+	HVX_REQ_EOI,		/* tell the VMM of an EOI: exit */
 };
 
 /* What the next HVX_RUN has to finish first */
@@ -81,6 +86,11 @@ struct hvx_vcpu {
 	bool irq_pending;			/* [v] */
 	u8 irq_vector;				/* [v] */
 	bool halted;				/* [v] */
+	u8 activity;				/* [v] enum hvx_activity */
+	u8 eoi_vector;				/* [v] for HVX_REQ_EOI */
+	u32 halt_poll_ns;			/* [v] how long HLT polls now */
+	struct hvx_lapic *lapic;		/* [I] NULL without HVX_VM_LAPIC */
+	struct rcuwait wait;			/* [a] where it sleeps */
 
 	enum hvx_pending pending;		/* [v] */
 	struct hvx_exit exit;			/* [v] the last one; also what .pending is about */
@@ -208,6 +218,18 @@ static inline void hvx_request(struct hvx_vcpu *vcpu, enum hvx_request req)
 {
 	set_bit(req, &vcpu->requests);
 }
+
+/*
+ * Make a vCPU look at its requests soon: one that sleeps is woken, one in a window leaves it. Set the
+ * request before. Context: any, windows included.
+ */
+void hvx_vcpu_kick(struct hvx_vcpu *vcpu);
+
+/* End HLT without an interrupt (HVX_VM_LAPIC). Context: any. */
+void hvx_vcpu_unhalt(struct hvx_vcpu *vcpu);
+
+/* Registers after an INIT signal. Context: process, vcpu->lock. */
+void hvx_vcpu_init_signal(struct hvx_vcpu *vcpu);
 
 int hvx_vcpu_create(struct hvx_vm *vm, const struct hvx_create_vcpu *args);
 void hvx_vcpu_free(struct hvx_vcpu *vcpu);

@@ -144,6 +144,21 @@ static long vm_set_msr_filter(struct hvx_vm *vm, void __user *argp)
 	return err ?: hvx_msr_filter_set(vm, &args);
 }
 
+static long vm_signal_msi(struct hvx_vm *vm, void __user *argp)
+{
+	struct hvx_msi args;
+	int err = HVX_GET_ARGS(&args, argp);
+
+	if (err)
+		return err;
+	if (args.flags || args.reserved || !hvx_msi_address_valid(args.address))
+		return -EINVAL;
+	if (!(vm->flags & HVX_VM_LAPIC))
+		return -EOPNOTSUPP;
+	/* One that was merged is in good hands, too, but no other vCPU has taken it */
+	return max(hvx_irq_deliver_msi(vm, args.address, args.data), 0);
+}
+
 static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct hvx_vm *vm = file->private_data;
@@ -164,6 +179,8 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return vm_set_msr_filter(vm, argp);
 	case HVX_GET_MEMORY_INFO:
 		return vm_get_memory_info(vm, argp);
+	case HVX_SIGNAL_MSI:
+		return vm_signal_msi(vm, argp);
 	}
 	return -ENOTTY;
 }

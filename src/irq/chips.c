@@ -11,3 +11,17 @@ int hvx_irq_vm_init(struct hvx_vm *vm)
 void hvx_irq_vm_fini(struct hvx_vm *vm)
 {
 }
+
+void hvx_irq_eoi(struct hvx_vcpu *vcpu, u8 vector)
+{
+}
+
+int hvx_pic_ack(struct hvx_vm *vm)
+{
+	return -1;
+}
+
+bool hvx_pic_pending(struct hvx_vm *vm)
+{
+	return false;
+}

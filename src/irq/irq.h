@@ -62,8 +62,14 @@ void hvx_lapic_fini(struct hvx_vcpu *vcpu);
  */
 int hvx_irq_deliver(struct hvx_vm *vm, const struct hvx_irq_msg *msg);
 
+/* Is this an address that devices send messages to? */
+bool hvx_msi_address_valid(u64 address);
+
 /* MSI as a device writes it; the same return values. Context: any. */
 int hvx_irq_deliver_msi(struct hvx_vm *vm, u64 address, u32 data);
+
+/* The vCPU with this APIC ID, or NULL. Context: rcu_read_lock() or interrupts off. */
+struct hvx_vcpu *hvx_vcpu_by_apic_id(struct hvx_vm *vm, u32 id);
 
 /* The output of the 8259 pair changed: vCPUs that take ExtINT look at it. Context: any. */
 void hvx_lapic_pic_changed(struct hvx_vm *vm);
