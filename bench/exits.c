@@ -364,16 +364,24 @@ static void measure_all(const struct hypervisor *hv, const struct options *o)
 		measure(o->row[i], hv, o->batches);
 }
 
+/* To one of the CPUs that there are for this */
+static void pin(void)
+{
+	cpu_set_t cpu;
+	int n = sched_getcpu();
+
+	CPU_ZERO(&cpu);
+	CPU_SET(n, &cpu);
+	sched_setaffinity(0, sizeof(cpu), &cpu);
+}
+
 int main(int argc, char **argv)
 {
 	struct options o = { .rounds = 1000, .batches = 41 };
 	unsigned int i, found = 0;
-	cpu_set_t cpu;
 
 	parse(argc, argv, &o);
-	CPU_ZERO(&cpu);
-	CPU_SET(0, &cpu);
-	sched_setaffinity(0, sizeof(cpu), &cpu);
+	pin();
 	for (i = 0; i < ARRAY_SIZE(hypervisors); i++) {
 		const struct hypervisor *hv = hypervisors[i];
 

@@ -40,15 +40,6 @@ struct kvm_guest {
 	uint8_t *mem;
 };
 
-static void pin(void)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(0, &set);
-	REQUIRE(!sched_setaffinity(0, sizeof(set), &set));
-}
-
 static int kvm_load(void)
 {
 	const char *module = hvx_vendor() == HVX_VENDOR_VMX ? "kvm-intel" : "kvm-amd";
@@ -144,7 +135,7 @@ TEST_TIME(in_turn, 40)
 
 	if (hvx_vendor() != HVX_VENDOR_VMX)
 		SKIP("AMD-V cannot be shared with KVM");
-	pin();
+	pin_to(0);
 	kvm = kvm_load();
 	kvm_guest_start(&k, kvm, 3);
 	v = hvx_guest_start(5);
@@ -161,7 +152,7 @@ TEST_TIME(in_turn, 40)
 
 static void *kvm_thread(void *arg)
 {
-	pin();
+	pin_to(0);
 	for (int i = 0; i < ROUNDS; i++)
 		if (!kvm_pass(arg))
 			return arg;
@@ -179,7 +170,7 @@ TEST_TIME(preempting_each_other, 60)
 
 	if (hvx_vendor() != HVX_VENDOR_VMX)
 		SKIP("AMD-V cannot be shared with KVM");
-	pin();
+	pin_to(0);
 	kvm = kvm_load();
 	kvm_guest_start(&k, kvm, 7);
 	v = hvx_guest_start(11);

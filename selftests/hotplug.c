@@ -8,11 +8,10 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "vm.h"
-
-#define ONLINE	"/sys/devices/system/cpu/cpu1/online"
 
 static volatile bool stop_guest;
 static volatile uint64_t loops[2];
@@ -32,8 +31,8 @@ static void *run_vcpu(void *arg)
 	cpu_set_t both;
 
 	CPU_ZERO(&both);
-	CPU_SET(0, &both);
-	CPU_SET(1, &both);
+	CPU_SET(cpu_number(0), &both);
+	CPU_SET(cpu_number(1), &both);
 	while (vcpu_ucall(v) == UC_NONE) {
 		if (!EXPECT_EQ(v->run->exit_reason, HVX_EXIT_IO))
 			return NULL;
@@ -46,9 +45,29 @@ static void *run_vcpu(void *arg)
 	return NULL;
 }
 
+/* The second CPU */
+static int open_online(void)
+{
+	char path[64];
+
+	if (nr_cpus() < 2)
+		return -1;
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/online", cpu_number(1));
+	return open(path, O_WRONLY);
+}
+
+static void need_hotplug(void)
+{
+	int fd = open_online();
+
+	if (fd < 0)
+		SKIP("no second CPU that can go offline");
+	close(fd);
+}
+
 static int set_online(bool on)
 {
-	int fd = open(ONLINE, O_WRONLY), ret;
+	int fd = open_online(), ret;
 
 	if (fd < 0)
 		return -errno;
@@ -64,9 +83,9 @@ TEST_TIME(cpu_offline_and_online, 60)
 	pthread_t thread[2];
 	uint64_t before[2];
 	unsigned int i, round;
+	const long online = sysconf(_SC_NPROCESSORS_ONLN);
 
-	if (nr_cpus() < 2 || access(ONLINE, W_OK))
-		SKIP("no second CPU that can go offline");
+	need_hotplug();
 	vm = vm_create(0);
 	for (i = 0; i < 2; i++) {
 		v[i] = vcpu_create(vm, i);
@@ -86,7 +105,7 @@ TEST_TIME(cpu_offline_and_online, 60)
 	stop_guest = true;
 	for (i = 0; i < 2; i++)
 		pthread_join(thread[i], NULL);
-	EXPECT_EQ(nr_cpus(), 2);
+	EXPECT_EQ(sysconf(_SC_NPROCESSORS_ONLN), online);
 }
 
 GUEST(returns)
@@ -99,8 +118,7 @@ TEST_TIME(afterwards, 60)
 {
 	struct vcpu *v;
 
-	if (nr_cpus() < 2 || access(ONLINE, W_OK))
-		SKIP("no second CPU that can go offline");
+	need_hotplug();
 	pin_to(1);
 	v = vcpu_create(vm_create(0), 0);
 	vcpu_setup_long_mode(v, returns);

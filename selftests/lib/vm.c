@@ -482,18 +482,38 @@ bool host_is_tcg(void)
 	return r[1] == 0x54474354;	/* "TCGT" */
 }
 
-void pin_to(unsigned int cpu)
+/* What the program was started with: pin_to() narrows its own thread's */
+static cpu_set_t cpus;
+
+static void __attribute__((constructor)) find_cpus(void)
 {
+	sched_getaffinity(0, sizeof(cpus), &cpus);
+}
+
+unsigned int nr_cpus(void)
+{
+	return CPU_COUNT(&cpus);
+}
+
+unsigned int cpu_number(unsigned int n)
+{
+	unsigned int cpu;
+
+	for (cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &cpus) && !n--)
+			return cpu;
+	REQUIRE(false, "not so many CPUs");
+	return 0;
+}
+
+void pin_to(unsigned int n)
+{
+	unsigned int cpu = cpu_number(n);
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
 	REQUIRE(!sched_setaffinity(0, sizeof(set), &set), "CPU %u: %s", cpu, strerror(errno));
-}
-
-unsigned int nr_cpus(void)
-{
-	return sysconf(_SC_NPROCESSORS_ONLN);
 }
 
 unsigned long long now_ms(void)

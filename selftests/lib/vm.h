@@ -164,8 +164,10 @@ int vcpu_set_cpuid(struct vcpu *v, struct hvx_cpuid_entry *e, unsigned int nr);
 /* Host side */
 /* QEMU's emulation has faults of its own that no hypervisor can mend. */
 bool host_is_tcg(void);
-void pin_to(unsigned int cpu);		/* the calling thread */
-unsigned int nr_cpus(void);		/* online */
+/* CPUs are counted as the program may use them: CPU 0 of the host need not be one. */
+unsigned int nr_cpus(void);
+unsigned int cpu_number(unsigned int n);	/* the host's number of the nth of them */
+void pin_to(unsigned int n);			/* the calling thread */
 unsigned long long now_ms(void);
 /* Whether a test that began at @start goes on: @ms, and longer on a busy host until @enough. */
 bool keep_on(unsigned long long start, unsigned int ms, bool enough);
