@@ -308,6 +308,64 @@ TEST(migration)
 	}
 }
 
+static uint8_t legacy[512] __attribute__((aligned(64)));
+static volatile uint64_t loads;
+
+static void *load_beside(void *arg)
+{
+	unsigned int i;
+
+	pin_to((uintptr_t)arg);
+	while (!stop) {
+		for (i = 0; i < 100; i++)
+			asm volatile("fxrstor64 %0" : : "m" (legacy));
+		loads += i;
+	}
+	return NULL;
+}
+
+GUEST(exits)
+{
+	unsigned int i;
+	uint32_t r[4];
+
+	for (;;) {
+		for (i = 0; i < 256; i++)
+			g_cpuid(0, 0, r);
+		g_outl(0x100, 0);
+	}
+}
+
+/* Another CPU loads FPU state all the time: none of a guest's business (Documentation/lab.md). */
+static void exit_beside(unsigned int cpu)
+{
+	unsigned long long begin = now_ms();
+	struct vcpu *v;
+	pthread_t other;
+
+	asm volatile("fninit; fxsave64 %0" : "=m" (legacy));
+	v = vcpu_create(vm_create(0), 0);
+	vcpu_setup_long_mode(v, exits);
+	pin_to(cpu);
+	REQUIRE(!pthread_create(&other, NULL, load_beside, (void *)(uintptr_t)!cpu));
+	while (keep_on(begin, 2500, loads > 10000) && vcpu_expect(v, HVX_EXIT_IO))
+		;
+	stop = true;
+	pthread_join(other, NULL);
+}
+
+TEST(other_cpu_loads)
+{
+	unsigned int cpu;
+
+	if (nr_cpus() < 2)
+		SKIP("one CPU");
+	for (cpu = 0; cpu < 2; cpu++) {
+		stop = false;
+		exit_beside(cpu);
+	}
+}
+
 GUEST(fresh_state)
 {
 	enable();
