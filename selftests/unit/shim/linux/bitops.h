@@ -6,6 +6,7 @@
 
 #define __ffs(x)	((unsigned long)__builtin_ctzl(x))
 #define __fls(x)	((unsigned long)(63 - __builtin_clzl(x)))
+#define fls(x)		((x) ? 32 - __builtin_clz(x) : 0)
 #define fls64(x)	((x) ? 64 - __builtin_clzll(x) : 0)
 #define hweight64(x)	((unsigned int)__builtin_popcountll(x))
 #define hweight32(x)	((unsigned int)__builtin_popcount(x))
@@ -33,6 +34,13 @@ static inline void clear_bit(long nr, volatile unsigned long *p)
 static inline bool test_bit(long nr, const volatile unsigned long *p)
 {
 	return p[nr / 64] >> (nr % 64) & 1;
+}
+
+static inline bool test_and_set_bit(long nr, volatile unsigned long *p)
+{
+	unsigned long bit = 1UL << (nr % 64);
+
+	return __atomic_fetch_or(p + nr / 64, bit, __ATOMIC_SEQ_CST) & bit;
 }
 
 #define __set_bit	set_bit
