@@ -13,6 +13,8 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 INIT = os.path.join(os.path.dirname(HERE), "linux")
 
 KERNELS = ["6.1", "6.12", "sid", "6.1-full", "6.12-full", "sid-full"]
+# Guests that bring all they need; lab/lib/debian.sh makes them.
+WHOLE = {"debian": ["vmlinuz", "initrd", "hello.deb"], "installer": ["vmlinuz", "initrd"]}
 
 # What a virtual machine has; those that a kernel has built in, or has not, are left out.
 MODULES = ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_console", "virtio-rng",
@@ -28,7 +30,12 @@ MACHINE = [r"clocksource: .*unstable", r"tsc: Marking TSC unstable due to (clock
 
 def piece(kernel):
     """The piece of lab/setup that a guest kernel comes from."""
-    return f"kernel-{kernel}"
+    return kernel if kernel in WHOLE else f"kernel-{kernel}"
+
+
+def disks(cache, kernel):
+    """The disks that a guest wants its host to have."""
+    return [os.path.join(cache, "debian/disk")] if kernel == "debian" else []
 
 
 def complaints():
@@ -56,6 +63,7 @@ def initramfs(cache, kernel):
     cpio.file("complaints", complaints().encode())
     cpio.file("etc/motd", b"\nThis is a Linux guest. 'poweroff -f' ends it, and so does the end of this shell.\n\n")
     cpio.file("root/.profile", b"PS1='guest # '\n")
+    cpio.file("etc/acpi/PWRF/00000080", b"#!/bin/sh\necho 'guest: power button' >/dev/console\npoweroff -f\n", 0o755)
     for name, data in files.items():
         cpio.file("init" if name == "init" else f"work/{name}", data, 0o755)
     with tempfile.TemporaryDirectory() as scratch:
@@ -66,5 +74,7 @@ def initramfs(cache, kernel):
 
 def files(cache, kernel):
     """What of one guest kernel goes where in the host."""
+    if kernel in WHOLE:
+        return [(os.path.join(cache, kernel, name), f"guest/{kernel}/{name}") for name in WHOLE[kernel]]
     return [(os.path.realpath(os.path.join(cache, "kernel", kernel, "vmlinuz")), f"guest/{kernel}/vmlinuz"),
             (initramfs(cache, kernel), f"guest/{kernel}/initrd")]

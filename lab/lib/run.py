@@ -73,9 +73,9 @@ def parse(argv):
     p.add_argument("--qemu", action="append", default=[], metavar="ARG", help="one more argument of QEMU")
     p.add_argument("--add", action="append", default=[], type=split_add, metavar="SRC[:DEST]",
                    help="put a file or directory into the host (/root)")
-    p.add_argument("--guest", action="append", default=[], metavar="KERNEL", choices=guest.KERNELS,
+    p.add_argument("--guest", action="append", default=[], metavar="KERNEL", choices=[*guest.KERNELS, *guest.WHOLE],
                    help="put a guest's Linux into the host: /guest/KERNEL/vmlinuz and initrd "
-                   "(" + ", ".join(guest.KERNELS) + ")")
+                   "(" + ", ".join([*guest.KERNELS, *guest.WHOLE]) + "; debian with a disk)")
     p.add_argument("--disk", action="append", default=[], metavar="FILE",
                    help="QEMU only: /dev/vda, vdb ... of the host; what it writes is lost")
     p.add_argument("--append", default="", metavar="CMDLINE", help="more kernel command line")
@@ -101,8 +101,8 @@ def parse(argv):
 def check(p, opts):
     """Combinations that no emulator can do, said at once."""
     bochs = opts.cpu in host.BOCHS_CPU
-    if bochs and (opts.iommu or opts.device or opts.qemu or opts.disk):
-        p.error(f"--iommu, --device, --disk and --qemu need QEMU, that is --cpu svm; {opts.cpu} runs in Bochs")
+    if bochs and (opts.iommu or opts.device or opts.qemu or opts.disk or "debian" in opts.guest):
+        p.error(f"--iommu, --device, --disk, --qemu and --guest debian need QEMU, that is --cpu svm; {opts.cpu} runs in Bochs")
     for path in opts.disk:
         if not os.path.exists(path):
             p.error(f"--disk: '{path}' does not exist")
@@ -124,6 +124,7 @@ def check(p, opts):
     full = opts.flavour == "full" or (not opts.flavour and (opts.iommu or opts.device))
     opts.kernel_name = opts.kernel + ("-full" if full and opts.kernel != "debug" else "")
     opts.kernel_dir = os.path.join(CACHE, "kernel", opts.kernel_name)
+    opts.disk = [disk for g in opts.guest for disk in guest.disks(CACHE, g)] + opts.disk
 
 
 def fail(message, status=BROKEN):
