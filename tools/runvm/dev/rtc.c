@@ -292,6 +292,7 @@ void rtc_create(struct machine *m)
 {
 	struct rtc *r = dev_alloc(sizeof(*r));
 
+	tzset();	/* gmtime_r() would read the time zone's file later */
 	r->machine = m;
 	r->device = (struct device){ .name = "rtc", .reset = reset };
 	pthread_mutex_init(&r->lock, NULL);

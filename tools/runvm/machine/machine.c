@@ -263,6 +263,7 @@ void machine_create(struct machine *m, const struct options *options)
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->parked, NULL);
 	pthread_cond_init(&p->go, NULL);
+	sandbox_init(m);
 	vm_create(&m->vm, VM_FLAGS, options->memory);
 	bus_init(m);
 	irq_init(m);

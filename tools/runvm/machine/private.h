@@ -99,10 +99,14 @@ void chips_reset(struct machine *m);
 #define MAX_SYSCALLS	256
 
 struct sandbox {
+	uid_t uid;		/* whom to become; 0: stay */
+	gid_t gid;
 	int syscalls[MAX_SYSCALLS];
 	unsigned int nr;
 };
 
+/* Whom to become, while the list of users can be read */
+void sandbox_init(struct machine *m);
 /* Become nobody, for good. Before there are threads. */
 void sandbox_drop_privileges(struct machine *m);
 /* The system call filter, for all threads */

@@ -24,17 +24,26 @@
 
 /* ------------------------------------------------------------------------ privileges */
 
-static void become(const char *name)
+void sandbox_init(struct machine *m)
 {
-	const struct passwd *user = getpwnam(name);
+	const struct passwd *user;
 
+	if (m->options->no_sandbox || geteuid())
+		return;
+	user = getpwnam(m->options->user);
 	if (!user)
-		die("no user '%s' to become: name another one (--user)", name);
+		die("no user '%s' to become: name another one (--user)", m->options->user);
 	if (!user->pw_uid)
-		die("user '%s' is root: name another one (--user)", name);
-	if (setgroups(0, NULL) || setresgid(user->pw_gid, user->pw_gid, user->pw_gid) ||
-	    setresuid(user->pw_uid, user->pw_uid, user->pw_uid))
-		die("cannot become user '%s': %s " NO_SANDBOX, name, strerror(errno));
+		die("user '%s' is root: name another one (--user)", m->options->user);
+	m->p->sandbox.uid = user->pw_uid;
+	m->p->sandbox.gid = user->pw_gid;
+}
+
+static void become(const struct sandbox *s)
+{
+	if (setgroups(0, NULL) || setresgid(s->gid, s->gid, s->gid) ||
+	    setresuid(s->uid, s->uid, s->uid))
+		die("cannot give root's rights up: %s " NO_SANDBOX, strerror(errno));
 }
 
 void sandbox_drop_privileges(struct machine *m)
@@ -42,8 +51,8 @@ void sandbox_drop_privileges(struct machine *m)
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct none[2] = { { 0 } };
 
-	if (!geteuid())
-		become(m->options->user);
+	if (m->p->sandbox.uid)
+		become(&m->p->sandbox);
 	if (syscall(SYS_capset, &header, none))
 		die("cannot give capabilities up: %s " NO_SANDBOX, strerror(errno));
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))

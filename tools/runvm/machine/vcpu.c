@@ -222,7 +222,7 @@ static void set_cpuid(struct machine *m, struct vcpu *v)
 		.size = sizeof(args), .nr = HVX_MAX_CPUID, .entries = (uintptr_t)entries,
 	};
 
-	if (ioctl(m->vm.dev, HVX_GET_SUPPORTED_CPUID, &args))
+	if (ioctl(m->vm.fd, HVX_GET_SUPPORTED_CPUID, &args))
 		die("cannot learn what the CPU can do: %s", strerror(errno));
 	if (ioctl(v->fd, HVX_SET_CPUID, &args))
 		die("cannot set what the CPU can do: %s", strerror(errno));
