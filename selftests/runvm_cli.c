@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * runvm_cli: the command line of 'runvm run'. Whatever is wrong has to be one line on standard
+ * error, which names it, and the documented status; nothing may have been started.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "launch.h"
+#include "tap.h"
+
+extern const char m_power_off[], m_power_off_end[];
+
+#define ARGS(...)	((const char *const[]){ __VA_ARGS__, NULL })
+#define FLAT		"--flat", "0x100000"
+
+static struct launch l;
+
+static const char *image(void)
+{
+	return launch_file("image", m_power_off, m_power_off_end - m_power_off);
+}
+
+static bool one_line(const char *text)
+{
+	const char *end = strchr(text, '\n');
+
+	return end && !end[1] && !strncmp(text, "runvm: ", 7);
+}
+
+static void expect_refusal(int status, const char *part, const char *const *args)
+{
+	EXPECT_EQ(launch_all(&l, args), status);
+	EXPECT(one_line(l.err.text) && strstr(l.err.text, part), "'%s' was expected, not '%s'",
+	       part, l.err.text);
+	EXPECT(!*l.out.text, "'%s'", l.out.text);
+}
+
+/* Wrong in themselves: the kernel is a file that there is */
+TEST_TIME(wrong_flags, 60)
+{
+	static const struct {
+		const char *flag, *value, *part;
+	} bad[] = {
+		{ "--nonsense", NULL, "no option '--nonsense'" },
+		{ "-z", NULL, "no option '-z'" },
+		{ "stray", NULL, "'stray' belongs to no option" },
+		{ "--rng=7", NULL, "takes no value" },
+		{ "-c", "0", "--cpus '0': a number from 1 to 254" },
+		{ "-c", "255", "--cpus '255'" },
+		{ "-c", "two", "--cpus 'two'" },
+		{ "-c", "-1", "--cpus '-1'" },
+		{ "-c", "99999999999999999999", "--cpus" },
+		{ "-c", "", "--cpus ''" },
+		{ "-m", "0", "out of bounds" },
+		{ "-m", "64Q", "'64Q' is not a size" },
+		{ "-m", "", "is not a size" },
+		{ "-m", "2000000000G", "out of bounds" },
+		{ "-m", "1048577K", NULL },
+		{ "-m", "0x100001", "pages of 4 KiB" },
+		{ "-d", "", "before the comma" },
+		{ "-d", "/tmp/x,rw", "'rw' is neither ro nor mmio" },
+		{ "-n", "wifi", "'wifi' is neither user nor tap=INTERFACE" },
+		{ "-n", "tap=", "neither user nor" },
+		{ "-n", "user,vhost", "'vhost' is none of" },
+		{ "-n", "user,mac=00:11:22:33:44", "not a MAC address" },
+		{ "-n", "user,mac=00:11:22:33:44:55:66", "not a MAC address" },
+		{ "-n", "user,mac=01:11:22:33:44:55", "multicast" },
+		{ "-n", "tap=tap0,fwd=tcp:1:2", "is none of" },
+		{ "--vsock", "2", "--vsock '2': a number from 3" },
+		{ "--console", "vga", "'vga' is none of serial, virtio, none" },
+		{ "--share", "/tmp,rw", "'rw' is neither ro nor tag=" },
+		{ "--flat", "here", "--flat 'here'" },
+		{ "--flat", "0x100000000", "--flat" },
+		{ "--name", "", "--name needs a value" },
+		{ "--control", "", "--control needs a value" },
+		{ "--user", "", "--user needs a value" },
+		{ "--cpus", NULL, "'--cpus' needs a value" },
+		{ "-d", NULL, "'-d' needs a value" },
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (bad[i].part)
+			expect_refusal(2, bad[i].part,
+				       ARGS("run", "-k", "/etc/passwd", bad[i].flag, bad[i].value));
+}
+
+TEST(no_kernel)
+{
+	expect_refusal(2, "run needs a kernel", ARGS("run"));
+	expect_refusal(2, "'-k' needs a value", ARGS("run", "-k"));
+	expect_refusal(2, "no command 'fly'", ARGS("fly"));
+}
+
+TEST(too_many)
+{
+	const char *args[LAUNCH_MAX_ARGS + 1] = { "run", "-k", "/etc/passwd" };
+	unsigned int i;
+
+	for (i = 3; i < 3 + 17 * 2; i += 2) {
+		args[i] = "-d";
+		args[i + 1] = "/tmp/disk";
+	}
+	expect_refusal(2, "more than 16 disks", args);
+	expect_refusal(2, "two shared directories with tag 'share'",
+		       ARGS("run", "-k", "/etc/passwd", "--share", "/tmp", "--share", "/root"));
+}
+
+/* ----------------------------------------------------------------------------- files */
+
+TEST_TIME(missing_files, 60)
+{
+	const char *kernel = image();
+	const char *empty = launch_file("empty", "", 0);
+	const char *odd = launch_file("odd", "odd", 3);
+
+	expect_refusal(1, "kernel /nowhere: No such file", ARGS("run", "-k", "/nowhere"));
+	expect_refusal(1, "kernel /tmp: not a file", ARGS("run", "-k", "/tmp"));
+	expect_refusal(1, "the file is empty", ARGS("run", "-k", empty));
+	expect_refusal(1, "initrd /nowhere: No such file",
+		       ARGS("run", "-k", kernel, "-i", "/nowhere"));
+	expect_refusal(1, "initrd /dev/null: not a file",
+		       ARGS("run", "-k", kernel, "-i", "/dev/null"));
+	expect_refusal(1, "disk /nowhere: No such file",
+		       ARGS("run", "-k", kernel, "-d", "/nowhere"));
+	expect_refusal(1, "neither a file nor a block device",
+		       ARGS("run", "-k", kernel, "-d", "/dev/null"));
+	expect_refusal(1, "no whole number of sectors", ARGS("run", "-k", kernel, "-d", odd));
+	expect_refusal(1, "directory /nowhere: No such file",
+		       ARGS("run", "-k", kernel, "--share", "/nowhere"));
+	expect_refusal(1, "is not a directory", ARGS("run", "-k", kernel, "--share", empty));
+	expect_refusal(1, "control socket /nowhere/sock: No such file",
+		       ARGS("run", "-k", kernel, FLAT, "--control", "/nowhere/sock"));
+	expect_refusal(1, "there is something already",
+		       ARGS("run", "-k", kernel, FLAT, "--control", empty));
+	expect_refusal(1, "configuration /nowhere: No such file",
+		       ARGS("run", "--config", "/nowhere"));
+	expect_refusal(1, "no user 'nosuchuser'",
+		       ARGS("run", "-k", kernel, FLAT, "--user", "nosuchuser"));
+	expect_refusal(1, "user 'root' is root",
+		       ARGS("run", "-k", kernel, FLAT, "--user", "root"));
+}
+
+/* Not a kernel: whatever it is, the loaders say what is wrong with it */
+TEST(bad_image)
+{
+	expect_refusal(1, "/etc/passwd", ARGS("run", "-k", "/etc/passwd"));
+}
+
+TEST(too_much_memory)
+{
+	expect_refusal(1, "the host has", ARGS("run", "-k", image(), FLAT, "-m", "512G"));
+}
+
+TEST(no_device)
+{
+	const char *kernel = image();
+
+	REQUIRE(!rename("/dev/hvx", "/dev/hvx.away"));
+	EXPECT_EQ(launch_all(&l, ARGS("run", "-k", kernel, FLAT)), 1);
+	rename("/dev/hvx.away", "/dev/hvx");
+	EXPECT(one_line(l.err.text) && strstr(l.err.text, "the module hvx is not loaded"), "'%s'",
+	       l.err.text);
+}
+
+/* --------------------------------------------------------------------- configuration */
+
+/* What --dry-run prints, --config takes and prints again */
+TEST(dry_run)
+{
+	const char *kernel = image(), *disk, *config;
+	static char text[8192];
+	char sector[1024] = "";
+
+	disk = launch_file("disk", sector, sizeof(sector));
+	EXPECT_EQ(launch_all(&l, ARGS("run", "-k", kernel, FLAT, "-c", "3", "-m", "64M", "-d", disk,
+				      "--rng", "--name", "testee", "--no-reboot", "--control",
+				      "/tmp/launch.dry", "--dry-run")), 0);
+	EXPECT(!*l.err.text, "'%s'", l.err.text);
+	EXPECT(strstr(l.out.text, "name = testee\n"));
+	EXPECT(strstr(l.out.text, "cpus = 3\n"));
+	EXPECT(strstr(l.out.text, "mem = 65536K\n"));
+	EXPECT(strstr(l.out.text, disk));
+	EXPECT(strstr(l.out.text, "no-reboot = yes\n"));
+	EXPECT(!strstr(l.out.text, "going down"), "it was started");
+	strcpy(text, l.out.text);
+	config = launch_file("config", text, strlen(text));
+	EXPECT_EQ(launch_all(&l, ARGS("run", "--config", config, "--dry-run")), 0);
+	EXPECT(!strcmp(l.out.text, text), "'%s' from '%s'", l.out.text, text);
+	/* Flags have the last word */
+	EXPECT_EQ(launch_all(&l, ARGS("run", "-c", "1", "--config", config, "--dry-run")), 0);
+	EXPECT(strstr(l.out.text, "cpus = 1\n"));
+}
+
+TEST(dry_run_finds_faults)
+{
+	expect_refusal(1, "kernel /nowhere", ARGS("run", "-k", "/nowhere", "--dry-run"));
+	expect_refusal(2, "--cpus", ARGS("run", "-k", image(), "-c", "0", "--dry-run"));
+}
+
+static void expect_bad_config(const char *text, size_t len, const char *part)
+{
+	const char *config = launch_file("config", text, len);
+
+	expect_refusal(2, part, ARGS("run", "--config", config));
+}
+
+TEST(wrong_config)
+{
+	static const struct {
+		const char *text, *part;
+	} bad[] = {
+		{ "cpus 2\n", "line 1: 'cpus 2' is not 'name = value'" },
+		{ "# comment\n\ncpu = 2\n", "no option 'cpu'" },
+		{ "config = x\n", "no option 'config'" },
+		{ "dry-run = yes\n", "no option 'dry-run'" },
+		{ "help = yes\n", "no option 'help'" },
+		{ "rng = maybe\n", "rng is 'yes' or 'no', not 'maybe'" },
+		{ "cpus = 0\n", "--cpus '0'" },
+		{ "kernel =\n", "--kernel needs a value" },
+		{ "= x\n", "no option ''" },
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		expect_bad_config(bad[i].text, strlen(bad[i].text), bad[i].part);
+	expect_bad_config("rng\0 = yes\n", 12, "not a text file");
+}
+
+TEST(config_file)
+{
+	const char *kernel = image(), *config;
+	char text[512];
+
+	snprintf(text, sizeof(text),
+		 "# a guest\n\n  kernel = %s\nflat=0x100000\n\tcmdline = a=b c = d \nrng = no\nmem = 64\n",
+		 kernel);
+	config = launch_file("config", text, strlen(text));
+	EXPECT_EQ(launch_all(&l, ARGS("run", "--config", config, "--dry-run")), 0);
+	EXPECT(strstr(l.out.text, "cmdline = a=b c = d\n"), "'%s'", l.out.text);
+	EXPECT(strstr(l.out.text, "mem = 65536K\n"));
+	EXPECT(!strstr(l.out.text, "rng"));
+	EXPECT_EQ(launch_all(&l, ARGS("run", "--config", config)), 0);
+	EXPECT(!strcmp(l.out.text, "going down\n"), "'%s'", l.out.text);
+}
+
+TEST(help)
+{
+	EXPECT_EQ(launch_all(&l, ARGS("run", "--help")), 0);
+	EXPECT(strstr(l.out.text, "--no-sandbox"));
+	EXPECT(!*l.err.text);
+}
