@@ -7,6 +7,7 @@
 #define HVX_COMPAT_H
 
 #include <asm/msr-index.h>
+#include <linux/eventfd.h>
 #include <linux/hrtimer.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
@@ -99,5 +100,15 @@ static inline void hvx_hrtimer_setup(struct hrtimer *timer,
 #else
 #define HVX_FOLL_INTERRUPTIBLE	0
 #endif
+
+/* Add 1 to an eventfd. Context: any. */
+static inline void hvx_eventfd_signal(struct eventfd_ctx *ctx)
+{
+#if KERNEL_VERSION(6, 8, 0) <= LINUX_VERSION_CODE
+	eventfd_signal(ctx);
+#else
+	eventfd_signal(ctx, 1);
+#endif
+}
 
 #endif

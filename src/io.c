@@ -8,6 +8,9 @@
  *
  * OUTS reads guest memory before the exit. INS writes it when the data is there; the destination
  * is walked beforehand so that a page fault comes before the device is asked, as in hardware.
+ *
+ * Devices in the kernel (irq/bus.c) are asked first. They answer in the window, and strings element
+ * by element; what they take does not exit.
  */
 #include <linux/errno.h>
 #include <linux/mm.h>
@@ -54,24 +57,8 @@ static __always_inline void fill_exit(struct hvx_vcpu *vcpu, const struct hvx_ex
 	io->data_offset = offset;
 }
 
-static enum hvx_next single(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+static void put_in(struct hvx_vcpu *vcpu, u32 data)
 {
-	u32 value = vcpu->regs.gpr[REG_RAX];
-
-	fill_exit(vcpu, x, 1, offsetof(struct hvx_run, io.data));
-	if (x->io.in) {
-		vcpu->run->io.data = 0;
-		vcpu->pending = HVX_PENDING_IO_IN;
-	} else {
-		vcpu->run->io.data = value & (~0u >> (32 - 8 * x->io.width));
-	}
-	hvx_skip(vcpu, x);
-	return hvx_exit_user(vcpu, HVX_EXIT_IO);
-}
-
-static void finish_in(struct hvx_vcpu *vcpu)
-{
-	u32 data = READ_ONCE(vcpu->run->io.data);
 	u64 *rax = &vcpu->regs.gpr[REG_RAX];
 
 	switch (vcpu->exit.io.width) {
@@ -84,6 +71,26 @@ static void finish_in(struct hvx_vcpu *vcpu)
 	default:
 		*rax = data;
 	}
+}
+
+static enum hvx_next single(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	u32 value = vcpu->regs.gpr[REG_RAX];
+
+	if (hvx_bus_pio(vcpu, x->io.port, x->io.width, !x->io.in, &value)) {
+		if (x->io.in)
+			put_in(vcpu, value);
+		return hvx_skip(vcpu, x);
+	}
+	fill_exit(vcpu, x, 1, offsetof(struct hvx_run, io.data));
+	if (x->io.in) {
+		vcpu->run->io.data = 0;
+		vcpu->pending = HVX_PENDING_IO_IN;
+	} else {
+		vcpu->run->io.data = value & (~0u >> (32 - 8 * x->io.width));
+	}
+	hvx_skip(vcpu, x);
+	return hvx_exit_user(vcpu, HVX_EXIT_IO);
 }
 
 /* Elements of a string that can move now: all, or what the data page holds */
@@ -132,13 +139,30 @@ static u32 accessible(struct hvx_vcpu *vcpu, const struct hvx_exit *x, u32 count
 	return hvx_linear_room(vcpu, seg, offset, min(count, room), width);
 }
 
+/* How many elements, from the first on, a device in the kernel took */
+static u32 string_to_kernel(struct hvx_vcpu *vcpu, const struct hvx_exit *x, char *data, u32 n)
+{
+	u32 i, width = x->io.width;
+	u8 element[4];
+
+	for (i = 0; i < n; i++) {
+		/* A copy: the VMM may write to the data page */
+		memcpy(element, data + i * width, width);
+		if (!hvx_bus_pio(vcpu, x->io.port, width, !x->io.in, element))
+			break;
+		if (x->io.in)
+			memcpy(data + i * width, element, width);
+	}
+	return i;
+}
+
 static noinline enum hvx_next string_out(struct hvx_vcpu *vcpu, struct hvx_exit *x, u32 count)
 {
 	char *data = (char *)vcpu->run + HVX_IO_DATA_OFFSET;
 	unsigned int user = hvx_cpl(vcpu) == 3 ? HVX_USER : 0;
 	struct hvx_walk walk;
 	u64 linear, fault;
-	u32 n;
+	u32 n, taken;
 	int err;
 
 	n = accessible(vcpu, x, count, &linear);
@@ -147,29 +171,16 @@ static noinline enum hvx_next string_out(struct hvx_vcpu *vcpu, struct hvx_exit 
 	err = hvx_read_gva(vcpu, linear, data, n * x->io.width, HVX_READ | user, &walk, &fault);
 	if (err)
 		return hvx_linear_fault(vcpu, err, &walk, fault, HVX_READ);
+	taken = string_to_kernel(vcpu, x, data, n);
+	if (taken) {
+		advance(vcpu, x, taken);
+		return HVX_NEXT_ENTER;
+	}
+	/* Of those that follow, the kernel may take some */
+	if (hvx_bus_has_port(vcpu->vm, x->io.port))
+		n = 1;
 	fill_exit(vcpu, x, n, HVX_IO_DATA_OFFSET);
 	advance(vcpu, x, n);
-	return hvx_exit_user(vcpu, HVX_EXIT_IO);
-}
-
-static noinline enum hvx_next string_in(struct hvx_vcpu *vcpu, struct hvx_exit *x, u32 count)
-{
-	unsigned int user = hvx_cpl(vcpu) == 3 ? HVX_USER : 0;
-	struct hvx_walk walk;
-	u64 linear;
-	u32 n;
-	int err;
-
-	n = accessible(vcpu, x, count, &linear);
-	if (!n)
-		return HVX_NEXT_ENTER;
-	err = hvx_walk_gva(vcpu, linear, HVX_WRITE | user, &walk);
-	if (err || !walk.page_size)
-		return hvx_linear_fault(vcpu, err ?: -EFAULT, &walk, linear, HVX_WRITE);
-	fill_exit(vcpu, x, n, HVX_IO_DATA_OFFSET);
-	vcpu->pending = HVX_PENDING_IO_STRING;
-	vcpu->pending_count = n;
-	vcpu->pending_linear = linear;
 	return hvx_exit_user(vcpu, HVX_EXIT_IO);
 }
 
@@ -191,6 +202,31 @@ static noinline enum hvx_next finish_string_in(struct hvx_vcpu *vcpu)
 	return HVX_NEXT_ENTER;
 }
 
+static noinline enum hvx_next string_in(struct hvx_vcpu *vcpu, struct hvx_exit *x, u32 count)
+{
+	char *data = (char *)vcpu->run + HVX_IO_DATA_OFFSET;
+	unsigned int user = hvx_cpl(vcpu) == 3 ? HVX_USER : 0;
+	struct hvx_walk walk;
+	u64 linear;
+	u32 n;
+	int err;
+
+	n = accessible(vcpu, x, count, &linear);
+	if (!n)
+		return HVX_NEXT_ENTER;
+	err = hvx_walk_gva(vcpu, linear, HVX_WRITE | user, &walk);
+	if (err || !walk.page_size)
+		return hvx_linear_fault(vcpu, err ?: -EFAULT, &walk, linear, HVX_WRITE);
+	vcpu->pending_linear = linear;
+	vcpu->pending_count = string_to_kernel(vcpu, x, data, n);
+	if (vcpu->pending_count)
+		return finish_string_in(vcpu);
+	vcpu->pending_count = n;
+	vcpu->pending = HVX_PENDING_IO_STRING;
+	fill_exit(vcpu, x, n, HVX_IO_DATA_OFFSET);
+	return hvx_exit_user(vcpu, HVX_EXIT_IO);
+}
+
 enum hvx_next hvx_handle_io(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	u32 count;
@@ -210,6 +246,6 @@ enum hvx_next hvx_io_complete(struct hvx_vcpu *vcpu)
 {
 	if (vcpu->exit.io.string)
 		return finish_string_in(vcpu);
-	finish_in(vcpu);
+	put_in(vcpu, READ_ONCE(vcpu->run->io.data));
 	return HVX_NEXT_ENTER;
 }

@@ -170,9 +170,12 @@ static int __init hvx_init(void)
 	err = ops->check();
 	if (err)
 		goto fpu;
-	err = ops->start();
+	err = hvx_irq_module_init();
 	if (err)
 		goto fpu;
+	err = ops->start();
+	if (err)
+		goto irq;
 	bind_ops(ops);
 	hvx_msr_rules_start();
 	err = misc_register(&hvx_device);
@@ -182,6 +185,8 @@ static int __init hvx_init(void)
 	return 0;
 stop:
 	ops->stop();
+irq:
+	hvx_irq_module_exit();
 fpu:
 	hvx_fpu_stop();
 	return err;
@@ -192,6 +197,7 @@ static void __exit hvx_exit(void)
 {
 	misc_deregister(&hvx_device);
 	hvx_ops->stop();
+	hvx_irq_module_exit();
 	hvx_fpu_stop();
 }
 

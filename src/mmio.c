@@ -256,7 +256,8 @@ static bool answer(struct hvx_vcpu *vcpu)
 {
 	struct hvx_emul_frag *frag = &vcpu->emul.frag[vcpu->emul.nr_frags - 1];
 
-	frag->done = hvx_lapic_mmio(vcpu, frag->gpa, frag->len, frag->write, frag->data);
+	frag->done = hvx_lapic_mmio(vcpu, frag->gpa, frag->len, frag->write, frag->data) ||
+		     hvx_bus_mmio(vcpu, frag->gpa, frag->len, frag->write, frag->data);
 	return frag->done;
 }
 

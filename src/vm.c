@@ -182,7 +182,7 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case HVX_SIGNAL_MSI:
 		return vm_signal_msi(vm, argp);
 	}
-	return -ENOTTY;
+	return hvx_irq_ioctl(vm, cmd, argp);
 }
 
 static int vm_release(struct inode *inode, struct file *file)

@@ -8,7 +8,8 @@
  *   ipi.c	messages to local APICs: destination match, delivery modes, INIT and SIPI
  *   ioapic.c	I/O APIC
  *   pic.c	8259 pair
- *   pit.c	8254 with the speaker gate
+ *   i8254.c	8254 with the speaker gate	pit.c	its interrupt
+ *   chips.c	these three in a VM: lock, state, ioctls
  *   route.c	GSI -> pins of the chips, or a message (MSI)
  *   irqfd.c	eventfd -> GSI, with resampling
  *   bus.c	who answers a port or a guest-physical address: the chips and ioeventfd
@@ -28,9 +29,14 @@
 struct hvx_vm;
 struct hvx_vcpu;
 
+struct hvx_bus;
+struct hvx_chips;
+
 /* Interrupt chips of a VM, embedded in struct hvx_vm */
 struct hvx_irq {
-	raw_spinlock_t lock;	/* state of the chips, see above */
+	raw_spinlock_t lock;		/* state of the chips, see above */
+	struct hvx_chips *chips;	/* [I] NULL without HVX_VM_LAPIC */
+	struct hvx_bus __rcu *bus;	/* [s] NULL: nobody answers */
 };
 
 /* Delivery modes of messages: Intel SDM vol. 3A, "Interrupt Command Register" */
@@ -79,6 +85,12 @@ void hvx_lapic_nmi(struct hvx_vcpu *vcpu);
 
 /* --------------------------------------------------------------- chips (route.c and others) */
 
+int hvx_irq_module_init(void);
+void hvx_irq_module_exit(void);
+
+/* The ioctls of a VM's descriptor that are about chips, lines and eventfds; else -ENOTTY */
+long hvx_irq_ioctl(struct hvx_vm *vm, unsigned int cmd, void __user *argp);
+
 int hvx_irq_vm_init(struct hvx_vm *vm);
 /* Context: process; no vCPU runs any more, descriptors of irqfds may still signal until it ends */
 void hvx_irq_vm_fini(struct hvx_vm *vm);
@@ -89,7 +101,7 @@ void hvx_irq_vm_fini(struct hvx_vm *vm);
  */
 int hvx_irq_set(struct hvx_vm *vm, u32 source, u32 gsi, bool level);
 
-/* A level-triggered vector was EOIed by a local APIC. Context: vcpu->lock, window or process. */
+/* A level-triggered vector was EOIed by a local APIC. Context: any. */
 void hvx_irq_eoi(struct hvx_vcpu *vcpu, u8 vector);
 
 /* The vector of an interrupt that the 8259 pair offers, acknowledged; -1: none. Context: any. */
@@ -103,6 +115,8 @@ bool hvx_pic_pending(struct hvx_vm *vm);
  * Context: vm->srcu or window; -EAGAIN-like needs do not exist: devices answer from any context.
  */
 bool hvx_bus_pio(struct hvx_vcpu *vcpu, u16 port, u32 width, bool write, void *data);
+/* Might a device in the kernel take some accesses to this port? */
+bool hvx_bus_has_port(const struct hvx_vm *vm, u16 port);
 bool hvx_bus_mmio(struct hvx_vcpu *vcpu, u64 gpa, u32 len, bool write, void *data);
 
 #endif

@@ -85,6 +85,9 @@ static void update(struct hvx_pic *pic)
 void hvx_pic_reset(struct hvx_pic *pic)
 {
 	memset(pic, 0, sizeof(*pic));
+	/* What it does before ICW1 is undefined: nothing, so that firmware need not know of it */
+	pic->chip[0].imr = 0xff;
+	pic->chip[1].imr = 0xff;
 }
 
 int hvx_pic_set_line(struct hvx_pic *pic, unsigned int pin, bool level)

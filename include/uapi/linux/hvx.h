@@ -371,11 +371,12 @@ struct hvx_msi {
 enum hvx_route_type {
 	HVX_ROUTE_NONE,
 	HVX_ROUTE_IOAPIC,	/* @pin 0 .. 23 */
-	HVX_ROUTE_PIC,		/* @pin 0 .. 15 */
+	HVX_ROUTE_PIC,		/* @pin 0 .. 15, but 2: the slave is there */
 	HVX_ROUTE_MSI,		/* @address, @data */
 };
 
 #define HVX_MAX_ROUTES		4096	/* entries of a routing table */
+#define HVX_MAX_ROUTES_PER_GSI	4
 #define HVX_MAX_GSI		4095
 
 /**
@@ -403,9 +404,11 @@ struct hvx_route {
  * @routes: pointer to struct hvx_route[@nr]
  *
  * At the beginning line 0 leads to pin 2 of the I/O APIC and pin 0 of the PIC, lines 1 .. 15 to
- * the pins of that number of both (but 2), and lines 16 .. 23 to those of the I/O APIC.
+ * the pins of that number of both (but 2), and lines 16 .. 23 to those of the I/O APIC. Lines keep
+ * their levels. When the call is over no interrupt takes an old route any more.
  * Errors: E2BIG (more than HVX_MAX_ROUTES), EINVAL (a chip that the VM does not have in the
- * kernel, pin, type), ENOMEM.
+ * kernel, pin, type, address, more than HVX_MAX_ROUTES_PER_GSI of one line), EOPNOTSUPP (no
+ * interrupt chip in the kernel), ENOMEM.
  */
 struct hvx_routing {
 	__u32 size;
@@ -414,6 +417,9 @@ struct hvx_routing {
 	__u32 reserved;
 	__aligned_u64 routes;
 };
+
+#define HVX_MAX_IRQFDS		4096	/* of one VM */
+#define HVX_MAX_RESAMPLERS	256	/* of them with HVX_IRQFD_RESAMPLE */
 
 /* struct hvx_irqfd::flags */
 #define HVX_IRQFD_REMOVE	(1u << 0)
@@ -429,8 +435,13 @@ struct hvx_routing {
  *	line then falls by itself
  * @reserved: 0
  *
- * Errors: EBADF, EINVAL (not an eventfd, gsi), EBUSY (the eventfd is in use already), ENOENT
- * (to be removed, but not there), EOPNOTSUPP (no interrupt chip in the kernel), ENOMEM.
+ * What is written to the eventfd is an edge of the line (or a message), or with HVX_IRQFD_RESAMPLE
+ * asserts it until the EOI; its counter is reset. What was counted before the call counts, too. An
+ * eventfd whose last descriptor is closed is removed by itself; when HVX_IRQFD_REMOVE is over no
+ * interrupt comes of it any more.
+ * Errors: EBADF, EINVAL (not an eventfd, gsi, HVX_IRQFD_RESAMPLE without a chip in the kernel that
+ * has pins), EBUSY (the eventfd is in use already), ENOSPC (HVX_MAX_IRQFDS, HVX_MAX_RESAMPLERS),
+ * ENOENT (to be removed, but not there), EOPNOTSUPP (no interrupt chip in the kernel), ENOMEM.
  */
 struct hvx_irqfd {
 	__u32 size;
@@ -455,9 +466,13 @@ struct hvx_irqfd {
  * @addr: guest-physical address or port
  * @len: bytes of the write: 1, 2, 4, 8; 0 for any
  * @fd: the eventfd
- * @match: value, with HVX_IOEVENTFD_MATCH
+ * @match: value, with HVX_IOEVENTFD_MATCH; else 0
  *
- * Errors: EBADF, EINVAL, EEXIST (another one would take the same writes), ENOENT, ENOSPC, ENOMEM.
+ * Reads exit as ever. HVX_IOEVENTFD_REMOVE takes the same arguments; when it is over no write
+ * signals the eventfd any more.
+ * Errors: EBADF, EINVAL (not an eventfd, address, length, a match without or beyond it), EEXIST
+ * (another one, or a chip in the kernel, would take the same writes), ENOENT (to be removed, but
+ * not there), ENOSPC (HVX_MAX_IOEVENTFDS), ENOMEM.
  */
 struct hvx_ioeventfd {
 	__u32 size;
@@ -482,8 +497,8 @@ enum hvx_chip_id {
  * @len: in: bytes at @data; out: bytes of the state
  * @data: pointer to the struct that enum hvx_chip_id names
  *
- * Errors: EINVAL (chip, impossible state), EOPNOTSUPP (the VM has it not in the kernel), E2BIG
- * (@len then says how much is needed).
+ * Errors: EINVAL (chip, impossible state, @len to be set that is not the state's), EOPNOTSUPP (the
+ * VM has it not in the kernel), E2BIG (@len then says how much is needed).
  */
 struct hvx_chip {
 	__u32 size;
@@ -515,7 +530,7 @@ struct hvx_pic_state {
 #define HVX_IOAPIC_PINS		24
 
 struct hvx_ioapic_state {
-	__u32 id;
+	__u32 id;		/* 0 .. 15 */
 	__u32 select;		/* IOREGSEL */
 	__u32 irr;		/* pins that wait */
 	__u32 lines;		/* levels of the pins */
@@ -523,19 +538,19 @@ struct hvx_ioapic_state {
 };
 
 struct hvx_pit_channel {
-	__u32 count;		/* 1 .. 65536 */
+	__u32 count;		/* 1 .. 65536; 0: none since the control word */
 	__u16 latched_count;
-	__u8 count_latched;
+	__u8 count_latched;	/* bytes of it that are still to be read */
 	__u8 status_latched;
 	__u8 status;
-	__u8 read_state;
-	__u8 write_state;
+	__u8 read_state;	/* the next byte to be read is the high one */
+	__u8 write_state;	/* ditto, written; @write_latch is the low one */
 	__u8 write_latch;
-	__u8 rw_mode;
-	__u8 mode;
+	__u8 rw_mode;		/* 1 low byte, 2 high byte, 3 both */
+	__u8 mode;		/* 0 .. 5 */
 	__u8 bcd;
 	__u8 gate;
-	__u64 elapsed_ns;	/* since the count was loaded */
+	__u64 elapsed_ns;	/* counted so far, 2^62 at most */
 };
 
 struct hvx_pit_state {

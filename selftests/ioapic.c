@@ -1,0 +1,555 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ioapic: the I/O APIC in the kernel, seen by a guest that programs it and by a VMM that sets
+ * lines. Without it interrupts of devices are lost (an edge, a level that is still asserted after
+ * EOI), come twice, or never stop.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "irq.h"
+
+#define VEC	0x51
+#define PIN	5
+
+/* Interrupts are counted; EOI right away, unless a test says otherwise. */
+static volatile uint32_t taken;
+static volatile bool no_eoi;
+
+static GUEST_CODE void on_irq(struct gcpu *g, struct gframe *f)
+{
+	taken++;
+	if (!no_eoi)
+		g_eoi();
+}
+
+static struct vcpu *start_in(struct vm *vm, unsigned int id, guest_fn fn)
+{
+	struct vcpu *v = vcpu_create(vm, id);
+	unsigned int i;
+
+	vcpu_setup_long_mode(v, fn);
+	for (i = 32; i < VEC_RING3_END; i++)
+		v->g->handler[i] = on_irq;
+	return v;
+}
+
+static struct vcpu *start(guest_fn fn)
+{
+	return start_in(vm_create(VM_CHIPS), 0, fn);
+}
+
+/* ------------------------------------------------------------------------- registers */
+
+GUEST(registers)
+{
+	unsigned int pin;
+
+	GUEST_EQ(g_ioapic_read(IOAPIC_VER), 0x170020);
+	GUEST_EQ(g_ioapic_read(IOAPIC_ID), 0);
+	g_ioapic_write(IOAPIC_ID, 0xffffffff);
+	GUEST_EQ(g_ioapic_read(IOAPIC_ID), 0x0f000000);
+	GUEST_EQ(g_ioapic_read(IOAPIC_ARB), 0x0f000000);
+	g_ioapic_write(IOAPIC_VER, 0);
+	GUEST_EQ(g_ioapic_read(IOAPIC_VER), 0x170020);
+	for (pin = 0; pin < 24; pin++) {
+		GUEST_EQ(g_ioapic_read(IOAPIC_RE(pin)), RE_MASKED);
+		GUEST_EQ(g_ioapic_read(IOAPIC_RE(pin) + 1), 0);
+		/* Delivery status and remote IRR are read-only, what lies above the mask is reserved */
+		g_ioapic_write(IOAPIC_RE(pin), 0xffffffff);
+		g_ioapic_write(IOAPIC_RE(pin) + 1, 0xffffffff);
+		GUEST_EQ(g_ioapic_read(IOAPIC_RE(pin)), 0x1afff);
+		GUEST_EQ(g_ioapic_read(IOAPIC_RE(pin) + 1), 0xff000000);
+		g_ioapic_write(IOAPIC_RE(pin), RE_MASKED | pin);
+		GUEST_EQ(g_ioapic_read(IOAPIC_RE(pin)), RE_MASKED | pin);
+	}
+	/* Behind the last entry, and other widths */
+	GUEST_EQ(g_ioapic_read(IOAPIC_RE(24)), 0xffffffff);
+	g_ioapic_write(IOAPIC_RE(24), 0);
+	g_ioapic_write(0xff, 0);
+	*(volatile uint8_t *)G_HIDE((uint8_t *)IOAPIC) = IOAPIC_VER;
+	GUEST_EQ(*(volatile uint8_t *)G_HIDE((uint8_t *)IOAPIC + 0x10), 0x20);
+	GUEST_EQ(*(volatile uint16_t *)G_HIDE((uint16_t *)(IOAPIC + 0x10)), 0x20);
+	GUEST_EQ(*(volatile uint64_t *)G_HIDE((uint64_t *)(IOAPIC + 0x10)), 0x170020);
+	GUEST_EQ(g_mmio_read(IOAPIC), IOAPIC_VER);
+	GUEST_EQ(g_mmio_read(IOAPIC + 0x20), 0);
+	g_mmio_write(IOAPIC + 0x20, 5);
+}
+
+TEST(registers)
+{
+	vcpu_finish(start(registers));
+}
+
+/* -------------------------------------------------------------------------- delivery */
+
+/* The host moves lines at syncs; the guest looks for interrupts afterwards. */
+GUEST(look)
+{
+	g_lapic_enable();
+	g_ioapic_route(PIN, g->arg, 0);
+	for (;;) {
+		guest_sync(taken);
+		g_take_irqs();
+	}
+}
+
+static struct vcpu *start_look(uint32_t entry)
+{
+	struct vcpu *v = start(look);
+
+	v->g->arg = entry;
+	vcpu_expect_sync(v, 0);
+	return v;
+}
+
+TEST(edge)
+{
+	struct vcpu *v = start_look(VEC);
+
+	EXPECT(!vm_irq_line(v->vm, PIN, 1));
+	vcpu_expect_sync(v, 1);
+	/* It is up already */
+	EXPECT(!vm_irq_line(v->vm, PIN, 1));
+	vcpu_expect_sync(v, 1);
+	EXPECT(!vm_irq_line(v->vm, PIN, 0));
+	vcpu_expect_sync(v, 1);
+	EXPECT(!vm_irq_line(v->vm, PIN, 1));
+	vcpu_expect_sync(v, 2);
+	/* Two edges that nobody saw are one interrupt */
+	EXPECT(!vm_irq_line(v->vm, PIN, 0));
+	EXPECT(!vm_irq_line(v->vm, PIN, 1));
+	EXPECT(!vm_irq_line(v->vm, PIN, 0));
+	EXPECT(!vm_irq_line(v->vm, PIN, 1));
+	EXPECT(!vm_irq_line(v->vm, PIN, 0));
+	vcpu_expect_sync(v, 3);
+	/* Lines are told apart */
+	EXPECT(!vm_irq_line(v->vm, PIN + 1, 1));
+	vcpu_expect_sync(v, 3);
+}
+
+static uint32_t redirect(struct vcpu *v)
+{
+	struct hvx_ioapic_state state;
+
+	REQUIRE(!vm_get_chip(v->vm, HVX_CHIP_IOAPIC, &state, sizeof(state)));
+	return state.redirect[PIN];
+}
+
+/* A level that stays asserted comes again after each EOI, and one that falls does not. */
+TEST(level)
+{
+	struct vcpu *v = start_look(VEC | RE_LEVEL);
+
+	no_eoi = true;
+	EXPECT(!vm_irq_line(v->vm, PIN, 1));
+	EXPECT(redirect(v) & RE_REMOTE_IRR);
+	vcpu_expect_sync(v, 1);
+	EXPECT(!vm_irq_line(v->vm, PIN, 0));
+	EXPECT(!vm_irq_line(v->vm, PIN, 1));
+	EXPECT(redirect(v) & RE_REMOTE_IRR);
+	vcpu_expect_sync(v, 1);
+	EXPECT(!vm_irq_line(v->vm, PIN, 0));
+	EXPECT(redirect(v) & RE_REMOTE_IRR);
+}
+
+GUEST(eoi_guest)
+{
+	g_lapic_enable();
+	g_ioapic_route(PIN, VEC | RE_LEVEL, 0);
+	no_eoi = true;
+	guest_sync(0);
+	g_take_irqs();
+	GUEST_EQ(taken, 1);
+	GUEST_EQ(g_ioapic_read(IOAPIC_RE(PIN)), VEC | RE_LEVEL | RE_REMOTE_IRR);
+	/* Still asserted: EOI brings it again */
+	g_eoi();
+	GUEST_EQ(g_ioapic_read(IOAPIC_RE(PIN)), VEC | RE_LEVEL | RE_REMOTE_IRR);
+	g_take_irqs();
+	GUEST_EQ(taken, 2);
+	guest_sync(1);
+	GUEST_EQ(g_ioapic_read(IOAPIC_RE(PIN)), VEC | RE_LEVEL | RE_REMOTE_IRR);
+	g_eoi();
+	GUEST_EQ(g_ioapic_read(IOAPIC_RE(PIN)), VEC | RE_LEVEL);
+	g_take_irqs();
+	GUEST_EQ(taken, 2);
+	/* The EOI register ends it, too */
+	guest_sync(2);
+	g_take_irqs();
+	GUEST_EQ(taken, 3);
+	guest_sync(3);
+	g_mmio_write(IOAPIC + 0x40, VEC + 1);
+	GUEST_EQ(g_ioapic_read(IOAPIC_RE(PIN)), VEC | RE_LEVEL | RE_REMOTE_IRR);
+	g_mmio_write(IOAPIC + 0x40, VEC);
+	GUEST_EQ(g_ioapic_read(IOAPIC_RE(PIN)), VEC | RE_LEVEL);
+	/* And so does switching to edge */
+	g_eoi();
+	guest_sync(4);
+	GUEST_EQ(g_ioapic_read(IOAPIC_RE(PIN)), VEC | RE_LEVEL | RE_REMOTE_IRR);
+	g_ioapic_write(IOAPIC_RE(PIN), VEC | RE_MASKED);
+	g_ioapic_write(IOAPIC_RE(PIN), VEC | RE_LEVEL | RE_MASKED);
+	GUEST_EQ(g_ioapic_read(IOAPIC_RE(PIN)), VEC | RE_LEVEL | RE_MASKED);
+}
+
+TEST(eoi)
+{
+	struct vcpu *v = start(eoi_guest);
+
+	vcpu_expect_sync(v, 0);
+	EXPECT(!vm_irq_line(v->vm, PIN, 1));
+	vcpu_expect_sync(v, 1);
+	EXPECT(!vm_irq_line(v->vm, PIN, 0));
+	vcpu_expect_sync(v, 2);
+	EXPECT(!vm_irq_line(v->vm, PIN, 1));
+	vcpu_expect_sync(v, 3);
+	EXPECT(!vm_irq_line(v->vm, PIN, 0));
+	vcpu_expect_sync(v, 4);
+	EXPECT(!vm_irq_line(v->vm, PIN, 1));
+	vcpu_finish(v);
+}
+
+GUEST(masked_guest)
+{
+	g_lapic_enable();
+	g_ioapic_route(PIN, g->arg | RE_MASKED, 0);
+	guest_sync(0);
+	g_take_irqs();
+	GUEST_EQ(taken, 0);
+	g_ioapic_write(IOAPIC_RE(PIN), g->arg);
+	g_take_irqs();
+	guest_sync(taken);
+}
+
+TEST(masked)
+{
+	struct vcpu *v = start(masked_guest);
+
+	/* A level that is asserted is seen when the mask falls */
+	v->g->arg = VEC | RE_LEVEL;
+	vcpu_expect_sync(v, 0);
+	EXPECT(!vm_irq_line(v->vm, PIN, 1));
+	no_eoi = true;
+	vcpu_expect_sync(v, 1);
+	vcpu_destroy(v);
+
+	/* One that fell before is not, and neither is an edge that is over */
+	taken = 0;
+	v = start(masked_guest);
+	v->g->arg = VEC | RE_LEVEL;
+	vcpu_expect_sync(v, 0);
+	EXPECT(!vm_irq_line(v->vm, PIN, 1));
+	EXPECT(!vm_irq_line(v->vm, PIN, 0));
+	vcpu_expect_sync(v, 0);
+	vcpu_destroy(v);
+
+	v = start(masked_guest);
+	v->g->arg = VEC;
+	vcpu_expect_sync(v, 0);
+	EXPECT(!vm_irq_line(v->vm, PIN, 1));
+	EXPECT(!vm_irq_line(v->vm, PIN, 0));
+	vcpu_expect_sync(v, 0);
+}
+
+/* Logical destination, and line 0 at pin 2 */
+GUEST(destination)
+{
+	g_lapic_enable();
+	g_mmio_write(LAPIC + 0xe0, 0xffffffff);	/* DFR: flat */
+	g_mmio_write(LAPIC + 0xd0, 4 << 24);	/* LDR */
+	g_ioapic_route(PIN, VEC | RE_LOGICAL, 4);
+	g_ioapic_route(PIN + 1, VEC | RE_LOGICAL, 8);
+	g_ioapic_route(PIN + 2, VEC, 1);	/* no such APIC */
+	g_ioapic_route(2, VEC + 1, 0);
+	guest_sync(0);
+	g_take_irqs();
+	GUEST_EQ(g->count[VEC], 1);
+	guest_sync(1);
+	g_take_irqs();
+	GUEST_EQ(g->count[VEC], 1);
+	guest_sync(2);
+	g_take_irqs();
+	GUEST_EQ(g->count[VEC + 1], 1);
+}
+
+TEST(destination)
+{
+	struct vcpu *v = start(destination);
+
+	vcpu_expect_sync(v, 0);
+	EXPECT(!vm_irq_line(v->vm, PIN, 1));
+	vcpu_expect_sync(v, 1);
+	EXPECT(!vm_irq_line(v->vm, PIN + 1, 1));
+	EXPECT(!vm_irq_line(v->vm, PIN + 2, 1));
+	vcpu_expect_sync(v, 2);
+	EXPECT(!vm_irq_line(v->vm, 0, 1));
+	vcpu_finish(v);
+}
+
+/* HLT ends with an interrupt that comes from another thread. */
+GUEST(halts)
+{
+	g_lapic_enable();
+	g_ioapic_route(PIN, VEC, 0);
+	guest_sync(0);
+	while (taken < 200)
+		g_hlt();
+}
+
+static void *run_it(void *arg)
+{
+	vcpu_finish(arg);
+	return NULL;
+}
+
+TEST(wakes_from_hlt)
+{
+	struct vcpu *v = start(halts);
+	pthread_t thread;
+	uint32_t n;
+
+	vcpu_expect_sync(v, 0);
+	REQUIRE(!pthread_create(&thread, NULL, run_it, v));
+	for (n = 0; n < 200; n++) {
+		unsigned long long end = now_ms() + 5000 * tap_scale();
+
+		EXPECT(!vm_irq_line(v->vm, PIN, 1));
+		EXPECT(!vm_irq_line(v->vm, PIN, 0));
+		while (taken == n && now_ms() < end)
+			sched_yield();
+		if (!EXPECT(taken == n + 1, "%u %u", taken, n))
+			break;
+	}
+	if (taken < 200)
+		tap_abort();
+	pthread_join(thread, NULL);
+}
+
+/* A line that nobody lowers: the guest gets on all the same, and the line comes again. */
+GUEST(storm)
+{
+	volatile uint64_t i;
+
+	g_lapic_enable();
+	g_ioapic_route(PIN, VEC | RE_LEVEL, 0);
+	guest_sync(0);
+	g_sti();
+	for (i = 0; i < 1000; i++)
+		;
+	g_cli();
+	guest_sync(1);
+}
+
+TEST_TIME(storm, 60)
+{
+	struct vcpu *v = start(storm);
+
+	vcpu_expect_sync(v, 0);
+	EXPECT(!vm_irq_line(v->vm, PIN, 1));
+	vcpu_expect_sync(v, 1);
+	EXPECT(taken >= 10000, "%u", taken);
+}
+
+/* ---------------------------------------------------------------------- routing table */
+
+TEST(routing_errors)
+{
+	static struct hvx_route many[HVX_MAX_ROUTES];
+	struct vm *vm = vm_create(VM_CHIPS), *none = vm_create(0);
+	struct vm *apic = vm_create(HVX_VM_LAPIC);
+	struct hvx_route r = { .gsi = 1, .type = HVX_ROUTE_IOAPIC, .pin = 1 };
+	unsigned int i;
+
+	EXPECT_EQ(vm_routing(none, NULL, 0), -EOPNOTSUPP);
+	EXPECT_EQ(vm_irq_line(none, 1, 1), -EOPNOTSUPP);
+	EXPECT_EQ(vm_routing(vm, &r, HVX_MAX_ROUTES + 1), -E2BIG);
+	EXPECT_EQ(vm_routing(vm, (void *)8, 1), -EFAULT);
+	EXPECT_EQ(vm_routing(vm, &r, 1), 0);
+	EXPECT_EQ(vm_routing(apic, &r, 1), -EINVAL);
+	r.pin = 24;
+	EXPECT_EQ(vm_routing(vm, &r, 1), -EINVAL);
+	r.pin = 23;
+	EXPECT_EQ(vm_routing(vm, &r, 1), 0);
+	r.type = HVX_ROUTE_PIC;
+	r.pin = 16;
+	EXPECT_EQ(vm_routing(vm, &r, 1), -EINVAL);
+	r.pin = 2;
+	EXPECT_EQ(vm_routing(vm, &r, 1), -EINVAL);
+	r.pin = 15;
+	EXPECT_EQ(vm_routing(vm, &r, 1), 0);
+	EXPECT_EQ(vm_routing(apic, &r, 1), -EINVAL);
+	r.type = HVX_ROUTE_MSI + 1;
+	EXPECT_EQ(vm_routing(vm, &r, 1), -EINVAL);
+	r.type = HVX_ROUTE_MSI;
+	r.address = 0xfed00000;
+	EXPECT_EQ(vm_routing(vm, &r, 1), -EINVAL);
+	r.address = 0xfee00000;
+	EXPECT_EQ(vm_routing(vm, &r, 1), 0);
+	EXPECT_EQ(vm_routing(apic, &r, 1), 0);
+	r.gsi = HVX_MAX_GSI;
+	EXPECT_EQ(vm_routing(vm, &r, 1), 0);
+	EXPECT_EQ(vm_irq_line(vm, HVX_MAX_GSI, 1), 0);
+	EXPECT_EQ(vm_irq_line(vm, 1, 1), -EINVAL);
+	EXPECT_EQ(vm_irq_line(vm, HVX_MAX_GSI + 1, 1), -EINVAL);
+	EXPECT_EQ(vm_irq_line(vm, HVX_MAX_GSI, 2), -EINVAL);
+	r.gsi = HVX_MAX_GSI + 1;
+	EXPECT_EQ(vm_routing(vm, &r, 1), -EINVAL);
+	for (i = 0; i < HVX_MAX_ROUTES; i++)
+		many[i] = (struct hvx_route){ .gsi = i / 4, .type = HVX_ROUTE_IOAPIC, .pin = i % 24 };
+	EXPECT_EQ(vm_routing(vm, many, HVX_MAX_ROUTES), 0);
+	many[HVX_MAX_ROUTES - 1].gsi = 0;
+	EXPECT_EQ(vm_routing(vm, many, HVX_MAX_ROUTES), -EINVAL);
+	EXPECT_EQ(vm_irq_line(vm, 0, 1), 0);
+	EXPECT_EQ(vm_routing(vm, NULL, 0), 0);
+	EXPECT_EQ(vm_irq_line(vm, 0, 0), -EINVAL);
+}
+
+/* A line keeps its level when its route changes, and a pin has that of all its lines. */
+GUEST(moved_lines)
+{
+	g_lapic_enable();
+	no_eoi = true;
+	g_ioapic_route(PIN, VEC | RE_LEVEL, 0);
+	g_ioapic_route(PIN + 1, (VEC + 16) | RE_LEVEL, 0);
+	guest_sync(0);
+	g_take_irqs();
+	GUEST_EQ(g->count[VEC], 0);
+	GUEST_EQ(g->count[VEC + 16], 1);
+	g_eoi();
+	g_take_irqs();
+	GUEST_EQ(g->count[VEC + 16], 2);
+	guest_sync(1);
+	g_eoi();
+	g_take_irqs();
+	GUEST_EQ(g->count[VEC + 16], 3);
+	guest_sync(2);
+	g_eoi();
+	g_take_irqs();
+	GUEST_EQ(g->count[VEC + 16], 3);
+}
+
+TEST(moved_lines)
+{
+	static const struct hvx_route routes[] = {
+		{ .gsi = 100, .type = HVX_ROUTE_IOAPIC, .pin = PIN + 1 },
+		{ .gsi = PIN, .type = HVX_ROUTE_IOAPIC, .pin = PIN + 1 },
+	};
+	struct vcpu *v = start(moved_lines);
+
+	EXPECT(!vm_irq_line(v->vm, PIN, 1));
+	EXPECT(!vm_routing(v->vm, routes, 2));
+	EXPECT(!vm_irq_line(v->vm, 100, 1));
+	vcpu_expect_sync(v, 0);
+	vcpu_expect_sync(v, 1);
+	/* The other line still holds the pin */
+	EXPECT(!vm_irq_line(v->vm, PIN, 0));
+	vcpu_expect_sync(v, 2);
+	EXPECT(!vm_irq_line(v->vm, 100, 0));
+	vcpu_finish(v);
+}
+
+/* Interrupts go one way or the other, never both and never none, while tables change. */
+#define ROUNDS	2000
+
+static volatile bool stop;
+
+GUEST(count_both)
+{
+	g_lapic_enable();
+	g_ioapic_route(PIN, VEC, 0);
+	guest_sync(0);
+	g_sti();
+	while (!stop)
+		asm volatile("pause");
+	g_cli();
+}
+
+static void *change_routes(void *arg)
+{
+	struct hvx_route r[2] = {
+		{ .gsi = 40, .type = HVX_ROUTE_IOAPIC, .pin = PIN },
+		{ .gsi = 40, .type = HVX_ROUTE_MSI, .address = 0xfee00000, .data = VEC + 1 },
+	};
+	unsigned int i;
+
+	for (i = 0; !stop; i++)
+		EXPECT(!vm_routing(arg, &r[i & 1], 1));
+	return NULL;
+}
+
+TEST_TIME(replaced_under_load, 60)
+{
+	struct hvx_route first = { .gsi = 40, .type = HVX_ROUTE_IOAPIC, .pin = PIN };
+	struct vcpu *v = start(count_both);
+	pthread_t run, change;
+	uint32_t n;
+
+	vcpu_expect_sync(v, 0);
+	EXPECT(!vm_routing(v->vm, &first, 1));
+	REQUIRE(!pthread_create(&run, NULL, run_it, v));
+	REQUIRE(!pthread_create(&change, NULL, change_routes, v->vm));
+	for (n = 0; n < ROUNDS; n++) {
+		unsigned long long end = now_ms() + 5000 * tap_scale();
+
+		/* A new table with the line up makes the pin rise, too: lower it first */
+		EXPECT(!vm_irq_line(v->vm, 40, 1));
+		while (taken == 0 && now_ms() < end)
+			sched_yield();
+		if (!EXPECT(taken > 0, "round %u", n))
+			break;
+		EXPECT(!vm_irq_line(v->vm, 40, 0));
+		taken = 0;
+	}
+	stop = true;
+	pthread_join(change, NULL);
+	pthread_join(run, NULL);
+}
+
+/* ------------------------------------------------------------------------------ state */
+
+TEST(state)
+{
+	struct hvx_ioapic_state state, again, bad;
+	struct vcpu *v = start_look(VEC | RE_LEVEL);
+	struct vm *none = vm_create(HVX_VM_LAPIC);
+	struct vcpu *w;
+
+	EXPECT(!vm_irq_line(v->vm, PIN, 1));
+	EXPECT_EQ(vm_get_chip(v->vm, HVX_CHIP_IOAPIC, &state, sizeof(state) - 1), -E2BIG);
+	EXPECT_EQ(vm_get_chip(v->vm, HVX_CHIP_IOAPIC, &state, sizeof(state)), 0);
+	EXPECT_EQ(state.lines, 1U << PIN);
+	EXPECT_EQ(state.redirect[PIN], VEC | RE_LEVEL | RE_REMOTE_IRR);
+	EXPECT_EQ(vm_get_chip(none, HVX_CHIP_IOAPIC, &state, sizeof(state)), -EOPNOTSUPP);
+	EXPECT_EQ(vm_set_chip(none, HVX_CHIP_IOAPIC, &state, sizeof(state)), -EOPNOTSUPP);
+	EXPECT_EQ(vm_get_chip(v->vm, 3, &state, sizeof(state)), -EINVAL);
+	EXPECT_EQ(vm_get_chip(v->vm, HVX_CHIP_IOAPIC, NULL, sizeof(state)), -EFAULT);
+	EXPECT_EQ(vm_set_chip(v->vm, HVX_CHIP_IOAPIC, &state, sizeof(state) + 1), -EINVAL);
+	EXPECT_EQ(vm_set_chip(v->vm, HVX_CHIP_IOAPIC, NULL, sizeof(state)), -EFAULT);
+
+	/* Another VM goes on from there: the interrupt is on its way, so it does not come again */
+	w = start_look(VEC);
+	EXPECT_EQ(vm_set_chip(w->vm, HVX_CHIP_IOAPIC, &state, sizeof(state)), 0);
+	EXPECT_EQ(vm_get_chip(w->vm, HVX_CHIP_IOAPIC, &again, sizeof(again)), 0);
+	EXPECT(!memcmp(&state, &again, sizeof(state)));
+	vcpu_expect_sync(w, 0);
+	/* But a line whose interrupt is not on its way does */
+	state.redirect[PIN] &= ~(uint64_t)RE_REMOTE_IRR;
+	no_eoi = true;
+	EXPECT_EQ(vm_set_chip(w->vm, HVX_CHIP_IOAPIC, &state, sizeof(state)), 0);
+	vcpu_expect_sync(w, 1);
+
+#define BAD(field, value) ({						\
+	bad = state;							\
+	bad.field = (value);						\
+	EXPECT_EQ(vm_set_chip(w->vm, HVX_CHIP_IOAPIC, &bad, sizeof(bad)), -EINVAL); \
+})
+	BAD(id, 16);
+	BAD(select, 0x100);
+	BAD(irr, 1 << 24);
+	BAD(lines, 1 << 24);
+	BAD(irr, 1 << (PIN + 1));
+	BAD(redirect[3], 1 << 17);
+	BAD(redirect[3], 1ULL << 48);
+	BAD(redirect[3], 1 << 12);
+	BAD(redirect[3], VEC | RE_REMOTE_IRR);
+}
