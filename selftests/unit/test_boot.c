@@ -564,6 +564,26 @@ TEST(not_a_kernel)
 	destroy(x);
 }
 
+/* ---------------------------------------------------------------------- memory types */
+
+/* All of 3 GiB .. 4 GiB is covered by the one variable range, and nothing else is */
+TEST(mtrrs)
+{
+	struct hvx_msr list[MTRR_COUNT];
+	unsigned int i, bits;
+
+	for (bits = 36; bits <= 52; bits += 4) {
+		REQUIRE(mtrr_list(list, bits) == MTRR_COUNT);
+		EXPECT_EQ(list[0].data, 0xc0000000);
+		EXPECT_EQ(list[1].data, ((1ULL << bits) - 1 - 0x3fffffff) | 0x800);
+		EXPECT_EQ(list[MTRR_COUNT - 1].index, 0x2ff);
+		EXPECT_EQ(list[MTRR_COUNT - 1].data, 0xc06);
+		for (i = 2; i < MTRR_COUNT - 1; i++)
+			EXPECT_EQ(list[i].data,
+				  list[i].index == 0x259 ? 0 : 0x0606060606060606);
+	}
+}
+
 /* ------------------------------------------------------------------------- files, resets */
 
 static char *write_file(char *path, const void *data, size_t len)
@@ -620,6 +640,7 @@ TEST(reset)
 	EXPECT(!memcmp(before, m->vm.mem, 24 << 20));
 	EXPECT(!memcmp(&first.regs, &x->f->run.regs, sizeof(first.regs)));
 	EXPECT_EQ(open_files(), files);
+	EXPECT_EQ(nr_msrs_set, 31 * 2 * MTRR_COUNT);
 	free(before);
 	destroy(x);
 }

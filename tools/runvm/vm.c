@@ -153,6 +153,18 @@ void vcpu_destroy(struct vcpu *v)
 	close(v->fd);
 }
 
+void vcpu_set_msrs(struct vcpu *v, const struct hvx_msr *msrs, unsigned int nr)
+{
+	struct hvx_msrs args = { .size = sizeof(args), .nr = nr, .msrs = (uintptr_t)msrs };
+	int done = ioctl(v->fd, HVX_SET_MSRS, &args);
+
+	if (done < 0)
+		die("cannot set MSRs: %s", strerror(errno));
+	if ((unsigned int)done < nr)
+		die("cannot set MSR %#x to %#llx", msrs[done].index,
+		    (unsigned long long)msrs[done].data);
+}
+
 void vcpu_get(struct vcpu *v, uint64_t groups)
 {
 	if (ioctl(v->fd, HVX_GET_REGS, (unsigned long)groups))

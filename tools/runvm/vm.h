@@ -40,6 +40,7 @@ void *vm_at(const struct vm *vm, uint64_t gpa, uint64_t len);
 
 void vcpu_create(struct vcpu *v, const struct vm *vm, uint32_t id);
 void vcpu_destroy(struct vcpu *v);
+void vcpu_set_msrs(struct vcpu *v, const struct hvx_msr *msrs, unsigned int nr);
 /* Fills register groups of the run page in */
 void vcpu_get(struct vcpu *v, uint64_t groups);
 /* enum hvx_exit_reason; HVX_EXIT_INTERRUPTED for a signal; a negative errno when it failed */

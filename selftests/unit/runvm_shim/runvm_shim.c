@@ -10,6 +10,7 @@
 
 char died[512];
 jmp_buf *die_to;
+unsigned int nr_msrs_set;
 static uint64_t high;
 
 void die(const char *format, ...)
@@ -46,6 +47,17 @@ void vcpu_get(struct vcpu *v, uint64_t groups)
 	v->run->regs_valid |= groups;
 }
 
+long vm_cap(const struct vm *vm, unsigned int cap)
+{
+	return cap == HVX_CAP_GPA_BITS ? 40 : 0;
+}
+
+/* MTRRs only: they are all the same */
+void vcpu_set_msrs(struct vcpu *v, const struct hvx_msr *msrs, unsigned int nr)
+{
+	nr_msrs_set += nr;
+}
+
 void fake_set_high(uint64_t bytes)
 {
 	high = bytes;
@@ -61,10 +73,10 @@ struct fake_machine *fake_machine_new(uint64_t low, unsigned int nr_vcpus)
 		abort();
 	memset(mem, 0xcc, low < 1 << 20 ? low : 1 << 20);
 	f->options.cmdline = "";
-	f->vcpu.run = &f->run;
+	f->vcpu[0].run = &f->run;
 	f->m = (struct machine){
 		.vm = { .mem = mem, .mem_size = low }, .options = &f->options,
-		.nr_vcpus = nr_vcpus, .vcpus = &f->vcpu,
+		.nr_vcpus = nr_vcpus, .vcpus = f->vcpu,
 	};
 	return f;
 }

@@ -6,6 +6,7 @@
  *	image.c		files, read where they are wanted
  *	layout.c	memory map, room for images
  *	start.c		the first vCPU's registers, descriptor and page tables
+ *	mtrr.c		memory types, of all vCPUs
  *	bzimage.c	Linux, by its own boot protocol
  *	elf.c		ELF programs; pvh.c those that begin as PVH says
  *	multiboot.c	multiboot 1
@@ -115,6 +116,11 @@ void *layout_own(struct boot *b, uint64_t gpa, uint64_t len);
 /* start.c */
 bool start_tables(struct boot *b);
 void start_registers(const struct start *start, struct hvx_run *run);
+
+/* mtrr.c */
+#define MTRR_COUNT	14
+unsigned int mtrr_list(struct hvx_msr list[MTRR_COUNT], unsigned int gpa_bits);
+void mtrr_set(struct machine *m);
 
 /* The loaders */
 bool bzimage_is(const struct image *img);
