@@ -10,6 +10,10 @@
  * One step is one of the functions of ops[]. Structs are built valid, then sometimes spoilt: size,
  * bytes, or the pointer itself. Descriptors live in slots; a slot may be closed or filled again at
  * any time. Run pages and guest memory keep their addresses and are mapped over.
+ *
+ * A spoilt pointer or length is most often a bit off: the kernel or a guest then writes somewhere
+ * else in this process. So all that structs point to lies in an arena of its own, in which such
+ * addresses stay; else threads lose their stacks now and then.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -32,6 +36,7 @@
 #define RAM_SIZE	0x10000UL
 #define CODE_SIZE	PAGE_SIZE
 #define BLOB_SIZE	0x8000
+#define ARENA		(1UL << 36)	/* bytes, and its alignment */
 #define ARRAY(a)	(sizeof(a) / sizeof(*(a)))
 
 struct thread {
@@ -621,24 +626,40 @@ static unsigned long env(const char *name, unsigned long other)
 	return s && *s ? strtoul(s, NULL, 0) : other;
 }
 
+static uint8_t *arena_pages(size_t len)
+{
+	static uint8_t *next;
+	uint8_t *p;
+
+	if (!next) {
+		p = mmap(NULL, 2 * ARENA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		REQUIRE(p != MAP_FAILED, "mmap: %s", strerror(errno));
+		next = (uint8_t *)(((uintptr_t)p + ARENA - 1) & -ARENA);
+	}
+	p = next;
+	next += len;
+	REQUIRE(!mprotect(p, len, PROT_READ | PROT_WRITE), "mprotect: %s", strerror(errno));
+	return p;
+}
+
 static void set_up(struct thread *t, unsigned long seed)
 {
 	unsigned int i;
 
 	run_size = hvx_cap(HVX_CAP_RUN_SIZE);
 	svm = hvx_vendor() == HVX_VENDOR_SVM;
-	run_pages = host_pages(NR_SLOTS * run_size);
-	ram = host_pages(RAM_SIZE);
-	code = host_pages(CODE_SIZE);
+	run_pages = arena_pages(NR_SLOTS * run_size);
+	ram = arena_pages(RAM_SIZE);
+	code = arena_pages(CODE_SIZE);
 	memset(vms, -1, sizeof(vms));
 	memset(vcpus, -1, sizeof(vcpus));
 	for (i = 0; i < NR_THREADS; i++) {
 		t[i].rnd = (seed + i * 0x9e3779b9) | 1;
-		t[i].edge = host_pages(2 * PAGE_SIZE);
+		t[i].edge = arena_pages(2 * PAGE_SIZE);
 		mprotect(t[i].edge + PAGE_SIZE, PAGE_SIZE, PROT_NONE);
-		t[i].readonly = host_pages(PAGE_SIZE);
+		t[i].readonly = arena_pages(PAGE_SIZE);
 		mprotect(t[i].readonly, PAGE_SIZE, PROT_READ);
-		t[i].blob = host_pages(BLOB_SIZE);
+		t[i].blob = arena_pages(BLOB_SIZE);
 		fuzz_create_vm(&t[i]);
 		fuzz_create_vcpu(&t[i]);
 	}
