@@ -129,6 +129,8 @@ bool hvx_msr_get(struct hvx_vcpu *vcpu, u32 index, u64 *value)
 	}
 	if (vcpu->lapic && is_lapic_msr(index))
 		return hvx_lapic_msr_get(vcpu, index, value);
+	if (index - HVX_PV_FIRST_MSR < HVX_PV_NR_MSRS)
+		return hvx_pv_msr_get(vcpu, index, value);
 	home = home_of(index);
 	if (!home)
 		return hvx_msr_rule_get(vcpu, index, value);
@@ -139,10 +141,13 @@ bool hvx_msr_get(struct hvx_vcpu *vcpu, u32 index, u64 *value)
 
 static void set_tsc_offset(struct hvx_vcpu *vcpu, u64 offset)
 {
-	vcpu->regs.tsc_offset = offset;
+	if (offset == vcpu->regs.tsc_offset)
+		return;
+	WRITE_ONCE(vcpu->regs.tsc_offset, offset);
 	hvx_changed(vcpu, RM(TSC));
 	if (vcpu->lapic)
 		hvx_timer_tsc_moved(vcpu->lapic);
+	hvx_clock_tsc_changed(vcpu);
 }
 
 /*
@@ -226,6 +231,8 @@ bool hvx_msr_set(struct hvx_vcpu *vcpu, u32 index, u64 value, bool host)
 	}
 	if (vcpu->lapic && is_lapic_msr(index))
 		return set_lapic_msr(vcpu, index, value, host);
+	if (index - HVX_PV_FIRST_MSR < HVX_PV_NR_MSRS)
+		return hvx_pv_msr_set(vcpu, index, value, host);
 	home = home_of(index);
 	return home ? set_home(vcpu, home, value) : hvx_msr_rule_set(vcpu, index, value, host);
 }

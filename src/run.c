@@ -19,6 +19,7 @@
  */
 #include <linux/errno.h>
 #include <linux/irqflags.h>
+#include <linux/jiffies.h>
 #include <linux/lockdep.h>
 #include <linux/sched/signal.h>
 #include "compat.h"
@@ -99,6 +100,7 @@ static enum hvx_next run_window(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	if (unlikely(cpu != vcpu->last_cpu)) {
 		vcpu->last_cpu = cpu;
 		vcpu->tlb_gen = 0;
+		hvx_pv_moved(vcpu);
 	}
 	hvx_fpu_enter(vcpu);
 	hvx_debug_enter(vcpu);
@@ -176,6 +178,12 @@ static noinline enum hvx_next serve_requests(struct hvx_vcpu *vcpu)
 		if (next != HVX_NEXT_ENTER)
 			return next;
 	}
+	if (test_bit(HVX_REQ_PV, &vcpu->requests)) {
+		enum hvx_next next = hvx_pv_serve(vcpu);
+
+		if (next != HVX_NEXT_ENTER)
+			return next;
+	}
 	hvx_paging_prepare(vcpu);
 	if (test_bit(HVX_REQ_CHECK_ENTRY, &vcpu->requests))
 		return check_entry(vcpu);
@@ -187,6 +195,8 @@ static enum hvx_next prepare(struct hvx_vcpu *vcpu)
 {
 	enum hvx_next next;
 
+	if (unlikely(vcpu->pv.expires && time_after(jiffies, vcpu->pv.expires)))
+		hvx_pv_moved(vcpu);
 	if (unlikely(vcpu->requests & ~BIT(HVX_REQ_EVENT))) {
 		next = serve_requests(vcpu);
 		if (next != HVX_NEXT_ENTER)

@@ -16,6 +16,7 @@
 #include "exit.h"
 #include "msr_rules.h"
 #include "ops.h"
+#include "pv/pv.h"
 #include "regs.h"
 #include "vm.h"
 
@@ -46,6 +47,7 @@ enum hvx_request {
 	HVX_REQ_MESSAGE,	/* INIT or STARTUP came: hvx_take_messages() */
 	HVX_REQ_BLOCK,		/* HLT, or no start yet: hvx_wait() */
 	HVX_REQ_EOI,		/* tell the VMM of an EOI: exit */
+	HVX_REQ_PV,		/* hvx_pv_serve() */
 };
 
 /* What the next HVX_RUN has to finish first */
@@ -110,7 +112,8 @@ struct hvx_vcpu {
 	u64 cr4_allowed;			/* [v] CR4 bits that this guest may set */
 	u64 efer_allowed;			/* [v] EFER bits that this guest may set */
 	bool topoext;				/* [v] its CPUID has AMD's topology leaves */
-	u32 pv_features;			/* [v] paravirtual services it is told of */
+	u32 pv_features;			/* [v] KVM_FEATURE_* that it is told of */
+	struct hvx_pv pv;
 	u64 msr_values[HVX_MSR_VALUES];		/* [v] see msr_rules.h */
 	u64 tsc_adjust;				/* [v] IA32_TSC_ADJUST */
 

@@ -159,6 +159,19 @@ static long vm_signal_msi(struct hvx_vm *vm, void __user *argp)
 	return max(hvx_irq_deliver_msi(vm, args.address, args.data), 0);
 }
 
+static long vm_clock(struct hvx_vm *vm, unsigned int cmd, void __user *argp)
+{
+	struct hvx_clock args;
+	long err = HVX_GET_ARGS(&args, argp);
+
+	if (err)
+		return err;
+	if (cmd == HVX_SET_CLOCK)
+		return hvx_clock_set(vm, &args);
+	err = hvx_clock_get(vm, &args);
+	return err ?: HVX_PUT_ARGS(argp, &args);
+}
+
 static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct hvx_vm *vm = file->private_data;
@@ -169,6 +182,9 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	switch (cmd) {
 	case HVX_CHECK_CAP:
 		return hvx_check_cap(arg);
+	case HVX_GET_CLOCK:
+	case HVX_SET_CLOCK:
+		return vm_clock(vm, cmd, argp);
 	case HVX_GET_SUPPORTED_CPUID:
 		return hvx_cpuid_get_supported(vm->flags, argp);
 	case HVX_CREATE_VCPU:

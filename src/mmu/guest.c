@@ -22,6 +22,13 @@ static void __user *find_hva(struct hvx_vm *vm, u64 gpa, size_t *len, bool write
 	return (void __user *)hvx_slot_hva(slot, gpa);
 }
 
+u64 hvx_gpa_hva(struct hvx_vm *vm, u64 gpa)
+{
+	size_t len = 1;
+
+	return (unsigned long)find_hva(vm, gpa, &len, false);
+}
+
 int hvx_read_gpa(struct hvx_vm *vm, u64 gpa, void *buf, size_t len)
 {
 	while (len) {

@@ -96,6 +96,9 @@ bool hvx_mmu_fault_window(struct hvx_vcpu *vcpu, u64 gpa, unsigned int access);
 int hvx_read_gpa(struct hvx_vm *vm, u64 gpa, void *buf, size_t len);
 int hvx_write_gpa(struct hvx_vm *vm, u64 gpa, const void *buf, size_t len);
 
+/* Where it is in the VMM, 0: no region. Context: vm->srcu. */
+u64 hvx_gpa_hva(struct hvx_vm *vm, u64 gpa);
+
 /*
  * Access guest-physical memory through the second-level table, as the guest itself would.
  * Context: window. 0, or -EFAULT where no entry is present, or none that can be written.

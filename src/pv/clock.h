@@ -5,12 +5,21 @@
 
 #include <linux/spinlock.h>
 #include <linux/types.h>
+#include "pv/scale.h"
 
 struct hvx_vm;
+struct hvx_vcpu;
+struct hvx_clock;
 
+/* All under lock */
 struct hvx_clock_state {
 	raw_spinlock_t lock;
-	u64 tsc_offset;		/* under lock: of new vCPUs, and what the VMM set last */
+	struct hvx_scale scale;	/* [I] of the host's TSC */
+	u64 tsc_offset;		/* of new vCPUs, and what the VMM set last */
+	/* The clock was .ns when these held */
+	u64 ns;
+	u64 tsc;		/* the host's */
+	u64 boot_ns;		/* CLOCK_BOOTTIME of the host */
 };
 
 /* Context: creation of the VM */
@@ -24,5 +33,19 @@ u64 hvx_clock_tsc_offset(struct hvx_vm *vm);
  * all. An offset that is within a second of the last one is the last one. Context: process.
  */
 u64 hvx_clock_match_tsc(struct hvx_vm *vm, u64 offset);
+
+/* The TSC offset of a vCPU changed. Context: any. */
+void hvx_clock_tsc_changed(struct hvx_vcpu *vcpu);
+
+/*
+ * Write what the guest wants to know of the time into its memory. Context: process, vcpu->lock,
+ * vm->srcu. 0, or -EFAULT: the VMM has no memory at *@gpa.
+ */
+int hvx_clock_update(struct hvx_vcpu *vcpu, u64 *gpa);
+int hvx_clock_write_wall(struct hvx_vcpu *vcpu, u64 *gpa);
+
+/* HVX_GET_CLOCK, HVX_SET_CLOCK. Context: process. */
+long hvx_clock_get(struct hvx_vm *vm, struct hvx_clock *args);
+long hvx_clock_set(struct hvx_vm *vm, const struct hvx_clock *args);
 
 #endif

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Ticks to nanoseconds: the 32-bit fraction that guests compute with, against exact arithmetic.
+ */
+#include <stdint.h>
+#include "pv/scale.h"
+#include "tap.h"
+
+typedef unsigned __int128 u128;
+
+static uint64_t exact_ns(uint64_t ticks, uint64_t hz)
+{
+	return (u128)ticks * HVX_NSEC / hz;
+}
+
+/* A fraction of 32 bits with its highest bit set is off by 1 in 2^31 at most, rounded down */
+static void check(uint64_t hz, uint64_t ticks)
+{
+	struct hvx_scale s = hvx_scale_of(hz);
+	uint64_t want = exact_ns(ticks, hz), got = hvx_scale_ns(ticks, s);
+	/* and by the ticks that a right shift drops */
+	uint64_t slack = (want >> 31) + (s.shift < 0 ? (HVX_NSEC << -s.shift) / hz : 0) + 2;
+
+	EXPECT(s.mult >> 31, "%lu Hz: fraction %#x", hz, s.mult);
+	EXPECT(got <= want && want - got <= slack, "%lu ticks of %lu Hz: %lu, not %lu", ticks, hz,
+	       got, want);
+}
+
+static const uint64_t rates[] = {
+	1, 2, 999, 32768, 1000000, 200000000, 499999999, 500000000, 500000001, 999999999,
+	1000000000, 1000000001, 1999999999, 2000000000, 2000000001, 2593907000, 3999999999,
+	4000000000, 4000000001, 7999999999, 8000000000,
+};
+
+#define NR_RATES (sizeof(rates) / sizeof(*rates))
+
+TEST(rates)
+{
+	unsigned int i, k;
+
+	for (i = 0; i < NR_RATES; i++) {
+		check(rates[i], 0);
+		check(rates[i], 1);
+		/* from a second to 30 years */
+		for (k = 0; k < 30; k++)
+			check(rates[i], rates[i] << k);
+	}
+}
+
+TEST(random)
+{
+	uint64_t x = 0x9e3779b97f4a7c15;
+	unsigned int i;
+
+	for (i = 0; i < 200000; i++) {
+		uint64_t hz;
+
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		hz = x % 8000000000 + 1;
+		check(hz, (x >> 20) % (hz << 20));
+	}
+}
+
+/* Guests must never see their clock go backwards: more ticks, no less nanoseconds */
+TEST(monotonic)
+{
+	unsigned int i;
+	uint64_t t, last;
+
+	for (i = 0; i < NR_RATES; i++) {
+		struct hvx_scale s = hvx_scale_of(rates[i]);
+
+		last = 0;
+		for (t = rates[i]; t < rates[i] + 5000; t++) {
+			uint64_t ns = hvx_scale_ns(t, s);
+
+			EXPECT(ns >= last, "%lu Hz, tick %lu", rates[i], t);
+			last = ns;
+		}
+	}
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Paravirtual services: which there are, their MSRs, and what is done before the guest goes on.
+ *
+ * A guest gives an address by WRMSR. That is only kept; a request makes the vCPU leave its window
+ * and write there in process context, where memory may be missing, before the next instruction.
+ */
+#include <asm/tsc.h>
+#include <linux/errno.h>
+#include <linux/kernel.h>
+#include "pv/pv.h"
+#include "run.h"
+
+#define CLOCK_FEATURES	(BIT(KVM_FEATURE_CLOCKSOURCE2) | BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT))
+
+u32 hvx_pv_features(u32 vm_flags)
+{
+	u32 features = BIT(KVM_FEATURE_NOP_IO_DELAY);
+
+	if (tsc_khz)
+		features |= CLOCK_FEATURES;
+	return features;
+}
+
+/* Where the value is, and the bit of the feature that it belongs to; NULL: no such MSR */
+static u64 *pv_value(struct hvx_vcpu *vcpu, u32 index, u32 *feature)
+{
+	struct hvx_pv *pv = &vcpu->pv;
+
+	switch (index) {
+	case MSR_KVM_WALL_CLOCK_NEW:
+		*feature = KVM_FEATURE_CLOCKSOURCE2;
+		return &pv->wall_clock;
+	case MSR_KVM_SYSTEM_TIME_NEW:
+		*feature = KVM_FEATURE_CLOCKSOURCE2;
+		return &pv->system_time;
+	}
+	return NULL;
+}
+
+bool hvx_pv_msr_get(const struct hvx_vcpu *vcpu, u32 index, u64 *value)
+{
+	u32 feature;
+	const u64 *from = pv_value((struct hvx_vcpu *)vcpu, index, &feature);
+
+	if (!from)
+		return false;
+	*value = *from;
+	return true;
+}
+
+/* Versions and flags in guest memory are words of 4 bytes */
+static bool address_valid(u64 value)
+{
+	return IS_ALIGNED(value, 4) && !(value >> hvx_gpa_bits());
+}
+
+static bool value_valid(u32 index, u64 value)
+{
+	switch (index) {
+	case MSR_KVM_WALL_CLOCK_NEW:
+		return address_valid(value);
+	case MSR_KVM_SYSTEM_TIME_NEW:
+		return address_valid(value & ~KVM_MSR_ENABLED);
+	}
+	return false;
+}
+
+static void value_changed(struct hvx_vcpu *vcpu, u32 index, bool host)
+{
+	switch (index) {
+	case MSR_KVM_WALL_CLOCK_NEW:
+		vcpu->pv.wall_wanted = !host;
+		break;
+	case MSR_KVM_SYSTEM_TIME_NEW:
+		if (!(vcpu->pv.system_time & KVM_MSR_ENABLED))
+			vcpu->pv.system_time = 0;
+		break;
+	}
+	hvx_request(vcpu, HVX_REQ_PV);
+}
+
+bool hvx_pv_msr_set(struct hvx_vcpu *vcpu, u32 index, u64 value, bool host)
+{
+	u32 feature;
+	u64 *to = pv_value(vcpu, index, &feature);
+
+	if (!to)
+		return false;
+	if (!(vcpu->pv_features & BIT(feature)))
+		return host && !value;
+	if (!value_valid(index, value))
+		return false;
+	*to = value;
+	value_changed(vcpu, index, host);
+	return true;
+}
+
+void hvx_pv_moved(struct hvx_vcpu *vcpu)
+{
+	if (vcpu->pv.system_time && check_tsc_unstable())
+		hvx_request(vcpu, HVX_REQ_PV);
+}
+
+static int write_all(struct hvx_vcpu *vcpu, u64 *gpa)
+{
+	int err = 0;
+
+	if (vcpu->pv.wall_wanted)
+		err = hvx_clock_write_wall(vcpu, gpa);
+	if (err)
+		return err;
+	vcpu->pv.wall_wanted = false;
+	vcpu->pv.expires = 0;
+	return vcpu->pv.system_time ? hvx_clock_update(vcpu, gpa) : 0;
+}
+
+int hvx_pv_serve(struct hvx_vcpu *vcpu)
+{
+	int err, idx = srcu_read_lock(&vcpu->vm->srcu);
+	u64 gpa;
+
+	clear_bit(HVX_REQ_PV, &vcpu->requests);
+	/* What is asked for from here on is asked for again */
+	smp_mb__after_atomic();
+	err = write_all(vcpu, &gpa);
+	if (err) {
+		vcpu->run->memory = (struct hvx_exit_memory) {
+			.gpa = gpa,
+			.hva = hvx_gpa_hva(vcpu->vm, gpa),
+			.access = HVX_ACCESS_WRITE,
+			.error = -err,
+		};
+		/* The VMM may have memory there the next time */
+		hvx_request(vcpu, HVX_REQ_PV);
+	}
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return err ? hvx_exit_error(vcpu, HVX_EXIT_MEMORY_FAULT, -EFAULT) : HVX_NEXT_ENTER;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Ticks to nanoseconds, as pvclock_vcpu_time_info has guests do it: shift, multiply by a fraction
+ * of 32 bits. Host and guest compute with the same numbers, so that both have the same clock to the
+ * nanosecond. Knows no machine, and builds in user space.
+ */
+#ifndef HVX_PV_SCALE_H
+#define HVX_PV_SCALE_H
+
+#include <linux/types.h>
+
+#define HVX_NSEC	1000000000ULL
+
+struct hvx_scale {
+	u32 mult;
+	s8 shift;
+};
+
+/*
+ * For a rate in Hz, at least 1. The most precise: the fraction has its highest bit set, but for
+ * rates that are a power of 2 times 1 GHz, where it is the half.
+ */
+static inline struct hvx_scale hvx_scale_of(u64 hz)
+{
+	struct hvx_scale scale = { };
+
+	/* What the division below cannot hold; there is no such processor */
+	while (hz > 8 * HVX_NSEC) {
+		hz >>= 1;
+		scale.shift--;
+	}
+	/* Wanted: 1 GHz < hz * 2^shift <= 2 GHz, then 2^31 <= mult < 2^32 */
+	while (hz <= HVX_NSEC) {
+		hz <<= 1;
+		scale.shift++;
+	}
+	if (hz > 4 * HVX_NSEC) {
+		scale.mult = (HVX_NSEC << 34) / hz;
+		scale.shift -= 2;
+	} else if (hz > 2 * HVX_NSEC) {
+		scale.mult = (HVX_NSEC << 33) / hz;
+		scale.shift -= 1;
+	} else {
+		scale.mult = (HVX_NSEC << 32) / hz;
+	}
+	return scale;
+}
+
+static inline u64 hvx_scale_ns(u64 ticks, struct hvx_scale scale)
+{
+	ticks = scale.shift < 0 ? ticks >> -scale.shift : ticks << scale.shift;
+	return (unsigned __int128)ticks * scale.mult >> 32;
+}
+
+#endif
