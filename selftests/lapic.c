@@ -1176,7 +1176,7 @@ BOTH_MODES(state)
 	struct vcpu *v = start(is_moved);
 	unsigned int i;
 
-	v->g->arg = hvx_cap(HVX_CAP_TSC_KHZ);
+	v->g->arg = 50ULL * hvx_cap(HVX_CAP_TSC_KHZ);	/* 50 ms */
 	if (!v->g->arg)
 		SKIP("the host does not know the rate of its TSC");
 	for (i = 1; i <= 4; i++) {

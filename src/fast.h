@@ -14,6 +14,7 @@
 #include <linux/nospec.h>
 #include "compat.h"
 #include "cpuid.h"
+#include "irq/lapic.h"
 #include "vcpu.h"
 
 #define HVX_HC_ENOSYS	1000	/* Linux guests know it as KVM_ENOSYS */
@@ -57,7 +58,10 @@ static __always_inline bool hvx_fast_hypercall(struct hvx_vcpu *vcpu)
 	return true;
 }
 
-/* MSRs that are nothing but a value in the vCPU, unless the VMM wants to see them */
+/*
+ * MSRs that are nothing but a value in the vCPU, and writes to the local APIC that have no consequence
+ * for this vCPU; unless the VMM wants to see them
+ */
 static __always_inline bool hvx_fast_msr(struct hvx_vcpu *vcpu, bool write)
 {
 	u64 *gpr = vcpu->regs.gpr, value;
@@ -76,7 +80,9 @@ static __always_inline bool hvx_fast_msr(struct hvx_vcpu *vcpu, bool write)
 		value = vcpu->regs.apic_base;
 		break;
 	default:
-		return false;
+		return write && vcpu->lapic &&
+		       hvx_lapic_fast_write(vcpu, gpr[REG_RCX],
+					    (u32)gpr[REG_RAX] | gpr[REG_RDX] << 32);
 	}
 	if (!write) {
 		gpr[REG_RAX] = (u32)value;

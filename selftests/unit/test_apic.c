@@ -53,6 +53,7 @@ static void compare(void)
 	int v, want;
 
 	EXPECT_EQ(apic_highest(&regs, APIC_REG_IRR), model_highest(model.waits));
+	EXPECT_EQ(apic_idle(&regs), model_highest(model.waits) < 0);
 	EXPECT_EQ(apic_ppr(&regs), model_ppr());
 	want = model_highest(model.waits);
 	if (want >= 0 && want >> 4 <= model_ppr() >> 4)

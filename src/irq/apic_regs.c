@@ -6,6 +6,8 @@ int apic_highest(const struct hvx_apic_regs *regs, unsigned int reg)
 {
 	int i;
 
+	/* On the way of every interrupt, and mostly in vain */
+#pragma GCC unroll 8
 	for (i = 7; i >= 0; i--) {
 		u32 word = apic_get(regs, reg + i * 0x10);
 
@@ -59,12 +61,9 @@ void apic_take(struct hvx_apic_regs *regs, u8 vector)
 int apic_end(struct hvx_apic_regs *regs)
 {
 	int vector = apic_highest(regs, APIC_REG_ISR);
-	unsigned int isr;
 
-	if (vector < 0)
-		return -1;
-	isr = APIC_REG_ISR + (vector >> 5) * 0x10;
-	apic_put(regs, isr, apic_get(regs, isr) & ~(u32)BIT(vector & 31));
+	if (vector >= 0)
+		apic_end_vector(regs, vector);
 	return vector;
 }
 

@@ -90,6 +90,14 @@ static inline bool apic_test(const struct hvx_apic_regs *regs, unsigned int reg,
 	return apic_get(regs, reg + (vector >> 5) * 0x10) & BIT(vector & 31);
 }
 
+/* Does no interrupt wait? */
+static inline bool apic_idle(const struct hvx_apic_regs *regs)
+{
+#define WORD(i)	apic_get(regs, APIC_REG_IRR + (i) * 0x10)
+	return !(WORD(0) | WORD(1) | WORD(2) | WORD(3) | WORD(4) | WORD(5) | WORD(6) | WORD(7));
+#undef WORD
+}
+
 /* Highest vector in ISR, TMR or IRR; -1: none. Vectors below 16 do not get in. */
 int apic_highest(const struct hvx_apic_regs *regs, unsigned int reg);
 
@@ -104,6 +112,13 @@ bool apic_accept(struct hvx_apic_regs *regs, u8 vector, bool level);
 
 /* The processor takes @vector: from IRR to ISR */
 void apic_take(struct hvx_apic_regs *regs, u8 vector);
+
+static inline void apic_end_vector(struct hvx_apic_regs *regs, u8 vector)
+{
+	unsigned int isr = APIC_REG_ISR + (vector >> 5) * 0x10;
+
+	apic_put(regs, isr, apic_get(regs, isr) & ~(u32)BIT(vector & 31));
+}
 
 /* The end of the highest one in service: its vector, -1 when there is none */
 int apic_end(struct hvx_apic_regs *regs);

@@ -171,22 +171,28 @@ void hvx_timer_set_lvt(struct hvx_lapic *apic, u32 lvt)
 	apic_put(apic->regs, APIC_REG_LVT_TIMER, lvt);
 }
 
-void hvx_timer_set_deadline(struct hvx_lapic *apic, u64 tsc)
+bool hvx_timer_arm_deadline(struct hvx_lapic *apic, u64 tsc)
 {
-	u64 ns;
+	u64 ns = tsc ? ns_until(apic, tsc) : 0;
 
-	if (!deadline_mode(apic_get(apic->regs, APIC_REG_LVT_TIMER)))
-		return;
+	if (!deadline_mode(apic_get(apic->regs, APIC_REG_LVT_TIMER)) || (tsc && !ns))
+		return false;
 	hvx_timer_stop(apic);
 	if (!tsc)
-		return;
-	ns = ns_until(apic, tsc);
-	if (!ns) {
-		hvx_lapic_local(apic, APIC_REG_LVT_TIMER);
-		return;
-	}
+		return true;
 	apic->tsc_deadline = tsc;
 	start_in(apic, ns);
+	return true;
+}
+
+void hvx_timer_set_deadline(struct hvx_lapic *apic, u64 tsc)
+{
+	if (!deadline_mode(apic_get(apic->regs, APIC_REG_LVT_TIMER)) ||
+	    hvx_timer_arm_deadline(apic, tsc))
+		return;
+	/* It has passed */
+	hvx_timer_stop(apic);
+	hvx_lapic_local(apic, APIC_REG_LVT_TIMER);
 }
 
 void hvx_timer_tsc_moved(struct hvx_lapic *apic)

@@ -223,15 +223,21 @@ void hvx_lapic_eoi(struct hvx_vcpu *vcpu)
 		return;
 	if (unlikely(apic_test(regs, APIC_REG_TMR, vector)))
 		end_level(vcpu, vector);
-	if (apic_highest(regs, APIC_REG_IRR) >= 0)
+	if (!apic_idle(vcpu->lapic->regs))
 		hvx_request(vcpu, HVX_REQ_EVENT);
+}
+
+static void put_tpr(struct hvx_vcpu *vcpu, u32 tpr)
+{
+	apic_put(vcpu->lapic->regs, APIC_REG_TPR, tpr);
+	vcpu->regs.cr8 = tpr >> 4;
 }
 
 static void set_tpr(struct hvx_vcpu *vcpu, u32 tpr)
 {
-	apic_put(vcpu->lapic->regs, APIC_REG_TPR, tpr);
-	vcpu->regs.cr8 = tpr >> 4;
-	hvx_request(vcpu, HVX_REQ_EVENT);
+	put_tpr(vcpu, tpr);
+	if (!apic_idle(vcpu->lapic->regs))
+		hvx_request(vcpu, HVX_REQ_EVENT);
 }
 
 void hvx_lapic_set_cr8(struct hvx_vcpu *vcpu, u64 cr8)
@@ -488,6 +494,61 @@ bool hvx_lapic_msr_set(struct hvx_vcpu *vcpu, u32 index, u64 value)
 		return true;
 	}
 	return apic_x2apic(vcpu) && x2apic_set(vcpu, x2apic_reg(index), value);
+}
+
+/* Nothing waits for the end of the interrupt, neither another one nor an I/O APIC */
+static bool fast_eoi(struct hvx_vcpu *vcpu, u64 value)
+{
+	struct hvx_apic_regs *regs = vcpu->lapic->regs;
+	int vector = apic_highest(regs, APIC_REG_ISR);
+
+	if (value || !apic_idle(regs))
+		return false;
+	if (vector < 0)
+		return true;
+	if (apic_test(regs, APIC_REG_TMR, vector))
+		return false;
+	apic_end_vector(regs, vector);
+	return true;
+}
+
+static bool fast_tpr(struct hvx_vcpu *vcpu, u64 value)
+{
+	if (value > 0xff || !apic_idle(vcpu->lapic->regs))
+		return false;
+	put_tpr(vcpu, value);
+	return true;
+}
+
+/* A fixed interrupt that is not for the sender */
+static bool fast_icr(struct hvx_vcpu *vcpu, u64 value)
+{
+	u32 low = value, dest = value >> 32;
+
+	if (low & ~(0xffu | ICR_ASSERT | ICR_LOGICAL) || (u8)low < 16 || dest == ~0u)
+		return false;
+	if (low & ICR_LOGICAL ? apic_match_logical(vcpu->lapic->regs, true, dest) :
+				dest == vcpu->id)
+		return false;
+	send_ipi(vcpu, low, dest);
+	return true;
+}
+
+bool hvx_lapic_fast_write(struct hvx_vcpu *vcpu, u32 index, u64 value)
+{
+	if (index == MSR_IA32_TSC_DEADLINE)
+		return hvx_timer_arm_deadline(vcpu->lapic, value);
+	if (!apic_x2apic(vcpu))
+		return false;
+	switch (index) {
+	case MSR_X2APIC_FIRST + (APIC_REG_EOI >> 4):
+		return fast_eoi(vcpu, value);
+	case MSR_X2APIC_FIRST + (APIC_REG_TPR >> 4):
+		return fast_tpr(vcpu, value);
+	case MSR_X2APIC_FIRST + (APIC_REG_ICR >> 4):
+		return fast_icr(vcpu, value);
+	}
+	return false;
 }
 
 /* ----------------------------------------------------------------- state image */

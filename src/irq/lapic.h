@@ -70,6 +70,12 @@ void hvx_lapic_set_base(struct hvx_vcpu *vcpu, u64 value);
 bool hvx_lapic_msr_get(struct hvx_vcpu *vcpu, u32 index, u64 *value);
 bool hvx_lapic_msr_set(struct hvx_vcpu *vcpu, u32 index, u64 value);
 
+/*
+ * A write that can be finished without a look at vcpu->requests: true, and it is done. False: nothing
+ * is changed. Context: window.
+ */
+bool hvx_lapic_fast_write(struct hvx_vcpu *vcpu, u32 index, u64 value);
+
 /* An access to guest-physical memory: false when it is not the local APIC's */
 bool hvx_lapic_mmio(struct hvx_vcpu *vcpu, u64 gpa, u32 len, bool write, void *data);
 
@@ -117,6 +123,9 @@ void hvx_timer_set_count(struct hvx_lapic *apic, u32 count);
 void hvx_timer_set_divide(struct hvx_lapic *apic, u32 tdcr);
 void hvx_timer_set_lvt(struct hvx_lapic *apic, u32 lvt);
 void hvx_timer_set_deadline(struct hvx_lapic *apic, u64 tsc);
+
+/* The same for one that is to come, or 0: false and nothing done when it is past, or not the mode */
+bool hvx_timer_arm_deadline(struct hvx_lapic *apic, u64 tsc);
 
 /* The guest's TSC has moved against the host's */
 void hvx_timer_tsc_moved(struct hvx_lapic *apic);
