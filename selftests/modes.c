@@ -82,10 +82,21 @@ static uint64_t *pde_of(struct vm *vm, uint64_t gva)
 	return (uint64_t *)(uintptr_t)(vm->pdpt[gva >> 30] & PTE_ADDR) + (gva >> 21 & 511);
 }
 
+/*
+ * QEMU's walk sets bit 5 of PDPTEs, which is reserved: the next walk, hvx's, gives the page fault
+ * that a processor would. Bochs has PAE guests on AMD-V.
+ */
+static bool pdptes_spoilt(void)
+{
+	return host_is_tcg();
+}
+
 TEST(pae)
 {
 	struct vcpu *v = vcpu_create(vm_create(0), 0);
 
+	if (pdptes_spoilt())
+		SKIP("QEMU sets a reserved bit of PDPTEs");
 	vcpu_setup_pae(v, modes_alias);
 	*pde_of(v->vm, ALIAS + 0x200000) = (HEAP_BASE + 0xa00000) | PTE_P | PTE_W | PTE_PS;
 	set_alias_target();
@@ -98,6 +109,8 @@ TEST(pae_pointers_stay)
 {
 	struct vcpu *v = vcpu_create(vm_create(0), 0);
 
+	if (pdptes_spoilt())
+		SKIP("QEMU sets a reserved bit of PDPTEs");
 	vcpu_setup_pae(v, modes_alias);
 	*pde_of(v->vm, ALIAS + 0x200000) = (HEAP_BASE + 0xa00000) | PTE_P | PTE_W | PTE_PS;
 	set_alias_target();
@@ -222,11 +235,14 @@ TEST(all_modes_and_back)
 	*(uint16_t *)(low + 0x7010) = sizeof(v->g->gdt) - 1;
 	*(uint32_t *)(low + 0x7012) = (uintptr_t)v->g->gdt;
 	low[0x7018] = rounds;
+	low[0x7019] = pdptes_spoilt();
 	vm_load(v->vm, 0x8000, modes_switch, modes_switch_end);
 	vcpu_setup_real(v, 0, 0x8000);
 	r->regs_wanted = HVX_REGS_ALL;
 	for (round = 0; round < rounds; round++) {
 		for (step = 1; step <= 9; step++) {
+			if (step == 4 && pdptes_spoilt())
+				continue;
 			if (!vcpu_expect(v, HVX_EXIT_IO))
 				tap_abort();
 			REQUIRE(r->io.port == 0x80, "step %u: port %#x", step, r->io.port);

@@ -13,6 +13,7 @@
 #define CR3_LONG	0x7008
 #define GDTR		0x7010
 #define ROUNDS		0x7018
+#define NO_PAE		0x7019
 
 	.macro	STEP n
 	mov	$\n, %al
@@ -60,6 +61,8 @@ prot:	mov	$SEL_KDATA, %eax
 	/* PAE */
 	mov	$0x20, %eax
 	mov	%eax, %cr4
+	cmpb	$0, NO_PAE
+	jne	1f
 	mov	CR3_PAE, %eax
 	mov	%eax, %cr3
 	mov	%cr0, %eax
@@ -71,7 +74,7 @@ prot:	mov	$SEL_KDATA, %eax
 	mov	%eax, %cr0
 
 	/* Long mode, 32-bit code first */
-	mov	CR3_LONG, %eax
+1:	mov	CR3_LONG, %eax
 	mov	%eax, %cr3
 	mov	$0xc0000080, %ecx
 	rdmsr

@@ -148,8 +148,11 @@ TEST(paging_32bit)
 
 TEST(paging_pae)
 {
+	/* Of a PDPTE: bits 2:1, 8:5, and what is above the 40 physical bits */
+	const u64 reserved = 0xffffff00000001e6;
 	const u64 regs[4] = { 0, 0x2000 | P, 0, 0 };
 	struct hvx_paging c = cpu(PAE, 0);
+	unsigned int i;
 
 	c.cr3 = 0x1020;
 	set8(0x1028, 0x2000 | P);
@@ -170,8 +173,16 @@ TEST(paging_pae)
 	EXPECT_PF(&c, 0x40345678, HVX_EXEC, E_P | E_ID);
 	EXPECT_OK(&c, 0x40345678, HVX_READ, 0xfedcb45678, 0x200000);
 	/* PDPTEs: reserved bits in memory, none in registers, which win */
+	for (i = 0; i < 64; i++) {
+		if (!(reserved >> i & 1))
+			continue;
+		set8(0x1028, 0x2000 | P | 1ULL << i);
+		EXPECT_PF(&c, 0x40345678, HVX_READ, E_P | E_RSVD);
+	}
+	/* PWT, PCD, ignored bits */
+	set8(0x1028, 0x2000 | P | 0xe18);
+	EXPECT_OK(&c, 0x40345678, HVX_READ, 0xfedcb45678, 0x200000);
 	set8(0x1028, 0x2000 | P | RW);
-	EXPECT_PF(&c, 0x40345678, HVX_READ, E_P | E_RSVD);
 	c.pdpte = regs;
 	EXPECT_OK(&c, 0x40345678, HVX_READ, 0xfedcb45678, 0x200000);
 	EXPECT_PF(&c, 0xc0345678, HVX_WRITE, E_WR);
@@ -472,7 +483,7 @@ static struct result model_pae(const struct hvx_paging *c, u32 gva, unsigned int
 		return judge(&m, 0, 0);
 	if (!c->pdpte)
 		m.reserved = bits(pdpte, 63, c->phys_bits) || bits(pdpte, 2, 1) ||
-			     bits(pdpte, 8, 6);
+			     bits(pdpte, 8, 5);
 	if (m.reserved)
 		return judge(&m, 0, 0);
 	return model_directory(&m, pdpte & 0x000ffffffffff000ULL, gva);

@@ -33,10 +33,10 @@
 #define PTE_XD		BIT_ULL(63)
 #define PTE_ADDR	GENMASK_ULL(51, 12)
 /*
- * "Use of CR3 with PAE Paging". Bit 5 is left out: emulated AMD processors set it as if it were an
- * accessed flag, and a guest that could run had its PDPTEs checked by the processor already.
+ * "Use of CR3 with PAE Paging"; AMD APM vol. 2, "4-Kbyte Page Translation" of legacy mode, has the
+ * same bits: no accessed flag either
  */
-#define PDPTE_RESERVED	(GENMASK_ULL(2, 1) | GENMASK_ULL(8, 6) | GENMASK_ULL(63, 52))
+#define PDPTE_RESERVED	(GENMASK_ULL(2, 1) | GENMASK_ULL(8, 5) | GENMASK_ULL(63, 52))
 
 /* "Page-Fault Exceptions" */
 #define PF_P		BIT(0)
