@@ -2,12 +2,13 @@
 /*
  * signals: HVX_RUN ends for a signal, whenever it comes. Without immediate_exit and the check for
  * signals right before entry, one that comes between the VMM's last look and the entry is lost,
- * and the guest runs on for ever.
+ * and the guest runs on for ever. The VT-x preemption timer (vmx_timer_us) ends windows just so.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -218,4 +219,49 @@ TEST(guest_masks_interrupts)
 	}
 	signal_run = NULL;
 	finish(v);
+}
+
+/* Microseconds, 0: not armed */
+static unsigned int preemption_timer(void)
+{
+	FILE *f = fopen("/sys/module/hvx/parameters/vmx_timer_us", "re");
+	struct hvx_host_info info = { .size = sizeof(info) };
+	unsigned int us = 0;
+
+	REQUIRE(!xioctl(hvx_open(), HVX_GET_HOST_INFO, &info));
+	if (f) {
+		if (fscanf(f, "%u", &us) != 1)
+			us = 0;
+		fclose(f);
+	}
+	return info.features & HVX_HOST_PREEMPT_TIMER ? us : 0;
+}
+
+GUEST(counts)
+{
+	while (loops < 20000000)
+		loops++;
+}
+
+/*
+ * A guest without exits of its own: what is counted are interrupts of the host, far apart, and the
+ * preemption timer.
+ */
+TEST_TIME(preemption_timer, 60)
+{
+	struct vcpu *v = vcpu_create(vm_create(0), 0);
+	unsigned int us = preemption_timer();
+	unsigned long long begin, past;
+
+	if (!us)
+		SKIP("vmx_timer_us is not set, or there is no preemption timer");
+	vcpu_setup_long_mode(v, counts);
+	begin = now_ms();
+	vcpu_finish(v);
+	past = (now_ms() - begin) * 1000;
+	EXPECT_EQ(loops, 20000000);
+	EXPECT(past > 50 * us, "%llu us are too few", past);
+	EXPECT(v->run->exits > past / us / 2, "%llu exits in %llu us, the timer has %u us",
+	       (unsigned long long)v->run->exits, past, us);
+	tap_note("%llu exits in %llu us", (unsigned long long)v->run->exits, past);
 }
