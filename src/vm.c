@@ -18,6 +18,7 @@
 #include "caps.h"
 #include "compat.h"
 #include "cpuid.h"
+#include "mmu/dirty.h"
 #include "msr.h"
 #include "vcpu.h"
 #include "vm.h"
@@ -100,6 +101,20 @@ static long vm_set_region(struct hvx_vm *vm, void __user *argp)
 	err = hvx_region_set(vm, &args);
 	mutex_unlock(&vm->lock);
 	return err;
+}
+
+static long vm_get_dirty(struct hvx_vm *vm, void __user *argp)
+{
+	struct hvx_dirty args;
+	int err = HVX_GET_ARGS(&args, argp);
+
+	if (err)
+		return err;
+	if (mutex_lock_killable(&vm->lock))
+		return -EINTR;
+	err = hvx_dirty_get(vm, &args);
+	mutex_unlock(&vm->lock);
+	return err ?: HVX_PUT_ARGS(argp, &args);
 }
 
 static u64 count_faults(struct hvx_vm *vm)
@@ -193,6 +208,8 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return vm_set_region(vm, argp);
 	case HVX_SET_MSR_FILTER:
 		return vm_set_msr_filter(vm, argp);
+	case HVX_GET_DIRTY:
+		return vm_get_dirty(vm, argp);
 	case HVX_GET_MEMORY_INFO:
 		return vm_get_memory_info(vm, argp);
 	case HVX_SIGNAL_MSI:

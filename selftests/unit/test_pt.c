@@ -356,6 +356,110 @@ TEST(sizes_that_meet)
 	}
 }
 
+/* ------------------------------------------------------------------ written to */
+
+static u64 told[2048];
+static unsigned int nr_told;
+
+static void hear(struct hvx_pt *pt, u64 gpa, u64 size)
+{
+	for (; size; gpa += PAGE, size -= PAGE)
+		told[nr_told++ % ARRAY_SIZE(told)] = gpa;
+}
+
+static void split_range(struct hvx_pt *pt, u64 gpa, u64 end)
+{
+	struct hvx_pt_cache cache = {};
+	bool changed = false;
+
+	while (gpa < end) {
+		unsigned int budget = 3;
+
+		REQUIRE(!hvx_pt_cache_fill(&cache));
+		gpa = hvx_pt_split(pt, &cache, gpa, end, &budget, &changed);
+	}
+	hvx_pt_cache_free(&cache);
+	EXPECT(changed);
+}
+
+static void one_dirty(const struct hvx_pt_format *f)
+{
+	const unsigned int rw = HVX_READ | HVX_WRITE;
+	struct hvx_pt_leaf leaf;
+	struct hvx_pt pt;
+
+	REQUIRE(!hvx_pt_init(&pt, f, 0));
+	pt.on_dirty = hear;
+	nr_told = 0;
+	map_leaf(&pt, 0x1000, 0x5000, 1, rw);
+	map_leaf(&pt, 0x2000, 0x6000, 1, HVX_READ);
+	map_leaf(&pt, 0x3000, 0x7000, 1, rw);
+	EXPECT(in_steps(hvx_pt_clear_dirty, &pt, 0, 0x3000, 1));
+	EXPECT_EQ(nr_told, 1);
+	EXPECT_EQ(told[0], 0x1000);
+	EXPECT(!in_steps(hvx_pt_clear_dirty, &pt, 0, 0x3000, 1));
+	/* Who lost its right to write gets it back with the next write, and is told of again */
+	if (f->dirty)
+		hvx_pt_set_dirty(&pt, 0x1008);
+	else
+		EXPECT_EQ(map_leaf(&pt, 0x1000, 0x5000, 1, rw), HVX_PT_WIDENED);
+	hvx_pt_set_dirty(&pt, 0x9000);
+	EXPECT(in_steps(hvx_pt_unmap, &pt, 0, 0x4000, 1));
+	EXPECT_EQ(nr_told, 3);
+	EXPECT_EQ(told[1], 0x1000);
+	EXPECT_EQ(told[2], 0x3000);
+	REQUIRE(!hvx_pt_lookup(&pt, 0x1000, &leaf));
+	hvx_pt_fini(&pt);
+	EXPECT_EQ(shim_allocated, 0);
+}
+
+TEST(dirty)
+{
+	for (int i = 0; i < ARRAY_SIZE(formats); i++)
+		one_dirty(formats[i]);
+}
+
+static void one_split(const struct hvx_pt_format *f)
+{
+	const unsigned int prot = HVX_READ | (f->dirty ? HVX_WRITE : 0) | HVX_EXEC;
+	struct hvx_pt_leaf leaf;
+	struct hvx_pt pt;
+	u64 at;
+
+	REQUIRE(!hvx_pt_init(&pt, f, 0));
+	nr_told = 0;
+	map_leaf(&pt, 0x40000000, 0x80000000, 3, prot);
+	map_leaf(&pt, 0x80000000, 0x40000000, 2, prot);
+	map_leaf(&pt, 0x80201000, 0x40201000, 1, prot);
+	pt.on_dirty = hear;
+	/* From the middle of a block to the middle of another: both are split as wholes */
+	split_range(&pt, 0x40301000, 0x80001000);
+	EXPECT_EQ(atomic64_read(&pt.nr_leaves[2]), 0);
+	EXPECT_EQ(atomic64_read(&pt.nr_leaves[0]) + atomic64_read(&pt.nr_leaves[1]) * 512,
+		  512 * 512 + 512 + 1);
+	for (at = 0x40000000; at < 0x80002000; at += 13 * PAGE) {
+		REQUIRE(hvx_pt_lookup(&pt, at, &leaf));
+		EXPECT_EQ(leaf.pa + (at & (hvx_pt_level_size(leaf.level) - 1)),
+			  at < 0x80000000 ? at + 0x40000000 : at - 0x40000000);
+		EXPECT_EQ(leaf.prot, prot);
+		if (at >= 0x40301000)
+			EXPECT_EQ(leaf.level, HVX_PT_4K);
+	}
+	/* Nobody has written to the small ones; the one page that was mapped small has been */
+	in_steps(hvx_pt_clear_dirty, &pt, 0, 0x90000000, 100);
+	EXPECT_EQ(nr_told, f->dirty ? 1 : 0);
+	EXPECT(in_steps(hvx_pt_unmap, &pt, 0, ~0ULL, 100));
+	EXPECT_EQ(atomic64_read(&pt.nr_leaves[0]) + atomic64_read(&pt.nr_leaves[1]), 0);
+	hvx_pt_fini(&pt);
+	EXPECT_EQ(shim_allocated, 0);
+}
+
+TEST(split)
+{
+	for (int i = 0; i < ARRAY_SIZE(formats); i++)
+		one_split(formats[i]);
+}
+
 /* ------------------------------------------------------------------ against a model */
 
 /*

@@ -27,6 +27,7 @@ struct fault {
 	u64 gpa;
 	unsigned int access;		/* HVX_READ, HVX_WRITE, HVX_EXEC */
 	bool read_only;			/* the region is */
+	bool logged;			/* the region is */
 	int max_level;			/* of the leaf, as region and processor allow */
 	int level;			/* of the leaf */
 	unsigned long hva;		/* of the page */
@@ -57,7 +58,9 @@ static enum step find_region(struct fault *f)
 	if (f->read_only && f->access & HVX_WRITE)
 		return STEP_MMIO;
 	f->hva = hvx_slot_hva(slot, f->gpa) & PAGE_MASK;
-	f->max_level = hvx_level_of_region(slot, f->gpa, f->vm->mmu.max_level);
+	f->logged = slot->dirty;
+	f->max_level = f->logged ? HVX_PT_4K :
+				   hvx_level_of_region(slot, f->gpa, f->vm->mmu.max_level);
 	return STEP_DONE;
 }
 
@@ -177,6 +180,12 @@ static int choose_level(const struct fault *f)
 	return min(f->max_level, hvx_level_of_host(f->vm, f->hva));
 }
 
+/* In a format without dirty flag the right to write is what tells the log */
+static bool may_write(const struct fault *f)
+{
+	return f->access & HVX_WRITE || !f->logged || f->vm->mmu.pt.format->dirty;
+}
+
 static enum hvx_pt_result map_at(struct fault *f, int level)
 {
 	struct hvx_mmu *mmu = &f->vm->mmu;
@@ -186,8 +195,9 @@ static enum hvx_pt_result map_at(struct fault *f, int level)
 		.prot = HVX_READ,
 	};
 
-	if (f->writable)
+	if (f->writable && may_write(f))
 		leaf.prot |= HVX_WRITE;
+	leaf.clean = f->logged && !(f->access & HVX_WRITE);
 	if (level == HVX_PT_4K || !mmu->large_no_exec)
 		leaf.prot |= HVX_EXEC;
 	if (f->device)

@@ -12,10 +12,12 @@
  * Where @gpa is in the VMM, and how many of @len bytes lie there in one piece.
  * NULL: no region, or one that @write must not change.
  */
-static void __user *find_hva(struct hvx_vm *vm, u64 gpa, size_t *len, bool write)
+static void __user *find_hva(struct hvx_vm *vm, u64 gpa, size_t *len, bool write,
+			     const struct hvx_slot **found)
 {
 	const struct hvx_slot *slot = hvx_slot_find(hvx_slots(vm), gpa);
 
+	*found = slot;
 	if (!slot || (write && slot->flags & HVX_REGION_READONLY))
 		return NULL;
 	*len = min_t(u64, *len, slot->len - (gpa - slot->gpa));
@@ -24,16 +26,27 @@ static void __user *find_hva(struct hvx_vm *vm, u64 gpa, size_t *len, bool write
 
 u64 hvx_gpa_hva(struct hvx_vm *vm, u64 gpa)
 {
+	const struct hvx_slot *slot;
 	size_t len = 1;
 
-	return (unsigned long)find_hva(vm, gpa, &len, false);
+	return (unsigned long)find_hva(vm, gpa, &len, false, &slot);
+}
+
+/* The log learns of it after the memory: who asks in between is told the next time */
+static void written(const struct hvx_slot *slot, u64 gpa, size_t len)
+{
+	if (unlikely(slot->dirty)) {
+		smp_mb__before_atomic();
+		hvx_dirty_mark(slot, gpa, len);
+	}
 }
 
 int hvx_read_gpa(struct hvx_vm *vm, u64 gpa, void *buf, size_t len)
 {
 	while (len) {
 		size_t part = len;
-		void __user *from = find_hva(vm, gpa, &part, false);
+		const struct hvx_slot *slot;
+		void __user *from = find_hva(vm, gpa, &part, false, &slot);
 
 		if (!from)
 			return -ENXIO;
@@ -50,12 +63,14 @@ int hvx_write_gpa(struct hvx_vm *vm, u64 gpa, const void *buf, size_t len)
 {
 	while (len) {
 		size_t part = len;
-		void __user *to = find_hva(vm, gpa, &part, true);
+		const struct hvx_slot *slot;
+		void __user *to = find_hva(vm, gpa, &part, true, &slot);
 
 		if (!to)
 			return -ENXIO;
 		if (copy_to_user(to, buf, part))
 			return -EFAULT;
+		written(slot, gpa, part);
 		gpa += part;
 		buf += part;
 		len -= part;
@@ -66,7 +81,8 @@ int hvx_write_gpa(struct hvx_vm *vm, u64 gpa, const void *buf, size_t len)
 int hvx_read_gpa_once(struct hvx_vm *vm, u64 gpa, u64 *value, size_t len)
 {
 	size_t part = len;
-	void __user *from = find_hva(vm, gpa, &part, false);
+	const struct hvx_slot *slot;
+	void __user *from = find_hva(vm, gpa, &part, false, &slot);
 	u32 half;
 
 	if (!from)
@@ -98,7 +114,8 @@ static int cmpxchg_user8(u64 __user *to, u64 *old, u64 new)
 int hvx_cmpxchg_gpa(struct hvx_vm *vm, u64 gpa, u64 *old, u64 new, size_t len)
 {
 	size_t part = len;
-	void __user *to = find_hva(vm, gpa, &part, true);
+	const struct hvx_slot *slot;
+	void __user *to = find_hva(vm, gpa, &part, true, &slot);
 	int ret;
 
 	if (!to)
@@ -110,7 +127,10 @@ int hvx_cmpxchg_gpa(struct hvx_vm *vm, u64 gpa, u64 *old, u64 new, size_t len)
 	ret = len == 8 ? cmpxchg_user8(to, old, new) : cmpxchg_user4(to, old, new);
 	if (ret < 0)
 		return ret;
-	return ret ? -EAGAIN : 0;
+	if (ret)
+		return -EAGAIN;
+	written(slot, gpa, len);
+	return 0;
 }
 
 /* The bytes at @gpa as the direct map of the kernel has them, up to the end of the page */
@@ -175,6 +195,7 @@ int hvx_poke_gpa(struct hvx_vcpu *vcpu, u64 gpa, const void *buf, size_t len)
 		if (!to)
 			return -EFAULT;
 		memcpy(to, buf, part);
+		hvx_pt_set_dirty(&vcpu->vm->mmu.pt, gpa);
 		gpa += part;
 		buf += part;
 		len -= part;
@@ -194,10 +215,15 @@ int hvx_poke_cmpxchg_gpa(struct hvx_vcpu *vcpu, u64 gpa, u64 *old, u64 new, size
 	to = find_peek(vcpu, gpa, &len, HVX_WRITE);
 	if (!to)
 		return -EFAULT;
-	if (len == 8)
-		return try_cmpxchg64((u64 *)to, old, new) ? 0 : -EAGAIN;
-	value = *old;
-	done = try_cmpxchg((u32 *)to, &value, (u32)new);
-	*old = value;
-	return done ? 0 : -EAGAIN;
+	if (len == 8) {
+		done = try_cmpxchg64((u64 *)to, old, new);
+	} else {
+		value = *old;
+		done = try_cmpxchg((u32 *)to, &value, (u32)new);
+		*old = value;
+	}
+	if (!done)
+		return -EAGAIN;
+	hvx_pt_set_dirty(&vcpu->vm->mmu.pt, gpa);
+	return 0;
 }

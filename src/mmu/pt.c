@@ -7,8 +7,10 @@
  * Invariants
  *   - Who changes what is told by a reader/writer lock of the caller, named "the lock" here.
  *     Read side: hvx_pt_map(), hvx_pt_clear_accessed(), in parallel with each other and themselves.
- *     Write side, alone: hvx_pt_unmap(), hvx_pt_write_protect(), hvx_pt_prune().
- *     Either side, or a window (see mmu.h): hvx_pt_lookup(), hvx_pt_test_accessed().
+ *     Write side, alone: hvx_pt_unmap(), hvx_pt_write_protect(), hvx_pt_clear_dirty(),
+ *     hvx_pt_split(), hvx_pt_prune().
+ *     Either side, or a window (see mmu.h): hvx_pt_lookup(), hvx_pt_test_accessed(),
+ *     hvx_pt_set_dirty().
  *   - Under the read side an entry only goes from absent to present, or gains rights, or loses its
  *     accessed flag, and always by cmpxchg: the processor sets accessed and dirty flags meanwhile.
  *     (Other memory under a present leaf is an exception that hvx_pt_map() reports.)
@@ -134,7 +136,7 @@ static u64 make_leaf(const struct hvx_pt *pt, const struct hvx_pt_leaf *leaf)
 	else
 		entry |= f->leaf | pt->encrypt;
 	if (leaf->prot & HVX_WRITE)
-		entry |= f->write | f->dirty;
+		entry |= leaf->clean ? f->write : f->write | f->dirty;
 	if (leaf->prot & HVX_EXEC)
 		entry |= f->exec;
 	else
@@ -195,6 +197,7 @@ int hvx_pt_init(struct hvx_pt *pt, const struct hvx_pt_format *format, u64 encry
 	pt->format = format;
 	pt->levels = HVX_PT_LEVELS;
 	pt->encrypt = encrypt;
+	pt->on_dirty = NULL;
 	atomic64_set(&pt->nr_tables, 1);
 	for (i = 0; i < ARRAY_SIZE(pt->nr_leaves); i++)
 		atomic64_set(&pt->nr_leaves[i], 0);
@@ -422,6 +425,22 @@ bool hvx_pt_lookup(const struct hvx_pt *pt, u64 gpa, struct hvx_pt_leaf *leaf)
 
 /* ------------------------------------------------------------------------- ranges */
 
+/* What shows that a leaf was written to: in formats without a dirty flag, that it can be */
+static u64 dirty_mark(const struct hvx_pt *pt)
+{
+	return pt->format->dirty ?: pt->format->write;
+}
+
+static void leaf_changed(struct hvx_pt *pt, const struct pt_iter *it, u64 old, u64 bits)
+{
+	u64 size = hvx_pt_level_size(it->level);
+
+	if (bits == ~0ULL)
+		atomic64_dec(&pt->nr_leaves[it->level - 1]);
+	if (pt->on_dirty && old & bits & dirty_mark(pt))
+		pt->on_dirty(pt, ALIGN_DOWN(it->gpa, size), size);
+}
+
 /*
  * Clear @bits in every leaf that has one of @any of them, everything in it with @bits of ~0.
  * A cmpxchg, because the processor sets flags meanwhile and other faults add rights.
@@ -442,12 +461,11 @@ static u64 clear_range(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *budget
 		if (!is_present(pt, old))
 			continue;
 		while (old & any) {
-			if (try_cmpxchg64(entry, &old, old & ~bits)) {
-				*changed = true;
-				if (bits == ~0ULL)
-					atomic64_dec(&pt->nr_leaves[it.level - 1]);
-				break;
-			}
+			if (!try_cmpxchg64(entry, &old, old & ~bits))
+				continue;
+			*changed = true;
+			leaf_changed(pt, &it, old, bits);
+			break;
 		}
 	}
 	return end;
@@ -474,6 +492,81 @@ u64 hvx_pt_clear_accessed(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *bud
 	u64 accessed = pt->format->accessed;
 
 	return clear_range(pt, gpa, end, budget, accessed, accessed, changed);
+}
+
+/* Context: write side of the lock. The caller flushes when *@changed. */
+u64 hvx_pt_clear_dirty(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *budget, bool *changed)
+{
+	return clear_range(pt, gpa, end, budget, dirty_mark(pt), dirty_mark(pt), changed);
+}
+
+void hvx_pt_set_dirty(struct hvx_pt *pt, u64 gpa)
+{
+	u64 dirty = pt->format->dirty, old, *entry;
+	struct pt_iter it;
+
+	if (!dirty || !iter_first(&it, pt, gpa, gpa + 1, 1))
+		return;
+	entry = iter_entry(&it);
+	old = READ_ONCE(*entry);
+	do {
+		if (!is_present(pt, old) || old & dirty)
+			return;
+	} while (!try_cmpxchg64(entry, &old, old | dirty));
+}
+
+/* A table of leaves that say together what @leaf, of @level, says alone */
+static void fill_split(const struct hvx_pt *pt, u64 *table, u64 leaf, int level)
+{
+	u64 step = hvx_pt_level_size(level - 1), entry = leaf & ~dirty_mark(pt);
+	unsigned int i;
+
+	if (level - 1 == HVX_PT_4K)
+		entry &= ~pt->format->large;
+	for (i = 0; i < HVX_PT_ENTRIES; i++)
+		table[i] = entry + i * step;
+}
+
+static void split_leaf(struct hvx_pt *pt, struct hvx_pt_cache *cache, u64 *entry, int level)
+{
+	u64 *table = cache->table[--cache->nr], old = READ_ONCE(*entry);
+
+	/* The processor may set flags in the leaf meanwhile */
+	do {
+		fill_split(pt, table, old, level);
+	} while (!try_cmpxchg64(entry, &old, make_table(pt, table)));
+	atomic64_inc(&pt->nr_tables);
+	atomic64_dec(&pt->nr_leaves[level - 1]);
+	atomic64_add(HVX_PT_ENTRIES, &pt->nr_leaves[level - 2]);
+}
+
+static bool is_large(const struct hvx_pt *pt, const struct pt_iter *it)
+{
+	u64 entry = READ_ONCE(*iter_entry(it));
+
+	return it->level > HVX_PT_4K && is_present(pt, entry) && entry & pt->format->large;
+}
+
+/* Context: write side of the lock. The caller flushes when *@changed. */
+u64 hvx_pt_split(struct hvx_pt *pt, struct hvx_pt_cache *cache, u64 gpa, u64 end,
+		 unsigned int *budget, bool *changed)
+{
+	struct pt_iter it;
+	bool more;
+
+	for (more = iter_first(&it, pt, gpa, end, HVX_PT_2M); more; more = iter_next(&it, pt)) {
+		while (is_large(pt, &it)) {
+			if (!cache->nr)
+				return it.gpa;
+			split_leaf(pt, cache, iter_entry(&it), it.level);
+			*changed = true;
+			iter_down(&it, pt);
+		}
+		if (!*budget)
+			return it.gpa;
+		--*budget;
+	}
+	return end;
 }
 
 bool hvx_pt_test_accessed(const struct hvx_pt *pt, u64 gpa, u64 end)

@@ -38,6 +38,8 @@ struct hvx_pt {
 	u64 *root;
 	int levels;
 	u64 encrypt;			/* address bits that say "encrypted", set in every entry */
+	/* Under the lock: hears of every leaf that was written to when it loses that mark */
+	void (*on_dirty)(struct hvx_pt *pt, u64 gpa, u64 size);	/* NULL: nobody wants to know */
 	atomic64_t nr_tables;		/* root included */
 	atomic64_t nr_leaves[HVX_PT_1G];	/* present ones, by level - 1 */
 };
@@ -49,6 +51,7 @@ struct hvx_pt_leaf {
 	u64 pa;			/* of the first byte of the leaf */
 	int level;
 	unsigned int prot;
+	bool clean;		/* for hvx_pt_map(): not written to yet */
 };
 
 /* Tables for hvx_pt_map(), allocated where that can sleep */
@@ -107,6 +110,22 @@ bool hvx_pt_lookup(const struct hvx_pt *pt, u64 gpa, struct hvx_pt_leaf *leaf);
 u64 hvx_pt_unmap(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *budget, bool *changed);
 u64 hvx_pt_write_protect(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *budget, bool *changed);
 u64 hvx_pt_clear_accessed(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *budget, bool *changed);
+
+/*
+ * Take the mark of having been written to away, and tell .on_dirty. The mark is the dirty flag, or
+ * the right to write in a format without one: such a leaf is to be mapped without it.
+ */
+u64 hvx_pt_clear_dirty(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *budget, bool *changed);
+
+/* Do what the processor does when it writes. Context: either side of the lock, or a window. */
+void hvx_pt_set_dirty(struct hvx_pt *pt, u64 gpa);
+
+/*
+ * Replace large leaves by tables of smaller ones with the same rights, not written to. Stops, like
+ * the functions above, also when @cache is empty.
+ */
+u64 hvx_pt_split(struct hvx_pt *pt, struct hvx_pt_cache *cache, u64 gpa, u64 end,
+		 unsigned int *budget, bool *changed);
 
 /* Was something in [gpa, end) accessed? Without accessed flags: is something mapped? */
 bool hvx_pt_test_accessed(const struct hvx_pt *pt, u64 gpa, u64 end);

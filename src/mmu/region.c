@@ -19,9 +19,10 @@
 #include <linux/uaccess.h>
 #include <asm/processor.h>
 #include "../ops.h"
+#include "dirty.h"
 #include "slots.h"
 
-#define REGION_FLAGS	HVX_REGION_READONLY
+#define REGION_FLAGS	(HVX_REGION_READONLY | HVX_REGION_LOG_DIRTY)
 
 unsigned int hvx_gpa_bits(void)
 {
@@ -87,15 +88,26 @@ void hvx_mmu_flush(struct hvx_vm *vm)
 	}
 }
 
+static void clear_tables(struct hvx_vm *vm, u64 gpa, u64 end, int levels)
+{
+	struct hvx_pt_unhooked unhooked = {};
+
+	hvx_mmu_zap(vm, gpa, end, true);
+	prune(vm, gpa, end, levels, &unhooked);
+	hvx_mmu_flush(vm);
+	hvx_pt_free_unhooked(&vm->mmu.pt, &unhooked);
+}
+
 void hvx_mmu_clear_block(struct hvx_vm *vm, u64 gpa, int level)
 {
 	u64 size = hvx_pt_level_size(level), block = ALIGN_DOWN(gpa, size);
-	struct hvx_pt_unhooked unhooked = {};
 
-	hvx_mmu_zap(vm, block, block + size, true);
-	prune(vm, block, block + size, level, &unhooked);
-	hvx_mmu_flush(vm);
-	hvx_pt_free_unhooked(&vm->mmu.pt, &unhooked);
+	clear_tables(vm, block, block + size, level);
+}
+
+void hvx_mmu_clear_range(struct hvx_vm *vm, u64 gpa, u64 end)
+{
+	clear_tables(vm, gpa, end, vm->mmu.pt.levels);
 }
 
 /* ------------------------------------------------------------------------- regions */
@@ -138,6 +150,8 @@ static struct hvx_slots *copy_slots(const struct hvx_slots *old, u32 id, const s
 	}
 	if (add)
 		new->slot[new->nr++] = *add;
+	for (i = 0; i < new->nr; i++)
+		new->logged |= !!new->slot[i].dirty;
 	return new;
 }
 
@@ -159,14 +173,8 @@ static void publish(struct hvx_vm *vm, struct hvx_slots *slots)
 /* Step 1 and 2 of the file header */
 static void retire(struct hvx_vm *vm, struct hvx_slots *marked, const struct hvx_slot *slot)
 {
-	struct hvx_pt_unhooked unhooked = {};
-	u64 end = slot->gpa + slot->len;
-
 	publish(vm, marked);
-	hvx_mmu_zap(vm, slot->gpa, end, true);
-	prune(vm, slot->gpa, end, vm->mmu.pt.levels, &unhooked);
-	hvx_mmu_flush(vm);
-	hvx_pt_free_unhooked(&vm->mmu.pt, &unhooked);
+	hvx_mmu_clear_range(vm, slot->gpa, slot->gpa + slot->len);
 }
 
 /* @old becomes @new; one of them may be NULL */
@@ -190,9 +198,34 @@ static int replace(struct hvx_vm *vm, const struct hvx_slot *old, const struct h
 	}
 	publish(vm, final);
 	synchronize_srcu_expedited(&vm->srcu);
+	if (old)
+		kvfree(old->dirty);
 	kvfree(marked);
 	kvfree(slots);
 	return 0;
+}
+
+/* The region stays what it is and where it is: only its log begins or ends */
+static int change_log(struct hvx_vm *vm, const struct hvx_slot *old, const struct hvx_slot *new)
+{
+	struct hvx_slots *slots = slots_of(vm), *final = copy_slots(slots, old->id, new);
+
+	if (!final)
+		return -ENOMEM;
+	publish(vm, final);
+	if (new->dirty)
+		hvx_dirty_start(vm, new);
+	else
+		hvx_dirty_stop(vm, new);
+	synchronize_srcu_expedited(&vm->srcu);
+	kvfree(old->dirty);
+	kvfree(slots);
+	return 0;
+}
+
+const struct hvx_slot *hvx_slot_by_id(struct hvx_vm *vm, u32 id)
+{
+	return find_id(slots_of(vm), id);
 }
 
 static int check(const struct hvx_region *args)
@@ -227,6 +260,11 @@ static bool overlaps(const struct hvx_slots *slots, const struct hvx_slot *new)
 	return false;
 }
 
+static bool same_place(const struct hvx_slot *a, const struct hvx_slot *b)
+{
+	return a->gpa == b->gpa && a->len == b->len && a->hva == b->hva;
+}
+
 /**
  * hvx_region_set() - add, change, move or delete a region
  * @vm: the VM
@@ -255,10 +293,20 @@ int hvx_region_set(struct hvx_vm *vm, const struct hvx_region *args)
 		return old ? replace(vm, old, NULL) : -ENOENT;
 	if (overlaps(slots, &new))
 		return -EEXIST;
-	if (old && old->gpa == new.gpa && old->len == new.len && old->hva == new.hva &&
-	    old->flags == new.flags)
+	if (old && same_place(old, &new) && old->flags == new.flags)
 		return 0;
-	return replace(vm, old, &new);
+	if (new.flags & HVX_REGION_LOG_DIRTY) {
+		err = hvx_dirty_alloc(&new);
+		if (err)
+			return err;
+	}
+	if (old && same_place(old, &new) && (old->flags ^ new.flags) == HVX_REGION_LOG_DIRTY)
+		err = change_log(vm, old, &new);
+	else
+		err = replace(vm, old, &new);
+	if (err)
+		kvfree(new.dirty);
+	return err;
 }
 
 /* ------------------------------------------------------------------------- life */
@@ -287,6 +335,7 @@ int hvx_mmu_init(struct hvx_vm *vm)
 	err = hvx_pt_init(&mmu->pt, hvx_ops->pt_format, sme_me_mask);
 	if (err)
 		goto free_slots;
+	hvx_dirty_init(vm);
 	mmu->max_level = hvx_ops->pt_max_level;
 	mmu->large_no_exec = hvx_large_no_exec();
 	mmu->notifier.ops = &hvx_notifier_ops;
@@ -303,6 +352,14 @@ free_slots:
 	return err;
 }
 
+static void free_logs(const struct hvx_slots *slots)
+{
+	unsigned int i;
+
+	for (i = 0; i < slots->nr; i++)
+		kvfree(slots->slot[i].dirty);
+}
+
 /* Context: process; no vCPU can run any more, and hvx_mmu_init() succeeded. */
 void hvx_mmu_fini(struct hvx_vm *vm)
 {
@@ -310,6 +367,7 @@ void hvx_mmu_fini(struct hvx_vm *vm)
 
 	mmu_notifier_unregister(&mmu->notifier, vm->mm);
 	hvx_pt_fini(&mmu->pt);
+	free_logs(rcu_dereference_protected(mmu->slots, true));
 	kvfree(rcu_dereference_protected(mmu->slots, true));
 	RCU_INIT_POINTER(mmu->slots, NULL);
 }

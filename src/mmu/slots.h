@@ -15,11 +15,13 @@ struct hvx_slot {
 	u32 id;			/* of HVX_SET_REGION */
 	u32 flags;		/* HVX_REGION_* */
 	bool going;		/* its entries are being removed: add none */
+	unsigned long *dirty;	/* HVX_REGION_LOG_DIRTY: a bit for each page; set atomically */
 };
 
 /* Immutable once published; sorted by gpa, without overlap */
 struct hvx_slots {
 	unsigned int nr;
+	bool logged;		/* one of them is */
 	struct hvx_slot slot[];
 };
 
@@ -57,11 +59,26 @@ static inline unsigned long hvx_slot_hva(const struct hvx_slot *slot, u64 gpa)
 
 extern const struct mmu_notifier_ops hvx_notifier_ops;
 
+/* A region by its number, or NULL. Context: vm->lock. */
+const struct hvx_slot *hvx_slot_by_id(struct hvx_vm *vm, u32 id);
+
 /* Largest level that @slot allows for @gpa, at most @max */
 int hvx_level_of_region(const struct hvx_slot *slot, u64 gpa, int max);
 
 /* Level of the entry that maps @hva in the VMM. Context: mmu.lock held, no invalidation of @hva. */
 int hvx_level_of_host(struct hvx_vm *vm, unsigned long hva);
+
+/*
+ * Dirty log (dirty.c). The bitmap of a slot belongs to the array of slots in force; region.c frees
+ * it when no reader of that array is left.
+ */
+int hvx_dirty_alloc(struct hvx_slot *slot);
+/* After the array with @slot is in force: from now on every write counts. Context: vm->lock. */
+void hvx_dirty_start(struct hvx_vm *vm, const struct hvx_slot *slot);
+/* After the array without the log is in force: entries may be large again. Context: vm->lock. */
+void hvx_dirty_stop(struct hvx_vm *vm, const struct hvx_slot *slot);
+/* The host has written to [gpa, gpa + len) of @slot. Context: any. */
+void hvx_dirty_mark(const struct hvx_slot *slot, u64 gpa, u64 len);
 
 /* Large leaves must not allow execution */
 bool hvx_large_no_exec(void);
@@ -80,5 +97,8 @@ void hvx_mmu_zap(struct hvx_vm *vm, u64 gpa, u64 end, bool may_sleep);
  * the block can be mapped by one entry or by smaller ones. Context: process.
  */
 void hvx_mmu_clear_block(struct hvx_vm *vm, u64 gpa, int level);
+
+/* The same for a range, tables of all levels. Context: process. */
+void hvx_mmu_clear_range(struct hvx_vm *vm, u64 gpa, u64 end);
 
 #endif

@@ -25,6 +25,10 @@ static unsigned int vmx_timer_us;
 module_param(vmx_timer_us, uint, 0444);
 MODULE_PARM_DESC(vmx_timer_us, "VT-x: longest stay in a guest in microseconds (0: no limit)");
 
+static bool ept_ad = true;
+module_param(ept_ad, bool, 0444);
+MODULE_PARM_DESC(ept_ad, "VT-x: let the processor set accessed and dirty flags in EPT entries");
+
 struct wanted {
 	u32 bit;
 	const char *name;	/* as in the SDM; NULL: optional */
@@ -259,7 +263,7 @@ void vmx_caps_start(void)
 		     caps->ept_vpid & VPID_CAP_INVVPID && caps->ept_vpid & VPID_CAP_INVVPID_SINGLE;
 	if (!caps->vpid)
 		caps->secondary &= ~SEC_ENABLE_VPID;
-	caps->accessed_dirty = caps->ept_vpid & EPT_CAP_ACCESSED_DIRTY;
+	caps->accessed_dirty = ept_ad && caps->ept_vpid & EPT_CAP_ACCESSED_DIRTY;
 	caps->vmxon_stops_pt = boot_cpu_has(X86_FEATURE_INTEL_PT) && !(caps->misc & MISC_PT_IN_VMX);
 	caps->timer = timer_ticks(caps);
 	if (caps->timer)

@@ -227,9 +227,12 @@ struct hvx_msr_list {
 #define HVX_SET_CLOCK		_IO(HVX_IOC, 0x2b)
 /* Argument: struct hvx_memory_info. */
 #define HVX_GET_MEMORY_INFO	_IO(HVX_IOC, 0x2c)
+/* Argument: struct hvx_dirty. Pages of a region that were written to since the last call. */
+#define HVX_GET_DIRTY		_IO(HVX_IOC, 0x2d)
 
 /* struct hvx_region::flags */
 #define HVX_REGION_READONLY	(1u << 0)	/* guest writes exit as MMIO */
+#define HVX_REGION_LOG_DIRTY	(1u << 1)	/* HVX_GET_DIRTY says what was written to */
 
 /**
  * struct hvx_region - map guest-physical memory (HVX_SET_REGION)
@@ -245,6 +248,9 @@ struct hvx_msr_list {
  * never a mixture within one access. Memory is not pinned; @hva may be unmapped or remapped at any
  * time, and a guest access to a hole in it ends HVX_RUN with EFAULT (see HVX_EXIT_MEMORY_FAULT).
  *
+ * Setting a slot again with HVX_REGION_LOG_DIRTY added or removed begins or ends its dirty log and
+ * changes nothing else. The log begins empty, with the return of the call.
+ *
  * Errors: EINVAL (alignment, wrap, slot, flags, beyond HVX_CAP_GPA_BITS), EEXIST (overlaps another
  * slot), ENOENT (deleting an unused slot), ENOMEM.
  */
@@ -256,6 +262,37 @@ struct hvx_region {
 	__aligned_u64 gpa;
 	__aligned_u64 len;
 	__aligned_u64 hva;
+};
+
+/* struct hvx_dirty::flags */
+#define HVX_DIRTY_LIST		(1u << 0)	/* addresses instead of a bitmap */
+#define HVX_DIRTY_KEEP		(1u << 1)	/* look only: the next call says it again */
+
+/**
+ * struct hvx_dirty - pages that were written to (HVX_GET_DIRTY)
+ * @size: sizeof(struct hvx_dirty)
+ * @flags: HVX_DIRTY_*
+ * @slot: region, with HVX_REGION_LOG_DIRTY
+ * @reserved: 0
+ * @first: first page of the region that is asked for; a multiple of 64 for a bitmap
+ * @nr: pages that are asked for
+ * @data: pointer to the bitmap, __u64[(@nr + 63) / 64], bit 0 for page @first; or to the list,
+ *	__u64[@room] of guest-physical addresses, rising
+ * @room: list: in: room at @data, out: addresses there; when it is full, there may be more
+ *
+ * Counted are writes of the guest and of the kernel on its behalf, not those of the VMM. Pages that
+ * were handed over are clean again; a page that is written to while the call runs is handed over by
+ * this call or the next. Errors: ENOENT (no such region, or not logged), EINVAL (beyond the region).
+ */
+struct hvx_dirty {
+	__u32 size;
+	__u32 flags;
+	__u32 slot;
+	__u32 reserved;
+	__aligned_u64 first;
+	__aligned_u64 nr;
+	__aligned_u64 data;
+	__aligned_u64 room;
 };
 
 /**
