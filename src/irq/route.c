@@ -286,23 +286,32 @@ long hvx_route_set(struct hvx_vm *vm, const struct hvx_routing *args)
 /* ------------------------------------------------------------------------------ life */
 
 /* Line 0 is the timer's, which goes to pin 2 of the I/O APIC where the 8259s have their cascade */
-int hvx_route_init(struct hvx_chips *chips)
+static u32 default_routes(const struct hvx_vm *vm, struct hvx_route *to)
 {
-	struct hvx_route from[2 * DEFAULT_LINES];
-	struct hvx_routes *routes;
 	u32 gsi, nr = 0;
 
 	for (gsi = 0; gsi < DEFAULT_LINES; gsi++) {
-		if (chips->vm->flags & HVX_VM_IOAPIC && gsi != 2)
-			from[nr++] = (struct hvx_route) {
+		if (vm->flags & HVX_VM_IOAPIC && gsi != 2)
+			to[nr++] = (struct hvx_route) {
 				.gsi = gsi, .type = HVX_ROUTE_IOAPIC, .pin = gsi ? gsi : 2,
 			};
-		if (chips->vm->flags & HVX_VM_PIC && gsi < PIC_PINS && gsi != HVX_PIC_CASCADE)
-			from[nr++] = (struct hvx_route) {
+		if (vm->flags & HVX_VM_PIC && gsi < PIC_PINS && gsi != HVX_PIC_CASCADE)
+			to[nr++] = (struct hvx_route) {
 				.gsi = gsi, .type = HVX_ROUTE_PIC, .pin = gsi,
 			};
 	}
-	routes = build(chips->vm, from, nr);
+	return nr;
+}
+
+int hvx_route_init(struct hvx_chips *chips)
+{
+	struct hvx_route *from = kcalloc(2 * DEFAULT_LINES, sizeof(*from), GFP_KERNEL);
+	struct hvx_routes *routes;
+
+	if (!from)
+		return -ENOMEM;
+	routes = build(chips->vm, from, default_routes(chips->vm, from));
+	kfree(from);
 	if (IS_ERR(routes))
 		return PTR_ERR(routes);
 	RCU_INIT_POINTER(chips->routes, routes);
