@@ -295,6 +295,12 @@ GUEST(looks_at_x2apic)
 	GUEST_EQ(try_wrmsr(g, 0x832, PERIODIC | DEADLINE), 13);
 	GUEST_EQ(try_wrmsr(g, 0x833, PERIODIC), 13);
 	GUEST_EQ(try_wrmsr(g, 0x83e, 4), 13);
+	/* Read-only bits may be written. */
+	GUEST_EQ(try_wrmsr(g, 0x835, 0x5700 | MASKED), -1);
+	GUEST_EQ(rd(LINT0), 0x700 | MASKED);
+	GUEST_EQ(try_wrmsr(g, 0x832, MASKED | 1 << 12), -1);
+	GUEST_EQ(rd(LVT_TIMER), MASKED);
+	GUEST_EQ(try_wrmsr(g, 0x837, MASKED | 1 << 14), 13);
 	GUEST_EQ(try_wrmsr(g, 0x83f, 0x100), 13);
 	GUEST_EQ(try_wrmsr(g, 0x838, 0xffffffff), -1);
 	GUEST_EQ(try_wrmsr(g, 0x838, 0), -1);
@@ -1176,7 +1182,7 @@ BOTH_MODES(state)
 	struct vcpu *v = start(is_moved);
 	unsigned int i;
 
-	v->g->arg = 50ULL * hvx_cap(HVX_CAP_TSC_KHZ);	/* 50 ms */
+	v->g->arg = 300ULL * hvx_cap(HVX_CAP_TSC_KHZ);	/* 300 ms */
 	if (!v->g->arg)
 		SKIP("the host does not know the rate of its TSC");
 	for (i = 1; i <= 4; i++) {

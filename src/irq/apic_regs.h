@@ -41,6 +41,7 @@ enum hvx_apic_reg {
 #define LVT_VECTOR		0xffu
 #define LVT_DELIVERY	0x700u
 #define LVT_DELIVERY_SHIFT	8
+#define LVT_PENDING		BIT(12)		/* delivery status */
 #define LVT_POLARITY	BIT(13)
 #define LVT_REMOTE_IRR	BIT(14)
 #define LVT_LEVEL		BIT(15)

@@ -464,9 +464,18 @@ static bool x2apic_writable(unsigned int reg)
 	return false;
 }
 
+/* Bits that are there to be read alone: systems write back what they read, or nearly so */
+static u32 read_only(unsigned int reg)
+{
+	if (!is_lvt(reg))
+		return 0;
+	return LVT_PENDING | (reg == APIC_REG_LVT_LINT0 || reg == APIC_REG_LVT_LINT1 ?
+			      LVT_REMOTE_IRR : 0);
+}
+
 static bool x2apic_set(struct hvx_vcpu *vcpu, unsigned int reg, u64 value)
 {
-	u32 low = value;
+	u32 low = value & ~read_only(reg);
 
 	if (!x2apic_writable(reg) || low & ~writable(vcpu, reg))
 		return false;
