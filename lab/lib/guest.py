@@ -2,7 +2,9 @@
 """Linux guests for the emulated hosts: an initramfs for each of Debian's kernels."""
 
 import hashlib
+import lzma
 import os
+import struct
 import subprocess
 import tempfile
 
@@ -13,6 +15,8 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 INIT = os.path.join(os.path.dirname(HERE), "linux")
 
 KERNELS = ["6.1", "6.12", "sid", "6.1-full", "6.12-full", "sid-full"]
+# The ELF program that is in a kernel's bzImage, to be started by its PVH entry.
+PVH = {"6.1-pvh": "6.1-full"}
 # Guests that bring all they need; lab/lib/debian.sh makes them.
 WHOLE = {"debian": ["vmlinuz", "initrd", "hello.deb"], "installer": ["vmlinuz", "initrd"]}
 
@@ -30,7 +34,7 @@ MACHINE = [r"clocksource: .*unstable", r"tsc: Marking TSC unstable due to (clock
 
 def piece(kernel):
     """The piece of lab/setup that a guest kernel comes from."""
-    return kernel if kernel in WHOLE else f"kernel-{kernel}"
+    return kernel if kernel in WHOLE else f"kernel-{PVH.get(kernel, kernel)}"
 
 
 def disks(cache, kernel):
@@ -72,9 +76,35 @@ def initramfs(cache, kernel):
     return path
 
 
+def payload(bzimage):
+    """What a bzImage unpacks: fields of its header are named as in Linux's boot protocol."""
+    setup_sects = bzimage[0x1f1] or 4
+    offset, length = struct.unpack_from("<II", bzimage, 0x248)
+    start = (setup_sects + 1) * 512 + offset
+    # The last four bytes are the unpacked size.
+    return lzma.decompress(bzimage[start:start + length - 4])
+
+
+def vmlinux(cache, kernel):
+    """The ELF program in a kernel's bzImage, which must be packed by xz; made once."""
+    source = os.path.realpath(os.path.join(cache, "kernel", kernel, "vmlinuz"))
+    path = os.path.join(cache, "initramfs", f"vmlinux-{kernel}-{os.stat(source).st_mtime_ns}")
+    if not os.path.exists(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        tmp = f"{path}.{os.getpid()}"
+        with open(tmp, "wb") as out:
+            out.write(payload(image.read(source)))
+        subprocess.run(["strip", "--strip-all", tmp], check=True)
+        os.rename(tmp, path)
+    return path
+
+
 def files(cache, kernel):
     """What of one guest kernel goes where in the host."""
     if kernel in WHOLE:
         return [(os.path.join(cache, kernel, name), f"guest/{kernel}/{name}") for name in WHOLE[kernel]]
+    if kernel in PVH:
+        return [(vmlinux(cache, PVH[kernel]), f"guest/{kernel}/vmlinuz"),
+                (initramfs(cache, PVH[kernel]), f"guest/{kernel}/initrd")]
     return [(os.path.realpath(os.path.join(cache, "kernel", kernel, "vmlinuz")), f"guest/{kernel}/vmlinuz"),
             (initramfs(cache, kernel), f"guest/{kernel}/initrd")]

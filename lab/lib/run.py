@@ -73,9 +73,9 @@ def parse(argv):
     p.add_argument("--qemu", action="append", default=[], metavar="ARG", help="one more argument of QEMU")
     p.add_argument("--add", action="append", default=[], type=split_add, metavar="SRC[:DEST]",
                    help="put a file or directory into the host (/root)")
-    p.add_argument("--guest", action="append", default=[], metavar="KERNEL", choices=[*guest.KERNELS, *guest.WHOLE],
+    p.add_argument("--guest", action="append", default=[], metavar="KERNEL", choices=[*guest.KERNELS, *guest.PVH, *guest.WHOLE],
                    help="put a guest's Linux into the host: /guest/KERNEL/vmlinuz and initrd "
-                   "(" + ", ".join([*guest.KERNELS, *guest.WHOLE]) + "; debian with a disk)")
+                   "(" + ", ".join([*guest.KERNELS, *guest.PVH, *guest.WHOLE]) + "; debian with a disk)")
     p.add_argument("--disk", action="append", default=[], metavar="FILE",
                    help="QEMU only: /dev/vda, vdb ... of the host; what it writes is lost")
     p.add_argument("--append", default="", metavar="CMDLINE", help="more kernel command line")
