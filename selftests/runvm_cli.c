@@ -50,7 +50,7 @@ TEST_TIME(wrong_flags, 60)
 		{ "-z", NULL, "no option '-z'" },
 		{ "stray", NULL, "'stray' belongs to no option" },
 		{ "--rng=7", NULL, "takes no value" },
-		{ "-c", "0", "--cpus '0': a number from 1 to 254" },
+		{ "-c", "0", "--cpus '0': not a number from 1 to 254" },
 		{ "-c", "255", "--cpus '255'" },
 		{ "-c", "two", "--cpus 'two'" },
 		{ "-c", "-1", "--cpus '-1'" },
@@ -71,7 +71,7 @@ TEST_TIME(wrong_flags, 60)
 		{ "-n", "user,mac=00:11:22:33:44:55:66", "not a MAC address" },
 		{ "-n", "user,mac=01:11:22:33:44:55", "multicast" },
 		{ "-n", "tap=tap0,fwd=tcp:1:2", "is none of" },
-		{ "--vsock", "2", "--vsock '2': a number from 3" },
+		{ "--vsock", "2", "--vsock '2': not a number from 3" },
 		{ "--console", "vga", "'vga' is none of serial, virtio, none" },
 		{ "--share", "/tmp,rw", "'rw' is neither ro nor tag=" },
 		{ "--flat", "here", "--flat 'here'" },
@@ -84,7 +84,7 @@ TEST_TIME(wrong_flags, 60)
 	};
 	unsigned int i;
 
-	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
 		if (bad[i].part)
 			expect_refusal(2, bad[i].part,
 				       ARGS("run", "-k", "/etc/passwd", bad[i].flag, bad[i].value));
@@ -107,7 +107,7 @@ TEST(too_many)
 		args[i + 1] = "/tmp/disk";
 	}
 	expect_refusal(2, "more than 16 disks", args);
-	expect_refusal(2, "two shared directories with tag 'share'",
+	expect_refusal(2, "two directories with tag 'share'",
 		       ARGS("run", "-k", "/etc/passwd", "--share", "/tmp", "--share", "/root"));
 }
 
@@ -227,7 +227,7 @@ TEST(wrong_config)
 	};
 	unsigned int i;
 
-	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
 		expect_bad_config(bad[i].text, strlen(bad[i].text), bad[i].part);
 	expect_bad_config("rng\0 = yes\n", 12, "not a text file");
 }
@@ -238,7 +238,7 @@ TEST(config_file)
 	char text[512];
 
 	snprintf(text, sizeof(text),
-		 "# a guest\n\n  kernel = %s\nflat=0x100000\n\tcmdline = a=b c = d \nrng = no\nmem = 64\n",
+		 "# a guest\n\n  kernel = %s\nflat=0x100000\n\tcmdline = a=b c = d\t\nrng = no\nmem = 64\n",
 		 kernel);
 	config = launch_file("config", text, strlen(text));
 	EXPECT_EQ(launch_all(&l, ARGS("run", "--config", config, "--dry-run")), 0);

@@ -189,7 +189,7 @@ TEST(terminal_is_restored_by_signals)
 	unsigned int i;
 	int tty;
 
-	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(signals); i++) {
 		launch(&l, LAUNCH_TTY, ARGS(RUN(image_deaf())));
 		tty = other_end(&l);
 		launch_out(&l, "ready", 5);
@@ -361,7 +361,7 @@ TEST(control_refuses)
 
 	launch_controlled(image_deaf());
 	fd = connect_control();
-	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
 		expect_answer(fd, bad[i], "{\"ok\":false,\"error\":\"");
 	close(fd);
 	fd = connect_control();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Guest code of runvm_machine.c: bare programs for 'runvm run --flat 0x100000', in 64-bit mode. What
- * they find to be wrong ends them with a number of its own through the debug port.
+ * Guest code of runvm_machine.c: bare programs for 'runvm run --flat 0x100000', in 64-bit mode.
+ * What they find to be wrong ends them with a number of its own through the debug port.
  */
 #define DEBUG_EXIT	0xf4
 #define SERIAL		0x3f8
@@ -87,8 +87,8 @@ image error
 end error
 
 	/*
-	 * Resets itself by the four ways there are, CMOS_COUNT says how often; memory must be zero
-	 * and the time stamp of the image's data as loaded each time. Powers off after 24 times.
+	 * Resets itself by the four ways there are, CMOS_COUNT says how often; each time, memory
+	 * must be zero and the image as in its file. Powers off after 24 times.
 	 */
 image reboot
 	mov	$0x200000, %ebx

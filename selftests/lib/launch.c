@@ -24,7 +24,7 @@ static const char *find_runvm(void)
 					      "/usr/bin/runvm" };
 	unsigned int i;
 
-	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(places); i++)
 		if (!access(places[i], X_OK))
 			return places[i];
 	SKIP("runvm is not installed");
@@ -183,8 +183,8 @@ int launch_end(struct launch *l, unsigned int seconds)
 			waitpid(l->pid, &status, 0);
 			while (collect_some(l, now()))
 				;
-			(void)EXPECT(false, "runvm did not end; output '%s', errors '%s'", l->out.text,
-			       l->err.text);
+			(void)EXPECT(false, "runvm did not end; output '%s', errors '%s'",
+				     l->out.text, l->err.text);
 			return -1;
 		}
 		if (!collect_some(l, now() + 0.02))

@@ -32,6 +32,8 @@ struct launch {
 
 #define LAUNCH_MAX_ARGS	40
 
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+
 /* Starts 'runvm ARG...'; the list ends with NULL. Skips the test where there is no runvm. */
 void launch(struct launch *l, enum launch_stdin in, const char *const *args);
 /* Waits until @text has been written to standard output, or error */

@@ -63,7 +63,7 @@ int cmd_control(int argc, char **argv)
 	json_t *reply;
 
 	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
-		printf("usage: runvm %s SOCKET   (that of 'runvm run --control SOCKET')\n", argv[0]);
+		printf("usage: runvm %s SOCKET   (of runvm run --control SOCKET)\n", argv[0]);
 		return 0;
 	}
 	if (argc != 2)

@@ -4,7 +4,7 @@
  *
  *	machine/	memory map, buses, vCPU threads, the main loop, the machine's fate
  *	boot/		images and ACPI tables put into memory, the first vCPU's registers
- *	dev/		what a PC has besides PCI: serial port, clock, keyboard controller, debug ports
+ *	dev/		what a PC has besides PCI: serial port, clock, power, debug ports
  *	pci/		host bridge, configuration space, BARs, MSI-X
  *	virtio/		transports (PCI, MMIO), virtqueues, devices
  *	control/	control socket
@@ -101,7 +101,8 @@ typedef void io_handler(void *opaque, uint64_t offset, unsigned int len, bool wr
 /*
  * Any thread, from handlers too. An access belongs to whom its first byte belongs to; it may reach
  * beyond the range. Ranges do not overlap (the PCI address port is 0xcf8 with @len 1, as 0xcf9 is
- * PORT_RESET): adding one that does is false once the guest runs, and a fault before. An access of eight bytes or less comes as one call, REP I/O as one call each.
+ * PORT_RESET): adding one that does is false once the guest runs, and a fault before. An access of
+ * eight bytes or less comes as one call, REP I/O as one call each.
  * Removing does not wait for a call that is under way in another thread.
  */
 bool bus_add_pio(struct machine *m, uint16_t port, uint16_t len, io_handler *handler, void *opaque);
@@ -135,7 +136,7 @@ bool machine_ioeventfd(struct machine *m, bool pio, uint64_t addr, uint32_t len,
 
 /* ---------------------------------------------------------------------------- main loop */
 
-/* @events: EPOLLIN ...; called in the main thread. loop_add() with an fd that is there changes it. */
+/* @events: EPOLLIN ...; called in the main thread. loop_add() changes what an fd has already. */
 typedef void loop_handler(void *opaque, uint32_t events);
 void loop_add(struct machine *m, int fd, uint32_t events, loop_handler *handler, void *opaque);
 /* The same, but a failure (EPERM: a file that is always ready) is returned */
@@ -157,7 +158,7 @@ enum fate {
 };
 
 /* Any thread: the first one counts. Returns at once; the main thread does the rest. */
-void machine_end(struct machine *m, enum fate fate, int status);
+void machine_end(struct machine *m, enum fate how, int status);
 
 /* Press the power button: any thread */
 void machine_press_power(struct machine *m);
@@ -175,12 +176,13 @@ unsigned int machine_resets(const struct machine *m);
 struct device {
 	const char *name;
 	void (*reset)(struct device *dev);	/* all vCPU threads stopped */
-	void (*start)(struct device *dev);	/* before the first vCPU thread: threads may start */
-	void (*pause)(struct device *dev);	/* until resume() nothing may touch guest memory */
+	void (*start)(struct device *dev);	/* before guest code: threads may start */
+	void (*pause)(struct device *dev);	/* no access to guest memory until resume() */
 	void (*resume)(struct device *dev);
 	void (*close)(struct device *dev);
 	struct device *next;			/* the machine's */
 };
+
 void machine_add_device(struct machine *m, struct device *dev);
 
 /*
@@ -210,7 +212,7 @@ void pci_create(struct machine *m);
 void virtio_create(struct machine *m);
 void control_create(struct machine *m);
 
-/* Serial output that the guest wrote, and input for it: dev/serial.c; console.c owns the terminal */
+/* What the guest writes to its console, and what is typed there; dev/console.c */
 void console_write(struct machine *m, const void *data, size_t len);
 /* The console's reader: called in the main thread with what was typed; returns how much it took */
 typedef size_t console_reader(void *opaque, const void *data, size_t len);

@@ -10,7 +10,7 @@
 #include "runvm.h"
 
 static const struct command commands[] = {
-	{ "run", "-k KERNEL [...]", "start a guest ('runvm run --help' lists the options)", cmd_run },
+	{ "run", "-k KERNEL [...]", "start a guest (runvm run --help lists the options)", cmd_run },
 	{ "hello", "[--memory SIZE]",
 	  "start a small 64-bit guest that greets and describes its CPU", cmd_hello },
 	{ "doctor", "", "say whether this host can run guests, and what to do if not", cmd_doctor },

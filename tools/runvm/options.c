@@ -46,7 +46,7 @@ static unsigned long long number(const char *name, const char *text, unsigned lo
 	errno = 0;
 	n = strtoull(text, &end, 0);
 	if (!isdigit(*text) || *end || errno || n < min || n > max)
-		usage_error("--%s '%s': a number from %llu to %llu is needed", name, text, min, max);
+		usage_error("--%s '%s': not a number from %llu to %llu", name, text, min, max);
 	return n;
 }
 
@@ -171,12 +171,12 @@ static void set_mac(struct net_option *n, const char *text)
 
 static void set_net_part(struct net_option *n, const char *text, char *part)
 {
-	char *value;
+	const char *mac = value_of(part, "mac"), *forward = value_of(part, "fwd");
 
-	if ((value = value_of(part, "mac")))
-		set_mac(n, value);
-	else if (n->kind == NET_USER && (value = value_of(part, "fwd")))
-		n->forward = value;
+	if (mac)
+		set_mac(n, mac);
+	else if (n->kind == NET_USER && forward)
+		n->forward = forward;
 	else if (n->kind == NET_TAP && !strcmp(part, "vhost"))
 		n->vhost = true;
 	else
@@ -314,10 +314,12 @@ static const struct flag flags[] = {
 	{ "no-reboot", 0, NULL, set_no_reboot, "end when the guest resets" },
 	{ "no-sandbox", 0, NULL, set_no_sandbox, "keep privileges and system calls" },
 	{ "verbose", 'v', NULL, set_verbose, "say more" },
-	{ "dry-run", 0, NULL, set_dry_run, "check everything, show the configuration, start nothing" },
+	{ "dry-run", 0, NULL, set_dry_run, "check everything, show the options, start nothing" },
 	{ "config", 0, "FILE", NULL, "options from a file, 'name = value' lines" },
 	{ "help", 'h', NULL, NULL, "this text" },
 };
+
+#define HELP_COLUMN	32
 
 static void print_help(void)
 {
@@ -329,8 +331,10 @@ static void print_help(void)
 		snprintf(left, sizeof(left), "%s%c%s --%s%s%s", f->letter ? "-" : " ",
 			 f->letter ? f->letter : ' ', f->letter ? "," : " ", f->name,
 			 f->arg ? " " : "", f->arg ? f->arg : "");
-		printf("  %-32s  %s%s\n", left, strlen(left) > 32 ? "\n                                    " : "",
-		       f->help);
+		if (strlen(left) > HELP_COLUMN)
+			printf("  %s\n  %*s  %s\n", left, HELP_COLUMN, "", f->help);
+		else
+			printf("  %-*s  %s\n", HELP_COLUMN, left, f->help);
 	}
 	puts("\nThe manual page runvm(1) says more.");
 	exit(0);
@@ -360,9 +364,8 @@ static void make_getopt_tables(struct option *longs, char *shorts)
 
 	*shorts++ = ':';	/* a missing argument is told from an unknown option */
 	for (i = 0; i < ARRAY_SIZE(flags); i++) {
-		longs[i] = (struct option){
-			flags[i].name, flags[i].arg ? required_argument : no_argument, NULL, CODE(i),
-		};
+		longs[i] = (struct option){ .name = flags[i].name, .val = CODE(i) };
+		longs[i].has_arg = flags[i].arg ? required_argument : no_argument;
 		if (!flags[i].letter)
 			continue;
 		*shorts++ = flags[i].letter;
@@ -442,7 +445,7 @@ static void check_together(const struct options *o)
 	for (i = 0; i < o->nr_shares; i++)
 		for (j = 0; j < i; j++)
 			if (!strcmp(o->share[i].tag, o->share[j].tag))
-				usage_error("two shared directories with tag '%s': name another one by ,tag=",
+				usage_error("two directories with tag '%s': set one by ,tag=",
 					    o->share[i].tag);
 }
 
@@ -485,6 +488,11 @@ void options_parse(struct options *o, int argc, char **argv)
 
 /* ------------------------------------------------------------------------------ dump */
 
+static void print_mac(const uint8_t *b)
+{
+	printf(",mac=%02x:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3], b[4], b[5]);
+}
+
 static void print_lists(const struct options *o)
 {
 	const struct disk_option *d;
@@ -500,8 +508,7 @@ static void print_lists(const struct options *o)
 		if (n->forward)
 			printf(",fwd=%s", n->forward);
 		if (n->mac_set)
-			printf(",mac=%02x:%02x:%02x:%02x:%02x:%02x", n->mac[0], n->mac[1], n->mac[2],
-			       n->mac[3], n->mac[4], n->mac[5]);
+			print_mac(n->mac);
 		putchar('\n');
 	}
 	for (s = o->share; s < o->share + o->nr_shares; s++)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * options_file.c: options from a file of 'name = value' lines, with the names of the long options. A
- * value goes to the end of its line; empty lines and those that begin with '#' are comments.
+ * options_file.c: options from a file of 'name = value' lines, with the names of the long options.
+ * A value goes to the end of its line; empty lines and those that begin with '#' are comments.
  */
 #include <ctype.h>
 #include <errno.h>

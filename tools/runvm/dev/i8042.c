@@ -32,7 +32,7 @@ enum {
 	CMD_WRITE_OUTPUT = 0xd1,
 	CMD_LOOP_KBD = 0xd2,
 	CMD_TO_AUX = 0xd4,
-	CMD_PULSE = 0xf0,	/* .. 0xff: bits 3:0 say which lines of the output port not to pulse */
+	CMD_PULSE = 0xf0,	/* .. 0xff: bits 3:0 are the output port's lines not to pulse */
 };
 
 #define SELF_TEST_PASSED	0x55

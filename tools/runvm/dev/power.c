@@ -56,13 +56,12 @@ static void update_sci(struct power *pw)
 static void pm1_evt(void *opaque, uint64_t offset, unsigned int len, bool write, void *data)
 {
 	struct power *pw = opaque;
-	uint8_t *bytes = data;
+	uint8_t *bytes = data, *reg;
 	unsigned int i;
 
 	pthread_mutex_lock(&pw->lock);
 	for (i = 0; i < len && offset + i < sizeof(pw->pm1_evt); i++) {
-		uint8_t *reg = &pw->pm1_evt[offset + i];
-
+		reg = pw->pm1_evt + offset + i;
 		if (!write)
 			bytes[i] = *reg;
 		else if (offset + i < 2)

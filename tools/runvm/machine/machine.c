@@ -104,7 +104,7 @@ void machine_resume(struct machine *m)
 
 /* ------------------------------------------------------------------------------ fate */
 
-void machine_end(struct machine *m, enum fate fate, int status)
+void machine_end(struct machine *m, enum fate how, int status)
 {
 	struct machine_private *p = m->p;
 	uint64_t one = 1;
@@ -113,7 +113,7 @@ void machine_end(struct machine *m, enum fate fate, int status)
 	pthread_mutex_lock(&p->lock);
 	first = p->fate == FATE_NONE;
 	if (first) {
-		p->fate = fate;
+		p->fate = how;
 		p->status = status;
 	}
 	pthread_mutex_unlock(&p->lock);
