@@ -53,22 +53,25 @@ static void update_sci(struct power *pw)
 }
 
 /* Registers may be accessed a byte at a time. Status bits are cleared by writing 1. */
+static void pm1_evt_byte(struct power *pw, unsigned int i, bool write, uint8_t *byte)
+{
+	if (!write)
+		*byte = pw->pm1_evt[i];
+	else if (i < 2)
+		pw->pm1_evt[i] &= ~*byte;
+	else
+		pw->pm1_evt[i] = *byte;
+}
+
 static void pm1_evt(void *opaque, uint64_t offset, unsigned int len, bool write, void *data)
 {
 	struct power *pw = opaque;
-	uint8_t *bytes = data, *reg;
+	uint8_t *bytes = data;
 	unsigned int i;
 
 	pthread_mutex_lock(&pw->lock);
-	for (i = 0; i < len && offset + i < sizeof(pw->pm1_evt); i++) {
-		reg = pw->pm1_evt + offset + i;
-		if (!write)
-			bytes[i] = *reg;
-		else if (offset + i < 2)
-			*reg &= ~bytes[i];
-		else
-			*reg = bytes[i];
-	}
+	for (i = 0; i < len && offset + i < sizeof(pw->pm1_evt); i++)
+		pm1_evt_byte(pw, offset + i, write, bytes + i);
 	if (write)
 		update_sci(pw);
 	pthread_mutex_unlock(&pw->lock);
