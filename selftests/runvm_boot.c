@@ -22,7 +22,7 @@ PROGRAM(multiboot);
 PROGRAM(real);
 
 #define INITRD	"-i", launch_file("initrd", "from the initrd", sizeof("from the initrd"))
-#define CMDLINE	"these are words console=no"
+#define CMDLINE	"these are words console=no"	/* or Linux is told of one */
 #define SAID	CMDLINE "|from the initrd|"
 #define EXIT(n)	((n) << 1 | 1)		/* what the debug port makes of it */
 

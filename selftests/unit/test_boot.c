@@ -645,6 +645,33 @@ TEST(reset)
 	destroy(x);
 }
 
+static void expect_cmdline(enum good_image which, enum console_kind console, const char *given,
+			   const char *want)
+{
+	struct fixture *x = fixture(which, LOW);
+	char kernel[] = "/tmp/hvx-kernel-XXXXXX";
+
+	x->f->options.kernel = write_file(kernel, x->image, x->len);
+	x->f->options.console = console;
+	x->f->options.cmdline = given;
+	boot_load(&x->f->m);
+	EXPECT(!strcmp(at(x, CMDLINE_BASE, 64), want), "'%s', not '%s'",
+	       (char *)at(x, CMDLINE_BASE, 64), want);
+	unlink(kernel);
+	destroy(x);
+}
+
+/* Linux learns of its console, if the user says nothing of it */
+TEST(console)
+{
+	expect_cmdline(GOOD_BZIMAGE, CONSOLE_SERIAL, "", "console=ttyS0");
+	expect_cmdline(GOOD_BZIMAGE, CONSOLE_SERIAL, "quiet netconsole=x", "quiet netconsole=x console=ttyS0");
+	expect_cmdline(GOOD_BZIMAGE, CONSOLE_SERIAL, "quiet console=tty1", "quiet console=tty1");
+	expect_cmdline(GOOD_PVH64, CONSOLE_VIRTIO, "quiet", "quiet console=hvc0");
+	expect_cmdline(GOOD_BZIMAGE, CONSOLE_NONE, "quiet", "quiet");
+	expect_cmdline(GOOD_MULTIBOOT_ELF, CONSOLE_SERIAL, "quiet", "quiet");
+}
+
 TEST(file_becomes_shorter)
 {
 	struct fixture *x = fixture(GOOD_BZIMAGE, LOW);

@@ -22,9 +22,10 @@ static void check_file(const char *what, const char *path)
 
 	if (stat(path, &st) || access(path, R_OK))
 		die("%s %s: %s", what, path, strerror(errno));
-	if (!S_ISREG(st.st_mode))
+	/* A pipe is read whole; what is in it can be seen only once */
+	if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
 		die("%s %s: not a file", what, path);
-	if (!st.st_size)
+	if (S_ISREG(st.st_mode) && !st.st_size)
 		die("%s %s: the file is empty", what, path);
 }
 

@@ -449,22 +449,6 @@ static void check_together(const struct options *o)
 					    o->share[i].tag);
 }
 
-/* Where the kernel's messages go, unless the user has said so */
-static void add_console(struct options *o)
-{
-	static const char *const names[] = {
-		[CONSOLE_SERIAL] = "ttyS0", [CONSOLE_VIRTIO] = "hvc0", [CONSOLE_NONE] = NULL,
-	};
-	char *all;
-
-	if (!names[o->console] || o->flat || strstr(o->cmdline, "console="))
-		return;
-	if (asprintf(&all, "%s%sconsole=%s", o->cmdline, *o->cmdline ? " " : "",
-		     names[o->console]) < 0)
-		die("not enough memory");
-	o->cmdline = all;
-}
-
 static const char *base_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -481,7 +465,6 @@ void options_parse(struct options *o, int argc, char **argv)
 	walk(o, argc, argv, take_config);
 	walk(o, argc, argv, take_flag);
 	check_together(o);
-	add_console(o);
 	if (!o->name)
 		o->name = base_name(o->kernel);
 }

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* boot.c: what machine/ calls; which kind of image a file is, and what the others are that it is not. */
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "boot/boot.h"
@@ -110,6 +108,36 @@ bool boot_place(struct boot *b)
 	return false;
 }
 
+/* Whether one of the words of @line begins with @key */
+static bool has_word(const char *line, const char *key)
+{
+	const char *p = line;
+
+	while ((p = strstr(p, key))) {
+		if (p == line || p[-1] == ' ')
+			return true;
+		p++;
+	}
+	return false;
+}
+
+/* Where Linux's messages go, unless the user has said so; other kernels are told nothing */
+static void add_console(struct boot *b)
+{
+	static const char *const names[] = {
+		[CONSOLE_SERIAL] = "ttyS0", [CONSOLE_VIRTIO] = "hvc0", [CONSOLE_NONE] = NULL,
+	};
+	const char *name = names[b->m->options->console];
+	char *all;
+
+	if (!name || has_word(b->cmdline, "console=") ||
+	    (b->kind != IMAGE_BZIMAGE && b->kind != IMAGE_ELF_PVH))
+		return;
+	if (asprintf(&all, "%s%sconsole=%s", b->cmdline, *b->cmdline ? " " : "", name) < 0)
+		die("not enough memory");
+	b->cmdline = all;
+}
+
 void boot_load(struct machine *m)
 {
 	const struct options *o = m->options;
@@ -118,7 +146,10 @@ void boot_load(struct machine *m)
 	*b = (struct boot){ .m = m, .cmdline = o->cmdline ? o->cmdline : "" };
 	if (!image_open(b, &b->kernel, o->kernel) ||
 	    (o->initrd && !image_open(b, &b->initrd, o->initrd)) ||
-	    !boot_detect(b) || !boot_place(b))
+	    !boot_detect(b))
+		die("%s", b->error);
+	add_console(b);
+	if (!boot_place(b))
 		die("%s", b->error);
 	placed = true;
 }
