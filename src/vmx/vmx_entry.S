@@ -33,6 +33,16 @@
 #define G_R14	(14 * 8)
 #define G_R15	(15 * 8)
 
+/*
+ * VERW before the guest. Kernels that know no word for MMIO Stale Data alone mean AMD's entries by
+ * CLEAR_CPU_BUF_VM, and clear before VT-x's where they do before user space.
+ */
+#ifdef X86_FEATURE_CLEAR_CPU_BUF_VM_MMIO
+#define CLEAR_BUFFERS	X86_FEATURE_CLEAR_CPU_BUF_VM
+#else
+#define CLEAR_BUFFERS	X86_FEATURE_CLEAR_CPU_BUF
+#endif
+
 #ifdef X86_FEATURE_CLEAR_BHB_VMEXIT
 #define CLEAR_BHB	X86_FEATURE_CLEAR_BHB_VMEXIT
 #else
@@ -75,7 +85,7 @@ SYM_FUNC_START(hvx_vmx_enter)
 	mov	G_R14(%rdi), %r14
 	mov	G_R15(%rdi), %r15
 	mov	G_RDI(%rdi), %rdi
-	ALTERNATIVE "jmp .Lno_verw", "", X86_FEATURE_CLEAR_CPU_BUF_VM
+	ALTERNATIVE "jmp .Lno_verw", "", CLEAR_BUFFERS
 	verw	.Lverw_selector(%rip)
 .Lno_verw:
 	UNWIND_HINT_SAVE
