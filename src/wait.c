@@ -26,6 +26,7 @@
 #include <linux/sched.h>
 #include <linux/sched/stat.h>
 #include <linux/smp.h>
+#include <trace/events/ipi.h>	/* smp_send_reschedule() of later kernels */
 #include "compat.h"
 #include "event.h"
 #include "irq/lapic.h"
