@@ -17,8 +17,8 @@ override OUT := $(abspath $(OUT))
 PREFIX ?= /usr/local
 DEPMOD ?= depmod
 
-# What 'make run' runs: a guest, started by runvm.
-RUN ?= runvm hello
+# What 'make run' runs instead of Linux: RUN='runvm hello', say.
+RUN ?=
 
 # Folders with user-space programs; each Makefile puts them in $(O)/bin.
 PROGRAMS := $(patsubst %/Makefile,%,$(wildcard selftests/Makefile tools/*/Makefile bench/Makefile samples/Makefile))
@@ -30,7 +30,7 @@ all: module programs
 help:
 	@echo 'make                 hvx.ko for the running kernel (or KERNELRELEASE=, KDIR=), and the programs'
 	@echo 'make install         hvx.ko, hvx.h, runvm and its manual page into this system'
-	@echo 'make run             start a guest: on this machine if it can, else in an emulated host'
+	@echo 'make run             a Linux guest with a shell: on this machine if it can, else in an emulated host'
 	@echo 'make test            all tests; narrowed by CPU=svm|svm-nrip|vmx|vmx-old,'
 	@echo '                     KERNEL=6.1|6.12|sid|debug, TEST=GLOB'
 	@echo 'make bench           instructions per exit, hvx and KVM side by side'

@@ -6,6 +6,7 @@ import lzma
 import os
 import struct
 import subprocess
+import sys
 import tempfile
 
 import image
@@ -30,6 +31,11 @@ MACHINE = [r"clocksource: .*unstable", r"tsc: Marking TSC unstable due to (clock
            r"MP-BIOS bug", r"APIC error on CPU", r"smpboot: do_boot_cpu failed", r"ACPI (BIOS )?Error",
            r"spurious APIC interrupt", r"irq [0-9]+: nobody cared", r"FAIL: ",
            r".*: probe .*failed with error", r".*: I/O error"]
+
+MOTD = b"""
+This is a Linux guest under hvx. To leave: 'exit', or Ctrl-A x.
+
+"""
 
 
 def piece(kernel):
@@ -65,7 +71,7 @@ def initramfs(cache, kernel):
     cpio = image.busybox_tree(cache)
     cpio.dir("work")
     cpio.file("complaints", complaints().encode())
-    cpio.file("etc/motd", b"\nThis is a Linux guest. 'poweroff -f' ends it, and so does the end of this shell.\n\n")
+    cpio.file("etc/motd", MOTD)
     cpio.file("root/.profile", b"PS1='guest # '\n")
     cpio.file("etc/acpi/PWRF/00000080", b"#!/bin/sh\necho 'guest: power button' >/dev/console\npoweroff -f\n", 0o755)
     for name, data in files.items():
@@ -108,3 +114,8 @@ def files(cache, kernel):
                 (initramfs(cache, PVH[kernel]), f"guest/{kernel}/initrd")]
     return [(os.path.realpath(os.path.join(cache, "kernel", kernel, "vmlinuz")), f"guest/{kernel}/vmlinuz"),
             (initramfs(cache, kernel), f"guest/{kernel}/initrd")]
+
+
+if __name__ == "__main__":
+    # For scripts: the path of a kernel's initramfs.
+    print(initramfs(sys.argv[1], sys.argv[2]))

@@ -2,6 +2,7 @@
 """The emulators: their command lines, and one run of them watched to its end."""
 
 import ctypes
+import mmap
 import os
 import pty
 import re
@@ -44,6 +45,32 @@ def qemu_smp(opts):
     return (opts.smp + 1, "isolcpus=0") if opts.smp > 1 else (1, "")
 
 
+def tsc_khz():
+    """This machine's TSC, which QEMU passes on.
+
+    An emulated host that measures it on a busy machine is wrong by up to a factor of four, and so
+    are all its clocks and time limits.
+    """
+    code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    # rdtsc; shl $32, %rdx; or %rdx, %rax; ret
+    code.write(b"\x0f\x31\x48\xc1\xe2\x20\x48\x09\xd0\xc3")
+    rdtsc = ctypes.CFUNCTYPE(ctypes.c_uint64)(ctypes.addressof(ctypes.c_char.from_buffer(code)))
+
+    def both():
+        # The pair that was least disturbed.
+        def pair():
+            before = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+            ticks = rdtsc()
+            after = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+            return after - before, before, ticks
+        return min(pair() for _ in range(50))
+
+    _, t0, ticks0 = both()
+    time.sleep(0.05)
+    _, t1, ticks1 = both()
+    return round((ticks1 - ticks0) * 1000000 / (t1 - t0))
+
+
 def qemu_argv(opts, work, image):
     """One QEMU: console on the first serial line, the command on the second."""
     smp, isolate = qemu_smp(opts)
@@ -53,7 +80,7 @@ def qemu_argv(opts, work, image):
             "-smp", str(smp), "-m", str(opts.mem), "-display", "none", "-vga", "none",
             "-monitor", "none", "-net", "none", "-no-reboot", "-nodefaults",
             "-chardev", f"file,id=con,path={con}", "-serial", "chardev:con"]
-    if opts.command:
+    if not opts.terminal:
         argv += ["-chardev", f"file,id=cmd,path={out}", "-serial", "chardev:cmd"]
     else:
         argv += ["-chardev", "stdio,id=cmd,signal=off", "-serial", "chardev:cmd"]
@@ -70,7 +97,9 @@ def qemu_argv(opts, work, image):
         argv += ["-drive", f"file={path},if=none,id=disk{i},format=raw,snapshot=on",
                  "-device", f"virtio-blk-pci,drive=disk{i}"]
     argv += opts.qemu
-    cmdline = kernel_cmdline(opts, CMDLINE) + (" intel_iommu=on" if opts.iommu == "intel" else "")
+    # An instruction takes a nanosecond with -icount shift=0.
+    base = f"{CMDLINE} tsc_early_khz={1000000 if opts.icount else tsc_khz()}"
+    cmdline = kernel_cmdline(opts, base) + (" intel_iommu=on" if opts.iommu == "intel" else "")
     return argv + ["-kernel", os.path.join(opts.kernel_dir, "vmlinuz"), "-initrd", image,
                    "-append", " ".join(filter(None, (cmdline, isolate, opts.append)))]
 
@@ -180,7 +209,7 @@ class Watch:
         con = self.fifo("console")
         self.sel.register(con, selectors.EVENT_READ, "console")
         slave = None
-        if opts.command:
+        if not opts.terminal:
             self.sel.register(self.fifo("output"), selectors.EVENT_READ, "output")
         elif opts.bochs:
             self.master, fd = pty.openpty()
@@ -191,8 +220,8 @@ class Watch:
             qemu_argv(opts, self.work, image)
         log = open(os.path.join(self.work, "emulator.log"), "wb")
         self.started = time.monotonic()
-        guard = ["timeout", "-k", "5"] + ([] if opts.command else ["--foreground"])
-        own_tty = not opts.command and not opts.bochs
+        guard = ["timeout", "-k", "5"] + (["--foreground"] if opts.terminal else [])
+        own_tty = opts.terminal and not opts.bochs
         self.proc = subprocess.Popen(
             guard + [str(int(opts.timeout) + 20)] + argv, stderr=log,
             stdin=None if own_tty else subprocess.DEVNULL, stdout=None if own_tty else log,
@@ -256,7 +285,7 @@ class Watch:
     def run(self, image):
         saved = None
         self.start(image)
-        if not self.opts.command and self.opts.bochs and sys.stdin.isatty():
+        if self.opts.terminal and self.opts.bochs and sys.stdin.isatty():
             saved = termios.tcgetattr(sys.stdin)
             tty.setraw(sys.stdin)
         try:

@@ -210,9 +210,10 @@ def overlay(path, lab, top, opts, module):
     cpio = Cpio()
     cpio.file("init", read(os.path.join(lab, "guest/init")), 0o755)
     settings = {"load": "1" if opts.load and module else "", "params": " ".join(opts.param),
-                "leaks": "1" if opts.leaks else "", "scale": str(opts.scale), "interactive": "" if opts.command else "1", "disks": "1" if opts.disk else ""}
+                "leaks": "1" if opts.leaks else "", "scale": str(opts.scale), "interactive": "1" if opts.terminal else "",
+                "disks": "1" if opts.disk else ""}
     cpio.file("lab/settings", "".join(f"{k}={shlex.quote(v)}\n" for k, v in settings.items()).encode())
-    cpio.file("lab/command", ("exec " + shlex.join(opts.command) + "\n").encode(), 0o755)
+    cpio.file("lab/command", ("exec " + shlex.join(opts.command or ["sh", "-l"]) + "\n").encode(), 0o755)
     elfs = []
     if module:
         cpio.file("hvx/hvx.ko", stripped(module, strip_cache, "--strip-debug"))

@@ -83,6 +83,7 @@ def parse(argv):
     p.add_argument("--no-load", dest="load", action="store_false", help="do not load hvx.ko")
     p.add_argument("--no-build", dest="build", action="store_false", help="use what is built")
     p.add_argument("--leaks", action="store_true", help="look for leaked memory (--kernel debug)")
+    p.add_argument("-t", "--terminal", action="store_true", help="this terminal is COMMAND's, input and all")
     p.add_argument("--timeout", type=float, metavar="SEC", help="for the whole run")
     p.add_argument("--log", metavar="FILE", help="keep the host's kernel log")
     p.add_argument("-v", "--verbose", action="store_true", help="kernel log to stderr as it comes")
@@ -116,11 +117,12 @@ def check(p, opts):
         p.error("the debug kernel has one flavour only")
     if not opts.command and not sys.stdin.isatty():
         p.error("no COMMAND, and standard input is no terminal for a shell")
+    opts.terminal = opts.terminal or not opts.command
     opts.bochs = bochs
     opts.scale = (4 if opts.kernel == "debug" else 1) * (2 if bochs else 1)
     opts.mem = opts.mem or (512 if bochs else 1024)
     if opts.timeout is None:
-        opts.timeout = 120 * opts.scale if opts.command else 12 * 3600
+        opts.timeout = 12 * 3600 if opts.terminal and sys.stdin.isatty() else 120 * opts.scale
     full = opts.flavour == "full" or (not opts.flavour and (opts.iommu or opts.device))
     opts.kernel_name = opts.kernel + ("-full" if full and opts.kernel != "debug" else "")
     opts.kernel_dir = os.path.join(CACHE, "kernel", opts.kernel_name)

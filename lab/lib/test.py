@@ -13,6 +13,10 @@ import time
 
 LAB = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 TOP = os.path.dirname(LAB)
+sys.path.insert(0, os.path.join(LAB, "lib"))
+
+import guest    # noqa: E402
+
 LOGS = os.path.join(TOP, "build/test")
 
 CPUS = ["svm", "svm-nrip", "vmx", "vmx-old"]
@@ -27,6 +31,16 @@ DEBUG = "smoke lifetime memory signals errors nomem fuzz_ioctl"
 TIMER = "smoke signals fpu"
 
 MEMORY = "large dirty"
+
+# Linux guests (lab/guests): CPU, tests, guests that they need, more arguments of lab/run, seconds.
+EVERY = "boot:6.1:1 boot:6.1:4 boot:6.12:1 boot:6.12:4 boot:sid:1 boot:sid:4"
+KERNELS_OF_GUESTS = ["6.1", "6.12", "sid"]
+GUESTS = [
+    ("vmx", EVERY, KERNELS_OF_GUESTS, ["--mem", "1024"], 1500),
+    ("svm", f"{EVERY} two:6.12 fates:6.1", KERNELS_OF_GUESTS, ["--smp", "2", "--mem", "2048"], 1200),
+    ("svm", "debian installer", ["debian", "installer"], ["--smp", "2", "--mem", "2048"], 1200),
+    ("svm", "reboots:6.12:20", ["6.12"], ["--smp", "2"], 1200),
+]
 
 # What runs by default: CPU, kernel, programs, more arguments of lab/run.
 # The long ones come first, so that the two lanes end at about the same time.
@@ -141,6 +155,16 @@ def host_run(cpu, kernel, glob, extra):
     return Run(name, argv, [emulator, f"kernel-{kernel}"])
 
 
+def guest_run(cpu, tests, guests, extra, limit):
+    argv = [f"{LAB}/run", "--cpu", cpu, "--timeout", str(limit), "--add", f"{LAB}/guests:/hvx/bin/"]
+    for name in guests:
+        argv += ["--guest", name]
+    first = tests.split()[0].partition(":")[0]
+    emulator = "qemu" if cpu == "svm" else "bochs-smp" if "--smp" in extra else "bochs"
+    return Run(f"{cpu} guests {first}", [*argv, *extra, "--", "guests", *tests.split()],
+               [emulator, *(guest.piece(name) for name in guests)])
+
+
 def unit_run():
     return Run("unit", ["make", "-s", "--no-print-directory", "-C", "selftests/unit", "check"])
 
@@ -149,8 +173,12 @@ def plan(opts):
     """The runs that the options ask for."""
     if opts.unit:
         return [unit_run()]
+    guests = [guest_run(*x) for x in GUESTS if opts.cpu in (None, x[0])]
+    if opts.test == "guests":
+        return guests
     if not (opts.cpu or opts.kernel or opts.test):
         runs = [host_run(*x) for x in DEFAULT]
+        runs[2:2] = guests
         # Two lanes: these go next to the longest one.
         runs[1:1] = [unit_run(), Run("selfcheck", [f"{LAB}/selfcheck"], ["qemu", "kernel-6.1"]),
                      Run("refusals", [f"{LAB}/refusals"], ["qemu", "kernel-6.1"])]
@@ -160,6 +188,8 @@ def plan(opts):
         extra = ["--smp", "2"] + (["--leaks"] if kernel == "debug" else [])
         for cpu in [opts.cpu] if opts.cpu else ["vmx", "svm"]:
             runs.append(host_run(cpu, kernel, opts.test or "*", extra))
+    if not (opts.kernel or opts.test):
+        runs += guests
     return runs
 
 
@@ -185,7 +215,7 @@ def main():
     p = argparse.ArgumentParser(prog="lab/test", description="Run the tests.", allow_abbrev=False)
     p.add_argument("--cpu", choices=CPUS)
     p.add_argument("--kernel", choices=KERNELS)
-    p.add_argument("--test", metavar="GLOB", help="programs of selftests/ whose name matches")
+    p.add_argument("--test", metavar="GLOB", help="programs of selftests/ whose name matches; or guests: Linux guests")
     p.add_argument("--unit", action="store_true", help="only the tests that need no emulated host")
     opts = p.parse_args()
     # Variables of 'make test' are not for the makes that run below it.
