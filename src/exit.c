@@ -252,6 +252,12 @@ static noinline enum hvx_next handle_hypercall(struct hvx_vcpu *vcpu, struct hvx
 
 	if ((u32)gpr[REG_RAX] == HVX_HC_SYSTEM_EVENT && !hvx_cpl(vcpu))
 		return system_event(vcpu, x);
+	if ((u32)gpr[REG_RAX] <= HVX_PV_LAST_HYPERCALL && vcpu->pv_features) {
+		int next = hvx_pv_hypercall(vcpu, x);
+
+		if (next >= 0)
+			return next;
+	}
 	if (!(vcpu->vm->flags & HVX_VM_HYPERCALL_EXIT)) {
 		gpr[REG_RAX] = -HVX_HC_ENOSYS;
 		return hvx_skip(vcpu, x);

@@ -51,8 +51,10 @@ static __always_inline bool hvx_fast_cpuid(struct hvx_vcpu *vcpu)
 
 static __always_inline bool hvx_fast_hypercall(struct hvx_vcpu *vcpu)
 {
+	u32 nr = vcpu->regs.gpr[REG_RAX];
+
 	if (unlikely(vcpu->vm->flags & HVX_VM_HYPERCALL_EXIT) ||
-	    unlikely((u32)vcpu->regs.gpr[REG_RAX] == HVX_HC_SYSTEM_EVENT))
+	    unlikely(nr == HVX_HC_SYSTEM_EVENT || nr <= HVX_PV_LAST_HYPERCALL))
 		return false;
 	vcpu->regs.gpr[REG_RAX] = -HVX_HC_ENOSYS;
 	return true;

@@ -28,6 +28,7 @@ void hvx_msr_reset(struct hvx_vcpu *vcpu)
 	vcpu->regs.apic_base = 0xfee00000 | BIT_ULL(11) | (vcpu->id ? 0 : APIC_BASE_BSP);
 	vcpu->regs.tsc_offset = hvx_clock_tsc_offset(vcpu->vm);
 	hvx_msr_rules_reset(vcpu);
+	vcpu->pv.poll_control = KVM_MSR_ENABLED;
 }
 
 static bool canonical(struct hvx_vcpu *vcpu, u64 value)

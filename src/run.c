@@ -290,12 +290,16 @@ int hvx_run(struct hvx_vcpu *vcpu)
 	if (unlikely(err))
 		return err;
 	next = finish_last_exit(vcpu);
+	if (unlikely(vcpu->pv.steal_time))
+		hvx_steal_begin(vcpu);
 	if (next == HVX_NEXT_ENTER) {
 		if (unlikely(READ_ONCE(vcpu->run->immediate_exit)))
 			next = hvx_exit_error(vcpu, HVX_EXIT_INTERRUPTED, -EINTR);
 		else
 			next = run_until_exit(vcpu);
 	}
+	if (unlikely(vcpu->pv.watched))
+		hvx_steal_end(vcpu);
 	hvx_sync_to_user(vcpu, wanted);
 	return next == HVX_NEXT_ERROR ? vcpu->run_error : 0;
 }

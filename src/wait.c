@@ -188,7 +188,8 @@ static void wait_once(struct hvx_vcpu *vcpu)
 		return;
 	}
 	begin = ktime_get_ns();
-	if (!vcpu->halt_poll_ns || !poll(vcpu, begin + vcpu->halt_poll_ns))
+	if (!vcpu->halt_poll_ns || !(vcpu->pv.poll_control & KVM_MSR_ENABLED) ||
+	    !poll(vcpu, begin + vcpu->halt_poll_ns))
 		sleep(vcpu);
 	adapt(vcpu, ktime_get_ns() - begin);
 }

@@ -78,6 +78,20 @@ int hvx_write_gpa(struct hvx_vm *vm, u64 gpa, const void *buf, size_t len)
 	return 0;
 }
 
+int hvx_write_gpa_nofault(struct hvx_vm *vm, u64 gpa, const void *buf, size_t len)
+{
+	size_t part = len;
+	const struct hvx_slot *slot;
+	void __user *to = find_hva(vm, gpa, &part, true, &slot);
+
+	if (!to || part != len)
+		return -ENXIO;
+	if (copy_to_user_nofault(to, buf, len))
+		return -EFAULT;
+	written(slot, gpa, len);
+	return 0;
+}
+
 int hvx_read_gpa_once(struct hvx_vm *vm, u64 gpa, u64 *value, size_t len)
 {
 	size_t part = len;

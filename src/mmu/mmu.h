@@ -96,6 +96,12 @@ bool hvx_mmu_fault_window(struct hvx_vcpu *vcpu, u64 gpa, unsigned int access);
 int hvx_read_gpa(struct hvx_vm *vm, u64 gpa, void *buf, size_t len);
 int hvx_write_gpa(struct hvx_vm *vm, u64 gpa, const void *buf, size_t len);
 
+/*
+ * Write where memory cannot be waited for. Context: any with vm->srcu held, current->mm == vm->mm.
+ * 0, -ENXIO: not all in one region that can be written, -EFAULT: the VMM has it not at hand.
+ */
+int hvx_write_gpa_nofault(struct hvx_vm *vm, u64 gpa, const void *buf, size_t len);
+
 /* Where it is in the VMM, 0: no region. Context: vm->srcu. */
 u64 hvx_gpa_hva(struct hvx_vm *vm, u64 gpa);
 

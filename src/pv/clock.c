@@ -99,7 +99,7 @@ static void request_all(struct hvx_vm *vm)
 	for (i = 0; i < HVX_MAX_VCPUS; i++) {
 		vcpu = rcu_dereference(vm->vcpus[i]);
 		if (vcpu && vcpu->pv.system_time)
-			hvx_request(vcpu, HVX_REQ_PV);
+			hvx_pv_request_clock(vcpu);
 	}
 	rcu_read_unlock();
 }

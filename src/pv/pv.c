@@ -13,12 +13,23 @@
 
 #define CLOCK_FEATURES	(BIT(KVM_FEATURE_CLOCKSOURCE2) | BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT))
 
+#ifdef HVX_STEAL_TIME
+#define STEAL_FEATURES	(BIT(KVM_FEATURE_STEAL_TIME) | BIT(KVM_FEATURE_PV_TLB_FLUSH) | \
+			 BIT(KVM_FEATURE_PV_SCHED_YIELD))
+#else
+#define STEAL_FEATURES	0
+#endif
+#define LAPIC_FEATURES	(BIT(KVM_FEATURE_PV_UNHALT) | BIT(KVM_FEATURE_PV_SEND_IPI) | \
+			 BIT(KVM_FEATURE_POLL_CONTROL))
+
 u32 hvx_pv_features(u32 vm_flags)
 {
-	u32 features = BIT(KVM_FEATURE_NOP_IO_DELAY);
+	u32 features = BIT(KVM_FEATURE_NOP_IO_DELAY) | STEAL_FEATURES;
 
 	if (tsc_khz)
 		features |= CLOCK_FEATURES;
+	if (vm_flags & HVX_VM_LAPIC)
+		features |= LAPIC_FEATURES;
 	return features;
 }
 
@@ -34,6 +45,12 @@ static u64 *pv_value(struct hvx_vcpu *vcpu, u32 index, u32 *feature)
 	case MSR_KVM_SYSTEM_TIME_NEW:
 		*feature = KVM_FEATURE_CLOCKSOURCE2;
 		return &pv->system_time;
+	case MSR_KVM_STEAL_TIME:
+		*feature = KVM_FEATURE_STEAL_TIME;
+		return &pv->steal_time;
+	case MSR_KVM_POLL_CONTROL:
+		*feature = KVM_FEATURE_POLL_CONTROL;
+		return &pv->poll_control;
 	}
 	return NULL;
 }
@@ -62,6 +79,10 @@ static bool value_valid(u32 index, u64 value)
 		return address_valid(value);
 	case MSR_KVM_SYSTEM_TIME_NEW:
 		return address_valid(value & ~KVM_MSR_ENABLED);
+	case MSR_KVM_STEAL_TIME:
+		return address_valid(value & ~KVM_MSR_ENABLED) && !(value & KVM_STEAL_RESERVED_MASK);
+	case MSR_KVM_POLL_CONTROL:
+		return !(value & ~KVM_MSR_ENABLED);
 	}
 	return false;
 }
@@ -75,6 +96,12 @@ static void value_changed(struct hvx_vcpu *vcpu, u32 index, bool host)
 	case MSR_KVM_SYSTEM_TIME_NEW:
 		if (!(vcpu->pv.system_time & KVM_MSR_ENABLED))
 			vcpu->pv.system_time = 0;
+		WRITE_ONCE(vcpu->pv.clock_due, true);
+		break;
+	case MSR_KVM_STEAL_TIME:
+		if (!(vcpu->pv.steal_time & KVM_MSR_ENABLED))
+			vcpu->pv.steal_time = 0;
+		hvx_steal_changed(vcpu);
 		break;
 	}
 	hvx_request(vcpu, HVX_REQ_PV);
@@ -88,7 +115,7 @@ bool hvx_pv_msr_set(struct hvx_vcpu *vcpu, u32 index, u64 value, bool host)
 	if (!to)
 		return false;
 	if (!(vcpu->pv_features & BIT(feature)))
-		return host && !value;
+		return host && value == *to;
 	if (!value_valid(index, value))
 		return false;
 	*to = value;
@@ -96,10 +123,16 @@ bool hvx_pv_msr_set(struct hvx_vcpu *vcpu, u32 index, u64 value, bool host)
 	return true;
 }
 
+void hvx_pv_request_clock(struct hvx_vcpu *vcpu)
+{
+	WRITE_ONCE(vcpu->pv.clock_due, true);
+	hvx_request(vcpu, HVX_REQ_PV);
+}
+
 void hvx_pv_moved(struct hvx_vcpu *vcpu)
 {
 	if (vcpu->pv.system_time && check_tsc_unstable())
-		hvx_request(vcpu, HVX_REQ_PV);
+		hvx_pv_request_clock(vcpu);
 }
 
 static int write_all(struct hvx_vcpu *vcpu, u64 *gpa)
@@ -111,8 +144,17 @@ static int write_all(struct hvx_vcpu *vcpu, u64 *gpa)
 	if (err)
 		return err;
 	vcpu->pv.wall_wanted = false;
+	if (vcpu->pv.steal_due)
+		err = hvx_steal_update(vcpu, gpa);
+	if (err)
+		return err;
+	if (!vcpu->pv.clock_due)
+		return 0;
+	vcpu->pv.clock_due = false;
 	vcpu->pv.expires = 0;
-	return vcpu->pv.system_time ? hvx_clock_update(vcpu, gpa) : 0;
+	err = vcpu->pv.system_time ? hvx_clock_update(vcpu, gpa) : 0;
+	vcpu->pv.clock_due = err;
+	return err;
 }
 
 int hvx_pv_serve(struct hvx_vcpu *vcpu)
