@@ -632,7 +632,8 @@ static uint8_t *arena_pages(size_t len)
 	uint8_t *p;
 
 	if (!next) {
-		p = mmap(NULL, 2 * ARENA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		p = mmap(NULL, 2 * ARENA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			 -1, 0);
 		REQUIRE(p != MAP_FAILED, "mmap: %s", strerror(errno));
 		next = (uint8_t *)(((uintptr_t)p + ARENA - 1) & -ARENA);
 	}
