@@ -406,6 +406,17 @@ static enum hvx_next task_switch(struct hvx_vcpu *vcpu, const struct hvx_exit *x
 	return hvx_exit_user(vcpu, HVX_EXIT_UNKNOWN);
 }
 
+/* The guest spins: another vCPU that it waits for may want a CPU */
+static enum hvx_next handle_pause(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	if (READ_ONCE(vcpu->vm->nr_vcpus) > 1) {
+		if (hvx_in_window(vcpu))
+			return HVX_NEXT_PROCESS;
+		hvx_yield(vcpu);
+	}
+	return hvx_skip(vcpu, x);
+}
+
 static noinline enum hvx_next rare(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	switch (x->kind) {
@@ -418,6 +429,7 @@ static noinline enum hvx_next rare(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	case XK_XSETBV:
 		return hvx_handle_xsetbv(vcpu, x);
 	case XK_PAUSE:
+		return handle_pause(vcpu, x);
 	case XK_INVD:
 		return hvx_skip(vcpu, x);
 	case XK_RDPMC:

@@ -289,6 +289,7 @@ int hvx_run(struct hvx_vcpu *vcpu)
 	err = take_input(vcpu);
 	if (unlikely(err))
 		return err;
+	WRITE_ONCE(vcpu->runner, current);
 	next = finish_last_exit(vcpu);
 	if (unlikely(vcpu->pv.steal_time))
 		hvx_steal_begin(vcpu);
@@ -300,6 +301,7 @@ int hvx_run(struct hvx_vcpu *vcpu)
 	}
 	if (unlikely(vcpu->pv.watched))
 		hvx_steal_end(vcpu);
+	WRITE_ONCE(vcpu->runner, NULL);
 	hvx_sync_to_user(vcpu, wanted);
 	return next == HVX_NEXT_ERROR ? vcpu->run_error : 0;
 }

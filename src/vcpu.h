@@ -93,6 +93,7 @@ struct hvx_vcpu {
 	u32 halt_poll_ns;			/* [v] how long HLT polls now */
 	struct hvx_lapic *lapic;		/* [I] NULL without HVX_VM_LAPIC */
 	struct rcuwait wait;			/* [a] where it sleeps */
+	struct task_struct *runner;		/* [a] the task in HVX_RUN; read by RCU */
 
 	enum hvx_pending pending;		/* [v] */
 	struct hvx_exit exit;			/* [v] the last one; also what .pending is about */

@@ -36,6 +36,7 @@ struct hvx_vm {
 	struct hvx_vcpu __rcu *vcpus[HVX_MAX_VCPUS];	/* by id; written under lock, read by RCU */
 	u32 nr_vcpus;				/* [m]; read by CPUID at any time */
 	u32 vcpu_limit;				/* [a] above all ids that there were; never falls */
+	u32 last_yield;				/* [a] id of the vCPU that got a CPU last */
 	struct hvx_irq irq;			/* see irq/irq.h */
 	struct hvx_clock_state clock;
 };

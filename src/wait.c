@@ -5,6 +5,7 @@
  *   hvx_vcpu_kick()	make a vCPU look at its requests, wherever it is
  *   hvx_wait()		a vCPU in HLT or without a start: poll, then sleep
  *   hvx_take_messages()	INIT and STARTUP
+ *   hvx_yield()		a vCPU that spins with PAUSE
  *
  * No wake-up is lost. Whoever has something for a vCPU stores it, sets a bit of vcpu->requests (a
  * full barrier) and kicks. The vCPU is in one of three places:
@@ -25,6 +26,7 @@
 #include <linux/moduleparam.h>
 #include <linux/sched.h>
 #include <linux/sched/stat.h>
+#include <linux/sched/task.h>
 #include <linux/smp.h>
 #include <trace/events/ipi.h>	/* smp_send_reschedule() of later kernels */
 #include "compat.h"
@@ -230,4 +232,55 @@ enum hvx_next hvx_wait(struct hvx_vcpu *vcpu)
 	vcpu->halted = false;
 	hvx_wait_update(vcpu);
 	return HVX_NEXT_ENTER;
+}
+
+/* ----------------------------------------------------------------------- PAUSE */
+
+/* Would it run if it had a CPU? Then it may hold what the others spin for. Context: RCU. */
+static struct task_struct *preempted_task(struct hvx_vcpu *vcpu)
+{
+	struct task_struct *task = READ_ONCE(vcpu->runner);
+
+	if (!task || READ_ONCE(vcpu->window_cpu) >= 0 || rcuwait_active(&vcpu->wait) ||
+	    !task_is_running(task) || READ_ONCE(task->on_cpu))
+		return NULL;
+	return task;
+}
+
+/* The next one in the circle of ids, so that all get their turn; with a reference */
+static struct task_struct *next_preempted(struct hvx_vcpu *vcpu)
+{
+	struct hvx_vm *vm = vcpu->vm;
+	u32 limit = READ_ONCE(vm->vcpu_limit), last = READ_ONCE(vm->last_yield), i, id;
+	struct task_struct *task = NULL;
+	struct hvx_vcpu *other;
+
+	rcu_read_lock();
+	for (i = 1; i <= limit && !task; i++) {
+		id = (last + i) % limit;
+		other = rcu_dereference(vm->vcpus[id]);
+		if (!other || other == vcpu)
+			continue;
+		/* A task is freed a grace period after its last HVX_RUN at the soonest */
+		task = preempted_task(other);
+		if (task) {
+			get_task_struct(task);
+			WRITE_ONCE(vm->last_yield, id);
+		}
+	}
+	rcu_read_unlock();
+	return task;
+}
+
+void hvx_yield(struct hvx_vcpu *vcpu)
+{
+	struct task_struct *task = next_preempted(vcpu);
+	bool yielded = false;
+
+	if (task) {
+		yielded = yield_to(task, true) > 0;
+		put_task_struct(task);
+	}
+	if (!yielded)
+		cond_resched();
 }

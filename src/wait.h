@@ -21,6 +21,9 @@ enum hvx_next hvx_wait(struct hvx_vcpu *vcpu);
 /* Serve HVX_REQ_MESSAGE: take INIT and STARTUP. Context: process, vcpu->lock. */
 void hvx_take_messages(struct hvx_vcpu *vcpu);
 
+/* Give the CPU to a vCPU of the VM that wants one, or to anybody. Context: process, vcpu->lock. */
+void hvx_yield(struct hvx_vcpu *vcpu);
+
 /* May an event of the local APIC or the VMM be injected now? Context: vcpu->lock, any. */
 bool hvx_wakes_up(struct hvx_vcpu *vcpu);
 

@@ -126,6 +126,8 @@ static u64 svm_host_features(void)
 		features |= HVX_HOST_FLUSH_ASID;
 	if (svm_features.clean)
 		features |= HVX_HOST_CLEAN_BITS;
+	if (svm_features.cpuid & SVM_CPUID_PAUSE_FILTER)
+		features |= HVX_HOST_PAUSE_LOOP;
 	if (svm_held())
 		features |= HVX_HOST_SHARED;
 	return features;

@@ -19,6 +19,8 @@
 #define SVM_CPUID_VMCB_CLEAN		BIT(5)
 #define SVM_CPUID_FLUSH_BY_ASID		BIT(6)
 #define SVM_CPUID_DECODE_ASSISTS	BIT(7)
+#define SVM_CPUID_PAUSE_FILTER		BIT(10)
+#define SVM_CPUID_PAUSE_THRESHOLD	BIT(12)
 
 /* MSRs: section "SVM-Related MSRs" */
 #define SVM_MSR_VM_CR			0xc0010114
@@ -42,6 +44,7 @@
 #define SVM_I_CPUID			SVM_I(3, 18)
 #define SVM_I_IRET			SVM_I(3, 20)
 #define SVM_I_INVD			SVM_I(3, 22)
+#define SVM_I_PAUSE			SVM_I(3, 23)
 #define SVM_I_HLT			SVM_I(3, 24)
 #define SVM_I_INVLPGA			SVM_I(3, 26)
 #define SVM_I_IOIO_PROT			SVM_I(3, 27)

@@ -302,6 +302,23 @@ static const u8 intercepts[] = {
 	SVM_I_RDPRU, SVM_I_INVLPGB, SVM_I_INVLPGB_ILLEGAL, SVM_I_MCOMMIT, SVM_I_TLBSYNC,
 };
 
+/*
+ * "Pause Intercept Filtering": so many PAUSEs pass before one exits. With a threshold the count begins
+ * anew when there were more cycles between two than that.
+ */
+#define PAUSE_FILTER_COUNT	3000
+#define PAUSE_FILTER_THRESHOLD	128
+
+static void filter_pauses(struct svm_vcpu *svm)
+{
+	if (!(svm_features.cpuid & SVM_CPUID_PAUSE_FILTER))
+		return;
+	svm->vmcb->pause_filter_count = PAUSE_FILTER_COUNT;
+	if (svm_features.cpuid & SVM_CPUID_PAUSE_THRESHOLD)
+		svm->vmcb->pause_filter_threshold = PAUSE_FILTER_THRESHOLD;
+	svm_intercept(svm, SVM_I_PAUSE, true);
+}
+
 /* All of the control area but the ASID, which the first window brings */
 void svm_vmcb_reset(struct svm_vcpu *svm)
 {
@@ -312,6 +329,7 @@ void svm_vmcb_reset(struct svm_vcpu *svm)
 	for (i = 0; i < ARRAY_SIZE(intercepts); i++)
 		svm_intercept(svm, intercepts[i], true);
 	vmcb->intercept[1] = ~0u;	/* DR reads and writes */
+	filter_pauses(svm);
 	svm_update_exceptions(svm);
 	vmcb->iopm_base_pa = svm_features.iopm_pa;
 	vmcb->msrpm_base_pa = __sme_set(__pa(vm->msrpm));

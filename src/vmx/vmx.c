@@ -23,6 +23,7 @@ static u64 vmx_features(void)
 	return (vmx_caps.vpid ? HVX_HOST_VPID : 0) |
 	       (vmx_caps.pin_range.may & PIN_PREEMPTION_TIMER ? HVX_HOST_PREEMPT_TIMER : 0) |
 	       (vmx_caps.accessed_dirty ? HVX_HOST_AD_BITS : 0) |
+	       (vmx_caps.secondary & SEC_PAUSE_LOOP_EXITING ? HVX_HOST_PAUSE_LOOP : 0) |
 	       (native_read_cr4() & X86_CR4_VMXE ? HVX_HOST_SHARED : 0);
 }
 

@@ -67,6 +67,7 @@ static const struct wanted secondary_wanted[] = {
 	{ SEC_ENABLE_RDTSCP, NULL },
 	{ SEC_ENABLE_INVPCID, NULL },
 	{ SEC_ENABLE_XSAVES, NULL },
+	{ SEC_PAUSE_LOOP_EXITING, NULL },
 	{ SEC_ENCLS_EXITING, NULL },
 	{ SEC_ENCLV_EXITING, NULL },
 	{ }

@@ -18,6 +18,14 @@
 #include "vmx.h"
 #include "vmx_hw.h"
 
+/*
+ * "Exits by PAUSE-loop": two PAUSEs are of one loop when there are at most PLE_GAP ticks of the TSC
+ * between them; one that goes on for PLE_WINDOW exits. No lock that its holder can give away is held
+ * as long as that.
+ */
+#define PLE_GAP		128
+#define PLE_WINDOW	4096
+
 /* CR4 bits whose change makes MOV to CR4 invalidate translations */
 #define CR4_FLUSHES	(X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_PCIDE | X86_CR4_SMEP | \
 			 X86_CR4_SMAP | X86_CR4_LA57 | X86_CR4_PKE)
@@ -357,6 +365,10 @@ static void setup_controls(struct vmx_vcpu *vmx)
 	vmcs_write(VMCS_IO_BITMAP_A, __pa(vmx_io_bitmap[0]));
 	vmcs_write(VMCS_IO_BITMAP_B, __pa(vmx_io_bitmap[1]));
 	vmcs_write(VMCS_MSR_BITMAPS, __pa(to_vmx_vm(vmx->vcpu.vm)->msr_bitmap));
+	if (caps->secondary & SEC_PAUSE_LOOP_EXITING) {
+		vmcs_write(VMCS_PLE_GAP, PLE_GAP);
+		vmcs_write(VMCS_PLE_WINDOW, PLE_WINDOW);
+	}
 	if (caps->secondary & SEC_ENABLE_XSAVES)
 		vmcs_write(VMCS_XSS_EXITING_BITMAP, ~0ULL);
 	if (caps->secondary & SEC_ENCLS_EXITING)

@@ -98,6 +98,7 @@ enum hvx_vendor {
 #define HVX_HOST_PREEMPT_TIMER	(1ULL << 5)	/* VMX: preemption timer */
 #define HVX_HOST_AD_BITS	(1ULL << 6)	/* second-level accessed/dirty bits */
 #define HVX_HOST_SHARED		(1ULL << 7)	/* another hypervisor holds VMX root or SVME */
+#define HVX_HOST_PAUSE_LOOP	(1ULL << 8)	/* exits of guests that spin with PAUSE */
 
 /**
  * struct hvx_host_info - what the host offers (HVX_GET_HOST_INFO)
