@@ -138,7 +138,7 @@ void sandbox_enter(struct machine *m)
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 
 	if (!filter)
-		die("not enough memory");
+		die("this kernel has no system call filters " NO_SANDBOX);
 	check(seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1), "all threads");
 	allow(filter, always, ARRAY_SIZE(always));
 	allow(filter, m->p->sandbox.syscalls, m->p->sandbox.nr);
