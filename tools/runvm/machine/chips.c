@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * chips.c: the interrupt chips and the timer in the kernel. Their state after power-on is kept, so
- * that a reset can bring it back.
+ * chips.c: the interrupt chips, the timer and the paravirtual clock in the kernel. The state of the
+ * chips after power-on is kept, so that a reset can bring it back.
  */
 #include <errno.h>
 #include <string.h>
@@ -38,4 +38,19 @@ void chips_save(struct machine *m)
 void chips_reset(struct machine *m)
 {
 	move_all(m, HVX_SET_CHIP);
+}
+
+void clock_stop(struct machine *m)
+{
+	m->p->clock = (struct hvx_clock){ .size = sizeof(m->p->clock) };
+	if (ioctl(m->vm.fd, HVX_GET_CLOCK, &m->p->clock))
+		die("cannot read the guest's clock: %s", strerror(errno));
+}
+
+void clock_go(struct machine *m)
+{
+	struct hvx_clock clock = { .size = sizeof(clock), .ns = m->p->clock.ns };
+
+	if (ioctl(m->vm.fd, HVX_SET_CLOCK, &clock))
+		die("cannot set the guest's clock: %s", strerror(errno));
 }

@@ -80,6 +80,7 @@ void machine_pause(struct machine *m)
 	for (dev = m->p->devices; dev; dev = dev->next)
 		if (dev->pause)
 			dev->pause(dev);
+	clock_stop(m);
 }
 
 static void resume_devices(struct machine *m)
@@ -89,6 +90,7 @@ static void resume_devices(struct machine *m)
 	if (m->p->running)
 		return;
 	m->p->running = true;
+	clock_go(m);
 	for (dev = m->p->devices; dev; dev = dev->next)
 		if (dev->resume)
 			dev->resume(dev);

@@ -93,6 +93,9 @@ void vcpus_destroy(struct machine *m);
 /* State of the chips in the kernel: as at the beginning */
 void chips_save(struct machine *m);
 void chips_reset(struct machine *m);
+/* The paravirtual clock: the guest does not see the time for which it was paused */
+void clock_stop(struct machine *m);
+void clock_go(struct machine *m);
 
 /* --------------------------------------------------------------------------- sandbox.c */
 
@@ -136,6 +139,7 @@ struct machine_private {
 	enum fate fate;
 	int status;			/* of FATE_DEBUG_EXIT */
 	bool running;			/* guest code may run: not paused; main thread */
+	struct hvx_clock clock;		/* the guest's, when it was paused */
 	unsigned int nr_resets;
 
 	void *initial_state;		/* of each vCPU, one behind the other */

@@ -72,7 +72,7 @@ static const int always[] = {
 	__NR_nanosleep, __NR_clock_nanosleep, __NR_clock_gettime, __NR_gettimeofday,
 	__NR_timerfd_settime, __NR_timerfd_gettime, __NR_sched_yield, __NR_restart_syscall,
 	/* threads, signals, memory of the C library; the end */
-	__NR_getpid, __NR_gettid, __NR_tgkill, __NR_rt_sigaction, __NR_rt_sigprocmask,
+	__NR_getpid, __NR_gettid, __NR_rt_sigaction, __NR_rt_sigprocmask,
 	__NR_rt_sigreturn, __NR_madvise, __NR_munmap, __NR_mremap, __NR_brk, __NR_exit,
 	__NR_exit_group, __NR_getrandom, __NR_rseq, __NR_set_robust_list,
 };
@@ -120,6 +120,13 @@ static void allow_memory(scmp_filter_ctx filter)
 	check(seccomp_rule_add(filter, SCMP_ACT_ALLOW, __NR_mprotect, 1, no_code), "mprotect");
 }
 
+/* To threads of its own: other programs of the same user are none of its business */
+static void allow_signals(scmp_filter_ctx filter)
+{
+	check(seccomp_rule_add(filter, SCMP_ACT_ALLOW, __NR_tgkill, 1,
+			       SCMP_A0(SCMP_CMP_EQ, getpid())), "signals");
+}
+
 static void allow_ioctls(scmp_filter_ctx filter)
 {
 	unsigned int i;
@@ -143,6 +150,7 @@ void sandbox_enter(struct machine *m)
 	allow(filter, always, ARRAY_SIZE(always));
 	allow(filter, m->p->sandbox.syscalls, m->p->sandbox.nr);
 	allow_memory(filter);
+	allow_signals(filter);
 	allow_ioctls(filter);
 	check(seccomp_load(filter), "this kernel has none?");
 	seccomp_release(filter);
