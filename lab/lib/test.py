@@ -36,8 +36,8 @@ MEMORY = "large dirty"
 EVERY = "boot:6.1:1 boot:6.1:4 boot:6.12:1 boot:6.12:4 boot:sid:1 boot:sid:4"
 KERNELS_OF_GUESTS = ["6.1", "6.12", "sid"]
 GUESTS = [
-    ("vmx", EVERY, KERNELS_OF_GUESTS, ["--mem", "1024"], 1500),
-    ("svm", f"{EVERY} two:6.12 fates:6.1", KERNELS_OF_GUESTS, ["--smp", "2", "--mem", "2048"], 1200),
+    ("vmx", f"{EVERY} devices:6.1:1", KERNELS_OF_GUESTS, ["--mem", "1024"], 1500),
+    ("svm", f"{EVERY} devices:6.12:2 two:6.12 fates:6.1", KERNELS_OF_GUESTS, ["--smp", "2", "--mem", "2048"], 1200),
     ("svm", "debian installer", ["debian", "installer"], ["--smp", "2", "--mem", "2048"], 1200),
     ("svm", "reboots:6.12:20", ["6.12"], ["--smp", "2"], 1200),
 ]
