@@ -616,6 +616,44 @@ TEST(disk_framing)
 	EXPECT(fake_messages(999, SLOW));
 }
 
+/* More requests than runvm has room for: the rest waits for those before */
+TEST(disk_full_queues)
+{
+	struct virtio_blk_outhdr header = { .type = VIRTIO_BLK_T_IN };
+	uint64_t tables = DATA + 0x20000;
+	struct vring_used_elem e;
+	unsigned int i, q;
+
+	set_up();
+	driver_pci(&d, SLOT_DISK, QUEUES, 1000);
+	d.size = VQ_SIZE;
+	memcpy(fake_ram(HEADER), &header, sizeof(header));
+	driver_begin(&d, V1 | RING, 2, true);
+	driver_ok(&d);
+	for (q = 0; q < 2; q++) {
+		for (i = 0; i < VQ_SIZE; i++, tables += 48) {
+			struct vring_desc *t = (struct vring_desc *)fake_ram(tables);
+
+			t[0] = (struct vring_desc){ HEADER, 16, VRING_DESC_F_NEXT, 1 };
+			t[1] = (struct vring_desc){ BUFFER + i % 8 * 512, 512, 3, 2 };
+			t[2] = (struct vring_desc){ STATUS, 1, VRING_DESC_F_WRITE, 0 };
+			driver_add(&d, q, (struct driver_buffer[]){ { tables, 48 } }, 1);
+			((struct vring_desc *)fake_ram(d.queue[q].desc))[i].flags =
+				VRING_DESC_F_INDIRECT;
+		}
+	}
+	driver_kick(&d, 0);
+	driver_kick(&d, 1);
+	for (q = 0; q < 2; q++) {
+		for (i = 0; i < VQ_SIZE; i++)
+			REQUIRE(driver_wait(&d, q, &e, SLOW), "queue %u, request %u", q, i);
+		EXPECT(driver_interrupted(&d, q, SLOW));
+	}
+	EXPECT(!(driver_status(&d) & VIRTIO_CONFIG_S_NEEDS_RESET));
+	EXPECT_EQ(*fake_ram(BUFFER), original(0, 0));
+	fake_close();
+}
+
 /* Reset with requests under way: nothing changes any more once it is done */
 TEST_TIME(disk_reset, 60)
 {

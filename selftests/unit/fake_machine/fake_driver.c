@@ -47,7 +47,7 @@ void driver_pci(struct driver *d, unsigned int slot, uint64_t memory, uint32_t d
 {
 	unsigned int cap;
 
-	*d = (struct driver){ .slot = slot, .memory = memory, .data = data };
+	*d = (struct driver){ .slot = slot, .size = DRIVER_SIZE, .memory = memory, .data = data };
 	fake_write(at(d, PCI_COMMAND), 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	for (cap = get(d, PCI_CAPABILITY_LIST, 1); cap; cap = get(d, cap + PCI_CAP_LIST_NEXT, 1)) {
 		if (get(d, cap, 1) == PCI_CAP_ID_VNDR)
@@ -63,7 +63,8 @@ void driver_pci(struct driver *d, unsigned int slot, uint64_t memory, uint32_t d
 
 void driver_mmio(struct driver *d, unsigned int index, uint64_t memory)
 {
-	*d = (struct driver){ .mmio = true, .memory = memory, .line = GSI_VIRTIO_MMIO };
+	*d = (struct driver){ .mmio = true, .size = DRIVER_SIZE, .memory = memory };
+	d->line = GSI_VIRTIO_MMIO;
 	d->common = VIRTIO_MMIO_BASE + index * VIRTIO_MMIO_STEP;
 	d->config = d->common + VIRTIO_MMIO_CONFIG;
 	REQUIRE(fake_read(d->common, 4) == 0x74726976 && fake_read(d->common + 4, 4) == 2);
@@ -141,11 +142,11 @@ void driver_queue(struct driver *d, unsigned int i, uint64_t desc, uint64_t avai
 	set32(d, VIRTIO_PCI_COMMON_Q_USEDLO, VIRTIO_MMIO_QUEUE_USED_LOW, used);
 	set32(d, VIRTIO_PCI_COMMON_Q_USEDHI, VIRTIO_MMIO_QUEUE_USED_HIGH, used >> 32);
 	if (d->mmio) {
-		fake_write(d->common + VIRTIO_MMIO_QUEUE_NUM, 4, DRIVER_SIZE);
+		fake_write(d->common + VIRTIO_MMIO_QUEUE_NUM, 4, d->size);
 		fake_write(d->common + VIRTIO_MMIO_QUEUE_READY, 4, 1);
 		return;
 	}
-	fake_write(d->common + VIRTIO_PCI_COMMON_Q_SIZE, 2, DRIVER_SIZE);
+	fake_write(d->common + VIRTIO_PCI_COMMON_Q_SIZE, 2, d->size);
 	if (d->msix) {
 		fake_write(d->common + VIRTIO_PCI_COMMON_Q_MSIX, 2, i + 1);
 		EXPECT_EQ(fake_read(d->common + VIRTIO_PCI_COMMON_Q_MSIX, 2), i + 1);
@@ -188,7 +189,7 @@ void driver_begin(struct driver *d, uint64_t features, unsigned int nr, bool msi
 		uint64_t memory = d->memory + i * DRIVER_AREA;
 
 		memset(fake_ram(memory), 0, DRIVER_AREA);
-		*q = (struct driver_queue){ memory, memory + 0x400, memory + 0x800 };
+		*q = (struct driver_queue){ memory, memory + 0x1000, memory + 0x1400 };
 		driver_queue(d, i, q->desc, q->avail, q->used);
 	}
 }
@@ -219,7 +220,7 @@ uint16_t driver_add(struct driver *d, unsigned int queue, const struct driver_bu
 	unsigned int head = q->next_desc, i, n = head, next;
 
 	for (i = 0; i < nr; i++, n = next) {
-		next = (n + 1) % DRIVER_SIZE;
+		next = (n + 1) % d->size;
 		desc[n] = (struct vring_desc){
 			b[i].gpa, b[i].len < 0 ? -b[i].len : b[i].len,
 			(b[i].len < 0 ? VRING_DESC_F_WRITE : 0) |
@@ -227,7 +228,7 @@ uint16_t driver_add(struct driver *d, unsigned int queue, const struct driver_bu
 		};
 	}
 	q->next_desc = n;
-	a->ring[a->idx % DRIVER_SIZE] = head;
+	a->ring[a->idx % d->size] = head;
 	__atomic_store_n(&a->idx, a->idx + 1, __ATOMIC_SEQ_CST);
 	return head;
 }
@@ -249,7 +250,7 @@ bool driver_wait(struct driver *d, unsigned int queue, struct vring_used_elem *e
 			return false;
 		usleep(1000);
 	}
-	*e = used(d, queue)->ring[q->seen++ % DRIVER_SIZE];
+	*e = used(d, queue)->ring[q->seen++ % d->size];
 	return true;
 }
 

@@ -9,8 +9,8 @@
 #include "fake_machine/fake_machine.h"
 
 #define DRIVER_QUEUES	4
-#define DRIVER_SIZE	16	/* entries of a queue */
-#define DRIVER_AREA	0x1000	/* of guest memory, for each queue */
+#define DRIVER_SIZE	16	/* entries of a queue, unless struct driver::size says otherwise */
+#define DRIVER_AREA	0x2000	/* of guest memory, for each queue */
 
 struct driver_queue {
 	uint64_t desc, avail, used;
@@ -20,7 +20,7 @@ struct driver_queue {
 
 struct driver {
 	bool mmio, msix;
-	unsigned int slot;
+	unsigned int slot, size;
 	uint64_t common, notify, isr, config, msix_table;
 	unsigned int notify_step, msix_flags;
 	uint64_t memory;		/* where its queues are */

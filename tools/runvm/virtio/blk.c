@@ -36,14 +36,16 @@ static void finish(struct blk *blk, struct blk_request *req, uint8_t status)
 
 void blk_stepped(struct blk *blk)
 {
+	bool go_on = blk->stalled && blk->free;
 	unsigned int i;
 
 	for (i = 0; i < blk->v.nr_queues; i++) {
 		vq_notify(&blk->v.vq[i]);
-		if (blk->stalled)
+		if (go_on)
 			virtio_kick(&blk->v.vq[i]);
 	}
-	blk->stalled = false;
+	if (go_on)
+		blk->stalled = false;
 }
 
 /* --------------------------------------------------------------------------------- step */

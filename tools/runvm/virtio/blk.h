@@ -17,7 +17,7 @@
 #define SECTOR_SHIFT		9
 #define SECTOR_SIZE		512
 
-#define BLK_MAX_REQUESTS	256	/* under way at a time, of all queues */
+#define BLK_MAX_REQUESTS	128	/* under way at a time, of all queues */
 #define BLK_MAX_RANGES		16	/* of one discard or write-zeroes request */
 #define BLK_MAX_QUEUES		4
 
