@@ -9,6 +9,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/fs.h>
+#include <linux/if_tun.h>
 #include <pwd.h>
 #include <seccomp.h>
 #include <string.h>
@@ -81,6 +82,7 @@ static const int always[] = {
 static const unsigned int ioctls[] = {
 	TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCGWINSZ, TIOCGPGRP, FIONREAD, FIONBIO,
 	BLKDISCARD,	/* of disks that were opened for writing */
+	TUNSETOFFLOAD,	/* of tap interfaces that are open */
 };
 
 /* All of hvx's and vhost's */

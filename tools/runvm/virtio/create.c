@@ -9,8 +9,12 @@ void virtio_create(struct machine *m)
 
 	for (i = 0; i < o->nr_disks; i++)
 		blk_create(m, &o->disk[i], i);
+	for (i = 0; i < o->nr_nets; i++)
+		net_create(m, &o->net[i], i);
 	if (o->console == CONSOLE_VIRTIO)
 		virtio_console_create(m);
 	if (o->rng)
 		rng_create(m);
+	if (o->vsock_cid)
+		vsock_create(m, o->vsock_cid);
 }

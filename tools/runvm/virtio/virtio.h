@@ -8,7 +8,8 @@
  *	worker.c	the thread of a device, and who may use the device when
  *	pci.c mmio.c	transports
  *	create.c	the devices that the options ask for
- *	blk*.c console.c rng.c ...	the devices
+ *	blk*.c net*.c console.c rng.c vsock.c	the devices
+ *	vhost.c	queues that the host's kernel serves
  *
  * Whose turn it is. A device is used by one thread at a time: by its worker, which runs the handlers
  * of queues and files, or by whoever holds virtio_lock(): vCPU threads at the registers, the main
@@ -265,5 +266,7 @@ void virtio_mmio_attach(struct virtio *v);
 void blk_create(struct machine *m, const struct disk_option *disk, unsigned int index);
 void virtio_console_create(struct machine *m);
 void rng_create(struct machine *m);
+void net_create(struct machine *m, const struct net_option *option, unsigned int index);
+void vsock_create(struct machine *m, uint32_t cid);
 
 #endif
