@@ -66,7 +66,7 @@ static void host_syscall(const struct hypervisor *hv, struct machine *m)
 
 extern const char guest_cpuid[], guest_vmcall[], guest_vmmcall[], guest_vmcall_user[],
 	guest_vmmcall_user[], guest_rdmsr[], guest_wrmsr[], guest_rdmsr_user[], guest_wrmsr_user[],
-	guest_in_pit[], guest_out_event[], guest_in[], guest_out[], guest_mmio_read[],
+	guest_in_pit[], guest_out_event[], guest_mmio_event[], guest_in[], guest_out[], guest_mmio_read[],
 	guest_mmio_write[], guest_hlt[], guest_fault[];
 
 static const struct row rows[] = {
@@ -76,6 +76,7 @@ static const struct row rows[] = {
 	{ "wrmsr", "WRMSR", guest_wrmsr },
 	{ "in-kernel", "IN, device in the kernel", guest_in_pit, .need = NEED_PORTS },
 	{ "out-kernel", "OUT, eventfd", guest_out_event, .need = NEED_PORTS },
+	{ "mmio-kernel", "MMIO write, eventfd", guest_mmio_event, .need = NEED_PORTS },
 	{ "fault", "second-level fault, page at hand", guest_fault, .prepare = PREPARE_UNMAPPED },
 	{ "fault-fresh", "second-level fault, new page", guest_fault, .prepare = PREPARE_FRESH },
 	{ "in", "IN, to user space", guest_in },

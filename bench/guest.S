@@ -98,6 +98,12 @@ guest_begin:
 	out	%al, $G_PORT_EVENT
 	next	guest_out_event
 
+	batch	guest_mmio_event
+	mov	$G_EVENT, %esi
+1:	nop
+	mov	%eax, (%rsi)
+	next	guest_mmio_event
+
 	batch	guest_in
 1:	nop
 	in	$G_PORT_USER, %al

@@ -19,6 +19,7 @@
 #define G_FRESH		0x400000	/* memory that second-level faults are taken on */
 #define G_FRESH_SIZE	0x400000
 #define G_HOLE		0xd0000000	/* no memory: MMIO */
+#define G_EVENT		0xd0001000	/* an ioeventfd */
 
 #define G_CODE_SEL	0x08
 #define G_DATA_SEL	0x10
@@ -27,8 +28,8 @@
 
 #define G_PORT_MARK	0xf4		/* a batch is over */
 #define G_PORT_USER	0x10		/* no hypervisor knows it */
-#define G_PORT_EVENT	0x12		/* KVM: an ioeventfd */
-#define G_PORT_PIT	0x61		/* KVM: the in-kernel PIT */
+#define G_PORT_EVENT	0x12		/* an ioeventfd */
+#define G_PORT_PIT	0x61		/* the 8254 in the kernel */
 
 #define G_MSR_KERNEL	0x1a0		/* IA32_MISC_ENABLE: both know it, none passes it through */
 #define G_MSR_USER	0xc0de0000	/* known to none */

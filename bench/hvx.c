@@ -4,11 +4,14 @@
 #include <fcntl.h>
 #include <linux/hvx.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "exits.h"
+
+static int event_fd = -1;
 
 static void map(struct machine *m, uint32_t slot, uint64_t gpa, uint64_t len, void *at)
 {
@@ -19,6 +22,16 @@ static void map(struct machine *m, uint32_t slot, uint64_t gpa, uint64_t len, vo
 	must(ioctl(m->vm, HVX_SET_REGION, &r), "HVX_SET_REGION");
 }
 
+/* Writes there are counted */
+static void add_event(struct machine *m, uint32_t flags, uint64_t addr, uint32_t len)
+{
+	struct hvx_ioeventfd event = {
+		.size = sizeof(event), .flags = flags, .addr = addr, .len = len, .fd = event_fd,
+	};
+
+	must(ioctl(m->vm, HVX_IOEVENTFD, &event), "HVX_IOEVENTFD");
+}
+
 static bool hvx_create(struct machine *m, unsigned int need)
 {
 	struct hvx_create_vcpu vcpu = { .size = sizeof(vcpu) };
@@ -26,13 +39,18 @@ static bool hvx_create(struct machine *m, unsigned int need)
 	int dev;
 
 	if (need & NEED_PORTS)
-		return false;
+		vm.flags |= HVX_VM_LAPIC | HVX_VM_IOAPIC | HVX_VM_PIC | HVX_VM_PIT;
 	if (need & NEED_HYPERCALL)
 		vm.flags |= HVX_VM_HYPERCALL_EXIT;
 	if (need & NEED_MSR)
 		vm.flags |= HVX_VM_MSR_EXIT;
 	dev = must(open("/dev/hvx", O_RDWR | O_CLOEXEC), "/dev/hvx");
 	m->vm = must(ioctl(dev, HVX_CREATE_VM, &vm), "HVX_CREATE_VM");
+	if (need & NEED_PORTS) {
+		event_fd = must(eventfd(0, EFD_NONBLOCK), "eventfd");
+		add_event(m, HVX_IOEVENTFD_PIO, G_PORT_EVENT, 1);
+		add_event(m, 0, G_EVENT, 4);
+	}
 	map(m, 0, 0, G_LOW_SIZE, m->low);
 	map(m, 1, G_FRESH, G_FRESH_SIZE, m->fresh);
 	m->vcpu = must(ioctl(m->vm, HVX_CREATE_VCPU, &vcpu), "HVX_CREATE_VCPU");
@@ -137,6 +155,9 @@ static void hvx_destroy(struct machine *m)
 	munmap(m->run, 2 * 4096);
 	close(m->vcpu);
 	close(m->vm);
+	if (event_fd >= 0)
+		close(event_fd);
+	event_fd = -1;
 }
 
 const struct hypervisor hvx_hypervisor = {

@@ -47,6 +47,10 @@ static void add_ports(struct machine *m)
 	event_fd = must(eventfd(0, EFD_NONBLOCK), "eventfd");
 	event.fd = event_fd;
 	must(ioctl(m->vm, KVM_IOEVENTFD, &event), "KVM_IOEVENTFD");
+	event.addr = G_EVENT;
+	event.len = 4;
+	event.flags = 0;
+	must(ioctl(m->vm, KVM_IOEVENTFD, &event), "KVM_IOEVENTFD");
 }
 
 static bool add_needs(struct machine *m, unsigned int need)
