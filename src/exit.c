@@ -469,6 +469,8 @@ enum hvx_next hvx_handle_exit(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	case XK_NMI:
 	case XK_TIMER:
 		return HVX_NEXT_LEAVE;
+	case XK_DONE:
+		return HVX_NEXT_ENTER;
 	case XK_CPUID:
 		hvx_cpuid(vcpu);
 		return hvx_skip(vcpu, x);

@@ -35,6 +35,7 @@ enum hvx_exit_kind {
 	XK_IRET,		/* SVM: IRET while NMIs are blocked */
 	XK_SHUTDOWN,		/* triple fault */
 	XK_TIMER,		/* preemption timer */
+	XK_DONE,		/* answered by fast.h, but something else waits: enter again */
 	XK_ENTRY_FAILED,	/* .raw */
 	XK_UNKNOWN,		/* .raw */
 	NR_EXIT_KINDS,

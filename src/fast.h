@@ -14,6 +14,7 @@
 #include <linux/nospec.h>
 #include "compat.h"
 #include "cpuid.h"
+#include "io.h"
 #include "irq/lapic.h"
 #include "vcpu.h"
 
@@ -104,7 +105,8 @@ static __always_inline bool hvx_fast_answer(struct hvx_vcpu *vcpu, enum hvx_exit
 
 /*
  * Answer an exit of one of HVX_FAST_KINDS. true: done, the guest goes on behind the instruction;
- * false: nothing was changed. Context: window, hvx_may_reenter().
+ * false: nothing was changed. Context: window. Afterwards the guest is entered only if
+ * hvx_may_reenter(); else the exit is XK_DONE.
  */
 static __always_inline bool hvx_fast_exit(struct hvx_vcpu *vcpu, enum hvx_exit_kind kind)
 {
@@ -112,6 +114,20 @@ static __always_inline bool hvx_fast_exit(struct hvx_vcpu *vcpu, enum hvx_exit_k
 
 	vcpu->exits += done;
 	return done;
+}
+
+/* The same for IN and OUT of one value, where a device in the kernel answers */
+static __always_inline bool hvx_fast_io(struct hvx_vcpu *vcpu, u16 port, u32 width, bool in)
+{
+	u32 data = vcpu->regs.gpr[REG_RAX];
+
+	if (!rcu_access_pointer(vcpu->vm->irq.bus) ||
+	    !hvx_bus_pio(vcpu, port, width, !in, &data))
+		return false;
+	if (in)
+		hvx_io_put(vcpu, width, data);
+	vcpu->exits++;
+	return true;
 }
 
 #endif

@@ -57,29 +57,13 @@ static __always_inline void fill_exit(struct hvx_vcpu *vcpu, const struct hvx_ex
 	io->data_offset = offset;
 }
 
-static void put_in(struct hvx_vcpu *vcpu, u32 data)
-{
-	u64 *rax = &vcpu->regs.gpr[REG_RAX];
-
-	switch (vcpu->exit.io.width) {
-	case 1:
-		*rax = (*rax & ~0xffULL) | (data & 0xff);
-		break;
-	case 2:
-		*rax = (*rax & ~0xffffULL) | (data & 0xffff);
-		break;
-	default:
-		*rax = data;
-	}
-}
-
 static enum hvx_next single(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	u32 value = vcpu->regs.gpr[REG_RAX];
 
 	if (hvx_bus_pio(vcpu, x->io.port, x->io.width, !x->io.in, &value)) {
 		if (x->io.in)
-			put_in(vcpu, value);
+			hvx_io_put(vcpu, x->io.width, value);
 		return hvx_skip(vcpu, x);
 	}
 	fill_exit(vcpu, x, 1, offsetof(struct hvx_run, io.data));
@@ -246,6 +230,6 @@ enum hvx_next hvx_io_complete(struct hvx_vcpu *vcpu)
 {
 	if (vcpu->exit.io.string)
 		return finish_string_in(vcpu);
-	put_in(vcpu, READ_ONCE(vcpu->run->io.data));
+	hvx_io_put(vcpu, vcpu->exit.io.width, READ_ONCE(vcpu->run->io.data));
 	return HVX_NEXT_ENTER;
 }

@@ -379,26 +379,64 @@ static noinline void prepare_entry(struct svm_vcpu *svm)
 		svm_attend_entry(svm);
 }
 
+/* Does an instruction that exited end there and nowhere else? */
+static __always_inline bool plain_end(const struct svm_vcpu *svm, u64 next)
+{
+	const struct vmcb *vmcb = svm->vmcb;
+
+	/* RIP has just crossed 4 GiB when its lower half is less than an instruction */
+	return likely(!(svm->attention || vmcb->interrupt_shadow & SVM_INTERRUPT_SHADOW ||
+			vmcb->rflags & X86_EFLAGS_TF || (u32)next < 15));
+}
+
+static __always_inline void end_at(struct svm_vcpu *svm, u64 next)
+{
+	svm->vmcb->rip = next;
+	svm->vmcb->rax = svm->vcpu.regs.gpr[REG_RAX];
+}
+
 /*
  * Answer an exit on the spot: see fast.h. The registers stay in the VMCB meanwhile, only the GPRs
- * are in the cache. true: the guest is to be entered again.
+ * are in the cache. true: it is over.
  */
 static __always_inline bool finish_fast(struct svm_vcpu *svm, enum hvx_exit_kind kind)
 {
-	struct hvx_vcpu *vcpu = &svm->vcpu;
-	struct vmcb *vmcb = svm->vmcb;
+	u64 next = svm->vmcb->nrip;
 
-	if (!static_branch_likely(&svm_has_nrip))
+	if (!static_branch_likely(&svm_has_nrip) || !plain_end(svm, next) ||
+	    !hvx_fast_exit(&svm->vcpu, kind))
 		return false;
-	/* nRIP has just crossed 4 GiB when its lower half is less than an instruction */
-	if (unlikely(svm->attention || vmcb->interrupt_shadow & SVM_INTERRUPT_SHADOW ||
-		     vmcb->rflags & X86_EFLAGS_TF || (u32)vmcb->nrip < 15))
-		return false;
-	if (!hvx_may_reenter(vcpu) || !hvx_fast_exit(vcpu, kind))
-		return false;
-	vmcb->rip = vmcb->nrip;
-	vmcb->rax = vcpu->regs.gpr[REG_RAX];
+	end_at(svm, next);
 	return true;
+}
+
+/* The same for IN and OUT, whose exit says where they end on all processors */
+static __always_inline bool finish_fast_io(struct svm_vcpu *svm)
+{
+	u32 info = svm->vmcb->exitinfo1;
+	u64 next = svm->vmcb->exitinfo2;
+
+	if (info & SVM_IOIO_STR || !plain_end(svm, next) ||
+	    !hvx_fast_io(&svm->vcpu, info >> SVM_IOIO_PORT_SHIFT, info >> SVM_IOIO_SZ_SHIFT & 7,
+			 info & SVM_IOIO_TYPE))
+		return false;
+	end_at(svm, next);
+	return true;
+}
+
+static __always_inline bool answered(struct svm_vcpu *svm, u64 code)
+{
+	switch (code) {
+	case SVM_VMEXIT_CPUID:
+		return finish_fast(svm, XK_CPUID);
+	case SVM_VMEXIT_VMMCALL:
+		return finish_fast(svm, XK_HYPERCALL);
+	case SVM_VMEXIT_MSR:
+		return finish_fast(svm, svm->vmcb->exitinfo1 & 1 ? XK_WRMSR : XK_RDMSR);
+	case SVM_VMEXIT_IOIO:
+		return finish_fast_io(svm);
+	}
+	return false;
 }
 
 /* Not traced, as nothing between two VMRUNs: the guest's TR is on the CPU */
@@ -423,15 +461,12 @@ notrace bool svm_exited(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	struct hvx_regs *regs = &vcpu->regs;
 	struct vmcb *vmcb = svm->vmcb;
 	u64 code = vmcb->exitcode;
+	bool done;
 
 	vmcb->clean = svm_features.clean;
 	regs->gpr[REG_RAX] = vmcb->rax;
-	if (code == SVM_VMEXIT_CPUID && finish_fast(svm, XK_CPUID))
-		return true;
-	if (code == SVM_VMEXIT_VMMCALL && finish_fast(svm, XK_HYPERCALL))
-		return true;
-	if (code == SVM_VMEXIT_MSR &&
-	    finish_fast(svm, vmcb->exitinfo1 & 1 ? XK_WRMSR : XK_RDMSR))
+	done = answered(svm, code);
+	if (done && hvx_may_reenter(vcpu))
 		return true;
 	regs->cr2 = vmcb->cr2;
 	regs->rip = vmcb->rip;
@@ -440,7 +475,9 @@ notrace bool svm_exited(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	regs->dirty = 0;
 	read_shadow(svm);
 	/* An instruction exits before or after the delivery of an event, never during it */
-	if (likely(code < ARRAY_SIZE(kinds) && kinds[code].shape == SHAPE_INSN && !svm->attention))
+	if (unlikely(done))
+		set_head(x, XK_DONE, 0);
+	else if (likely(code < ARRAY_SIZE(kinds) && kinds[code].shape == SHAPE_INSN && !svm->attention))
 		set_head(x, kinds[code].kind, insn_len(vmcb));
 	else
 		finish_exit(svm, x);

@@ -74,6 +74,7 @@ static const struct exit_rule exit_rules[NR_EXIT_REASONS] = {
 };
 
 static const struct exit_rule unknown_rule = RULE(XK_UNKNOWN, DETAIL);
+static const struct exit_rule done_rule = RULE(XK_DONE, 0);
 
 static_assert(offsetof(struct hvx_exit, kind) == 0 && offsetof(struct hvx_exit, insn_len) == 1 &&
 	      offsetof(struct hvx_exit, nr_insn) == 2 && offsetof(struct hvx_exit, decode) == 3);
@@ -264,9 +265,9 @@ static __always_inline void fill_io(struct hvx_exit *x)
 
 	x->io.port = q >> 16;
 	x->io.width = (q & 7) + 1;
-	x->io.in = q & BIT(3);
-	x->io.string = q & BIT(4);
-	x->io.rep = q & BIT(5);
+	x->io.in = q & IO_IN;
+	x->io.string = q & IO_STRING;
+	x->io.rep = q & IO_REP;
 	if (unlikely(x->io.string))
 		fill_string_io(x);
 }
@@ -379,28 +380,45 @@ static __always_inline void translate_exit(struct vmx_vcpu *vmx, struct hvx_exit
 	}
 }
 
+static __always_inline bool answer(struct vmx_vcpu *vmx, u32 reason)
+{
+	u64 q;
+
+	if (reason != ER_IO)
+		return hvx_fast_exit(&vmx->vcpu, exit_rules[reason].kind);
+	q = vmcs_read(VMCS_EXIT_QUALIFICATION);
+	return !(q & IO_STRING) && hvx_fast_io(&vmx->vcpu, q >> 16, (q & 7) + 1, q & IO_IN);
+}
+
 /*
  * An exit that is answered on the spot: see fast.h. RIP goes from field to field, nothing else of
- * the guest is looked at. true: enter again.
+ * the guest is looked at. true: it is over.
  */
 static __always_inline bool finish_fast(struct vmx_vcpu *vmx, u32 reason)
 {
-	struct hvx_vcpu *vcpu = &vmx->vcpu;
 	u64 rip, next;
 
-	if (reason >= NR_EXIT_REASONS || !(HVX_FAST_KINDS & BIT(exit_rules[reason].kind)))
+	if (reason >= NR_EXIT_REASONS ||
+	    !((HVX_FAST_KINDS | BIT(XK_IO)) & BIT(exit_rules[reason].kind)))
 		return false;
-	if (!hvx_may_reenter(vcpu) || unlikely(vmx->primary & PRI_MONITOR_TRAP_FLAG) ||
+	if (unlikely(vmx->primary & PRI_MONITOR_TRAP_FLAG) ||
 	    unlikely(vmcs_read(VMCS_GUEST_INTERRUPTIBILITY)) ||
 	    unlikely(vmcs_read(VMCS_GUEST_RFLAGS) & X86_EFLAGS_TF))
 		return false;
 	rip = vmcs_read(VMCS_GUEST_RIP);
 	next = rip + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
-	if (unlikely((next ^ rip) >> 32) ||
-	    !hvx_fast_exit(vcpu, exit_rules[reason].kind))
+	if (unlikely((next ^ rip) >> 32) || !answer(vmx, reason))
 		return false;
 	vmcs_write(VMCS_GUEST_RIP, next);
 	return true;
+}
+
+/* The exit is over, and something else waits */
+static noinline void fill_done(struct vmx_vcpu *vmx, struct hvx_exit *x)
+{
+	memcpy(x, &done_rule, 4);
+	vmx->vcpu.regs.avail = vmx->avail;
+	vmx->vcpu.regs.cr2 = native_read_cr2();
 }
 
 /* VM entry and VM exit */
@@ -432,8 +450,13 @@ void vmx_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	if (likely(!(reason & ER_ENTRY_FAILURE))) {
 		vmx->launched = true;
 		vcpu->inject.type = HVX_EVENT_NONE;
-		while (finish_fast(vmx, reason))
+		while (finish_fast(vmx, reason)) {
+			if (unlikely(!hvx_may_reenter(vcpu))) {
+				fill_done(vmx, x);
+				return;
+			}
 			reason = enter_guest(vmx, true);
+		}
 	}
 	if (unlikely(reason & ER_ENTRY_FAILURE)) {
 		fill_failure(vmx, x, reason);

@@ -274,6 +274,11 @@ enum vmx_exit_reason {
 	NR_EXIT_REASONS,
 };
 
+/* "Exit Qualification for I/O Instructions" */
+#define IO_IN				BIT(3)
+#define IO_STRING			BIT(4)
+#define IO_REP				BIT(5)
+
 /* "Exit Qualification for EPT Violations" */
 #define EPTQ_READ			BIT(0)
 #define EPTQ_WRITE			BIT(1)
