@@ -77,6 +77,86 @@ GUEST(registers)
 	g_mmio_write(IOAPIC + 0x20, 5);
 }
 
+/* Whatever loads it, the register is the same and the rest of the destination as it should be */
+GUEST(loads)
+{
+	const uint64_t win = IOAPIC + 0x10, old = 0xaaaaaaaaaaaaaaaa;
+	uint64_t v = 0, i;
+
+	g_mmio_write(IOAPIC, IOAPIC_VER);
+	for (i = 0; i < 3; i++) {
+		asm volatile("movb (%1), %b0" : "=a"(v) : "r"(win), "a"(old));
+		GUEST_EQ(v, 0xaaaaaaaaaaaaaa20);
+		asm volatile("movb (%1), %%ah" : "=a"(v) : "S"(win), "0"(old));
+		GUEST_EQ(v, 0xaaaaaaaaaaaa20aa);
+		asm volatile("movw (%1), %w0" : "=a"(v) : "r"(win), "a"(old));
+		GUEST_EQ(v, 0xaaaaaaaaaaaa0020);
+		asm volatile("movl (%1), %k0" : "=r"(v) : "r"(win), "0"(old));
+		GUEST_EQ(v, 0x170020);
+		asm volatile("movq (%1), %0" : "=r"(v) : "r"(win), "0"(old));
+		GUEST_EQ(v, 0x170020);
+		asm volatile("movzbl (%1), %k0" : "=r"(v) : "r"(win), "0"(old));
+		GUEST_EQ(v, 0x20);
+		asm volatile("movzwq (%1), %0" : "=r"(v) : "r"(win), "0"(old));
+		GUEST_EQ(v, 0x20);
+		asm volatile("movzbw (%1), %w0" : "=r"(v) : "r"(win), "0"(old));
+		GUEST_EQ(v, 0xaaaaaaaaaaaa0020);
+		asm volatile("movl -16(%1,%2,4), %k0" : "=r"(v) : "r"(win), "r"(4UL), "0"(old));
+		GUEST_EQ(v, 0x170020);
+		asm volatile("movabsl 0xfec00010, %%eax" : "=a"(v) : "0"(old));
+		GUEST_EQ(v, 0x170020);
+		asm volatile("addl (%1), %k0" : "+r"(v) : "r"(win) : "cc");
+		GUEST_EQ(v, 0x2e0040);
+		asm volatile("xchgl (%1), %k0" : "=r"(v) : "r"(win), "0"(5));
+		GUEST_EQ(v, 0x170020);
+		/* RSP as base and as destination */
+		asm volatile("movq %%rsp, %%rcx; movq %1, %%rsp; movl (%%rsp), %k0; movq %%rcx, %%rsp" :
+			     "=r"(v) : "r"(win) : "rcx", "memory");
+		GUEST_EQ(v, 0x170020);
+		asm volatile("movq %%rsp, %%rcx; movl (%1), %%esp; xchgq %%rsp, %%rcx; movq %%rcx, %0" :
+			     "=r"(v) : "r"(win) : "rcx", "memory");
+		GUEST_EQ(v, 0x170020);
+		asm volatile("movb $0, (%0)" : : "r"(IOAPIC) : "memory");
+		GUEST_EQ(g_mmio_read(IOAPIC), 0);
+		asm volatile("movl $1, (%0)" : : "r"(IOAPIC) : "memory");
+		GUEST_EQ(g_mmio_read(IOAPIC), 1);
+	}
+	/* Through FS, whose base the access goes by */
+	g_wrmsr(0xc0000100, IOAPIC - 0x100);
+	asm volatile("movl %%fs:0x110, %k0" : "=r"(v));
+	GUEST_EQ(v, 0x170020);
+}
+
+TEST(loads)
+{
+	vcpu_finish(start(loads));
+}
+
+/* Changed code is what counts, not what stood there before. */
+static uint8_t code[64] __attribute__((aligned(64)));
+
+GUEST(changing)
+{
+	/* movl (%rdi), %eax; ret, or movzbl */
+	static const uint8_t wide[] = { 0x8b, 0x07, 0xc3 }, narrow[] = { 0x0f, 0xb6, 0x07, 0xc3 };
+	uint64_t (*fn)(uint64_t) = (void *)G_HIDE(&code[0]);
+	unsigned int i;
+
+	g_mmio_write(IOAPIC, IOAPIC_VER);
+	for (i = 0; i < 100; i++) {
+		guest_memcpy(code, wide, sizeof(wide));
+		GUEST_EQ(fn(IOAPIC + 0x10), 0x170020);
+		GUEST_EQ(fn(IOAPIC + 0x10), 0x170020);
+		guest_memcpy(code, narrow, sizeof(narrow));
+		GUEST_EQ(fn(IOAPIC + 0x10), 0x20);
+	}
+}
+
+TEST(changing_code)
+{
+	vcpu_finish(start(changing));
+}
+
 TEST(registers)
 {
 	vcpu_finish(start(registers));

@@ -304,8 +304,12 @@ static enum hvx_next from_mmio(struct hvx_vcpu *vcpu, int r)
 static noinline enum hvx_next handle_fault(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	struct hvx_fault_info info = { };
+	int next;
 
 	if (hvx_in_window(vcpu)) {
+		next = hvx_mmio_window(vcpu, x);
+		if (next >= 0)
+			return next;
 		if (hvx_mmu_fault_window(vcpu, x->fault.gpa, x->fault.access))
 			return HVX_NEXT_ENTER;
 		/* Probably MMIO: the instruction is at hand here, not in process context */

@@ -14,7 +14,6 @@
 #include <linux/nospec.h>
 #include "compat.h"
 #include "cpuid.h"
-#include "io.h"
 #include "irq/lapic.h"
 #include "vcpu.h"
 
@@ -119,15 +118,7 @@ static __always_inline bool hvx_fast_exit(struct hvx_vcpu *vcpu, enum hvx_exit_k
 /* The same for IN and OUT of one value, where a device in the kernel answers */
 static __always_inline bool hvx_fast_io(struct hvx_vcpu *vcpu, u16 port, u32 width, bool in)
 {
-	u32 data = vcpu->regs.gpr[REG_RAX];
-
-	if (!rcu_access_pointer(vcpu->vm->irq.bus) ||
-	    !hvx_bus_pio(vcpu, port, width, !in, &data))
-		return false;
-	if (in)
-		hvx_io_put(vcpu, width, data);
-	vcpu->exits++;
-	return true;
+	return rcu_access_pointer(vcpu->vm->irq.bus) && hvx_bus_fast_io(vcpu, port, width, in);
 }
 
 #endif

@@ -144,6 +144,27 @@ void hvx_insn_prefetch(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	x->nr_insn = known_bytes(vcpu, linear, x->insn);
 }
 
+/* The same instruction meets MMIO again and again: its bytes are compared, not decoded */
+const struct hvx_insn *hvx_insn_at_hand(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	struct hvx_decoded *last = &vcpu->emul.last;
+	enum hvx_insn_mode mode;
+
+	hvx_insn_prefetch(vcpu, x);
+	if (x->nr_insn < HVX_INSN_MAX)
+		return NULL;
+	hvx_need(vcpu, FETCH_REGS);
+	locate(vcpu, &mode);
+	if (likely(last->mode == mode && !memcmp(last->bytes, x->insn, HVX_INSN_MAX)))
+		return &last->insn;
+	last->mode = HVX_NO_MODE;
+	if (hvx_decode(&last->insn, x->insn, HVX_INSN_MAX, mode))
+		return NULL;
+	memcpy(last->bytes, x->insn, HVX_INSN_MAX);
+	last->mode = mode;
+	return &last->insn;
+}
+
 int hvx_insn_decode(struct hvx_vcpu *vcpu, struct hvx_insn *insn, const u8 *bytes, unsigned int nr)
 {
 	enum hvx_insn_mode mode;

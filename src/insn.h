@@ -19,6 +19,12 @@ int hvx_insn_fetch(struct hvx_vcpu *vcpu, struct hvx_insn *insn);
  */
 void hvx_insn_prefetch(struct hvx_vcpu *vcpu, struct hvx_exit *x);
 
+/*
+ * The instruction at CS:RIP if its bytes are easily had and it is known, else NULL; good until the
+ * next one is asked for. Context: window.
+ */
+const struct hvx_insn *hvx_insn_at_hand(struct hvx_vcpu *vcpu, struct hvx_exit *x);
+
 /* As hvx_insn_fetch() where the processor gave bytes: @nr of them, which may be too few or none */
 int hvx_insn_decode(struct hvx_vcpu *vcpu, struct hvx_insn *insn, const u8 *bytes, unsigned int nr);
 

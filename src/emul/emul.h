@@ -63,10 +63,20 @@ struct hvx_emul_hint {
 	unsigned int access;	/* HVX_READ, HVX_WRITE that are known to be allowed; 0: no hint */
 };
 
+/* An instruction, and the bytes that it was decoded from */
+struct hvx_decoded {
+	u8 mode;		/* enum hvx_insn_mode; HVX_NO_MODE: none */
+	u8 bytes[HVX_INSN_MAX];
+	struct hvx_insn insn;
+};
+
+#define HVX_NO_MODE		0xff
+
 /* What a vCPU keeps about instructions; above all the one under way, which mmio.c has set up */
 struct hvx_emul {
 	struct hvx_code_page code[HVX_CODE_PAGES];
 	u64 slow_fetch;		/* linear address of code that MMIO had to fetch the long way */
+	struct hvx_decoded last;	/* that met MMIO in the window */
 	struct hvx_insn insn;
 	u64 rip;
 	unsigned int nr_frags;	/* all done but perhaps the last */

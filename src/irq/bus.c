@@ -18,7 +18,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 #include "../compat.h"
-#include "../vcpu.h"
+#include "../io.h"
 #include "chips.h"
 
 enum bus_device { DEV_IOEVENTFD, DEV_PIC, DEV_PIT, DEV_IOAPIC };
@@ -33,11 +33,18 @@ struct entry {
 	bool pio;
 };
 
+#define HINTS		256
+#define HINT_SEVERAL	U16_MAX
+
 struct hvx_bus {
 	u32 nr_pio;			/* ports come first */
 	u32 nr;
+	u64 pages;			/* bit (page frame % 64): an entry is there */
+	u16 hint[HINTS];		/* by low byte of the port: index of its only entry + 1 */
 	struct entry entry[];
 };
+
+static_assert(HVX_MAX_IOEVENTFDS + 16 < HINT_SEVERAL);
 
 /* Ports of the chips, in order: with the flag of the VM that puts the chip into the kernel */
 static const struct {
@@ -84,6 +91,18 @@ static __always_inline const struct entry *find(const struct hvx_bus *bus, u32 l
 			low = middle + 1;
 	}
 	return NULL;
+}
+
+/* As find(), and most often without a search */
+static __always_inline const struct entry *find_port(const struct hvx_bus *bus, u16 port,
+						     u32 width, u32 value)
+{
+	u16 hint = bus->hint[port % HINTS];
+	const struct entry *e = &bus->entry[hint - 1];
+
+	if (unlikely(hint == HINT_SEVERAL))
+		return find(bus, 0, bus->nr_pio, port, width, value);
+	return hint && !compare(e, port, width, value) ? e : NULL;
 }
 
 static const struct hvx_bus *bus_of(const struct hvx_vm *vm)
@@ -186,15 +205,50 @@ bool hvx_bus_pio(struct hvx_vcpu *vcpu, u16 port, u32 width, bool write, void *d
 
 	if (!bus)
 		return false;
-	e = find(bus, 0, bus->nr_pio, port, width, write ? value_of(data, width) : 0);
+	e = find_port(bus, port, width, write ? value_of(data, width) : 0);
 	if (!e)
 		return false;
-	if (likely(e->device == DEV_IOEVENTFD)) {
+	if (e->device == DEV_IOEVENTFD) {
 		if (write)
 			hvx_eventfd_signal(e->eventfd);
 		return write;
 	}
 	access_ports(vcpu->vm, e, port, width, write, data);
+	return true;
+}
+
+/* What takes a search, or is a chip */
+static noinline bool fast_io(struct hvx_vcpu *vcpu, u16 port, u32 width, bool in)
+{
+	u32 data = vcpu->regs.gpr[REG_RAX];
+
+	if (!hvx_bus_pio(vcpu, port, width, !in, &data))
+		return false;
+	if (in)
+		hvx_io_put(vcpu, width, data);
+	vcpu->exits++;
+	return true;
+}
+
+/* Hot: an OUT that signals an eventfd, found by its hint */
+bool hvx_bus_fast_io(struct hvx_vcpu *vcpu, u16 port, u32 width, bool in)
+{
+	const struct hvx_bus *bus = bus_of(vcpu->vm);
+	u16 hint = bus->hint[port % HINTS];
+	const struct entry *e = &bus->entry[hint - 1];
+	u64 differs;
+
+	if (!hint)
+		return false;
+	if (unlikely(in || hint == HINT_SEVERAL || e->device != DEV_IOEVENTFD))
+		return fast_io(vcpu, port, width, in);
+	if (unlikely(e->first != port || (e->len && e->len != width)))
+		return false;
+	differs = (vcpu->regs.gpr[REG_RAX] ^ e->match) << (64 - 8 * width);
+	if (unlikely(e->has_match && differs))
+		return false;
+	vcpu->exits++;
+	hvx_eventfd_signal(e->eventfd);
 	return true;
 }
 
@@ -208,6 +262,26 @@ bool hvx_bus_has_port(const struct hvx_vm *vm, u16 port)
 			return true;
 	}
 	return false;
+}
+
+bool hvx_bus_covers(const struct hvx_vm *vm, u64 gpa)
+{
+	const struct hvx_bus *bus = bus_of(vm);
+	u32 low, high;
+
+	if (!bus || !(bus->pages & BIT_ULL(gpa / PAGE_SIZE % 64)))
+		return false;
+	low = bus->nr_pio;
+	high = bus->nr;
+	while (low < high) {
+		u32 middle = (low + high) / 2;
+
+		if (bus->entry[middle].last < gpa)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < bus->nr && bus->entry[low].first <= gpa;
 }
 
 bool hvx_bus_mmio(struct hvx_vcpu *vcpu, u64 gpa, u32 len, bool write, void *data)
@@ -343,6 +417,25 @@ static int check_args(const struct hvx_ioeventfd *args)
 	return match && args->len < 8 && args->match >> (8 * args->len) ? -EINVAL : 0;
 }
 
+static void fill_hints(struct hvx_bus *bus)
+{
+	u64 port;
+	u32 i;
+
+	for (i = 0; i < bus->nr_pio; i++) {
+		const struct entry *e = &bus->entry[i];
+
+		for (port = e->first; port <= e->last; port++) {
+			u16 *hint = &bus->hint[port % HINTS];
+
+			*hint = *hint ? HINT_SEVERAL : i + 1;
+		}
+	}
+	/* None goes over the end of its page */
+	for (; i < bus->nr; i++)
+		bus->pages |= BIT_ULL(bus->entry[i].first / PAGE_SIZE % 64);
+}
+
 static int replace(struct hvx_vm *vm, const struct entry *e, bool remove)
 {
 	const struct hvx_bus *old = bus_locked(vm);
@@ -350,6 +443,7 @@ static int replace(struct hvx_vm *vm, const struct entry *e, bool remove)
 
 	if (IS_ERR(bus))
 		return PTR_ERR(bus);
+	fill_hints(bus);
 	rcu_assign_pointer(vm->irq.bus, bus);
 	/* Window readers are not in the srcu section: the kick waits for them */
 	hvx_vm_kick_all(vm);
@@ -412,6 +506,7 @@ int hvx_bus_init(struct hvx_vm *vm)
 			.device = DEV_IOAPIC, .first = HVX_IOAPIC_BASE,
 			.last = HVX_IOAPIC_BASE + HVX_IOAPIC_SIZE - 1,
 		});
+	fill_hints(bus);
 	RCU_INIT_POINTER(vm->irq.bus, bus);
 	return 0;
 }

@@ -115,6 +115,11 @@ bool hvx_pic_pending(struct hvx_vm *vm);
  * Context: vm->srcu or window; -EAGAIN-like needs do not exist: devices answer from any context.
  */
 bool hvx_bus_pio(struct hvx_vcpu *vcpu, u16 port, u32 width, bool write, void *data);
+/* Might a device in the kernel take some accesses to this guest-physical address? */
+bool hvx_bus_covers(const struct hvx_vm *vm, u64 gpa);
+
+/* IN or OUT of one value with RAX, for fast.h: true when it is over. The VM has a bus. */
+bool hvx_bus_fast_io(struct hvx_vcpu *vcpu, u16 port, u32 width, bool in);
 /* Might a device in the kernel take some accesses to this port? */
 bool hvx_bus_has_port(const struct hvx_vm *vm, u16 port);
 bool hvx_bus_mmio(struct hvx_vcpu *vcpu, u64 gpa, u32 len, bool write, void *data);

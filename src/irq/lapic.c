@@ -412,8 +412,7 @@ bool hvx_lapic_mmio(struct hvx_vcpu *vcpu, u64 gpa, u32 len, bool write, void *d
 {
 	u64 offset = gpa - (vcpu->regs.apic_base & APIC_BASE_ADDRESS);
 
-	if (!vcpu->lapic || offset >= sizeof(struct hvx_apic_regs) || !apic_hw_enabled(vcpu) ||
-	    apic_x2apic(vcpu))
+	if (!hvx_lapic_covers(vcpu, gpa))
 		return false;
 	if (write)
 		mmio_write(vcpu, offset, len, data);

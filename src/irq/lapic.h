@@ -76,6 +76,13 @@ bool hvx_lapic_msr_set(struct hvx_vcpu *vcpu, u32 index, u64 value);
  */
 bool hvx_lapic_fast_write(struct hvx_vcpu *vcpu, u32 index, u64 value);
 
+/* Is this an address of its registers? */
+static inline bool hvx_lapic_covers(const struct hvx_vcpu *vcpu, u64 gpa)
+{
+	return vcpu->lapic && gpa - (vcpu->regs.apic_base & APIC_BASE_ADDRESS) < PAGE_SIZE &&
+	       apic_hw_enabled(vcpu) && !apic_x2apic(vcpu);
+}
+
 /* An access to guest-physical memory: false when it is not the local APIC's */
 bool hvx_lapic_mmio(struct hvx_vcpu *vcpu, u64 gpa, u32 len, bool write, void *data);
 
