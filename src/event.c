@@ -138,6 +138,7 @@ static void inject_irq(struct hvx_vcpu *vcpu)
 {
 	int vector = take_irq(vcpu);
 
+	vcpu->pv.eoi_try = vcpu->pv.eoi;
 	if (vector >= 0)
 		vcpu->inject = (struct hvx_inject) {
 			.type = HVX_EVENT_INTERRUPT,

@@ -59,8 +59,12 @@ static __always_inline enum hvx_next enter_once(struct hvx_vcpu *vcpu, struct hv
 		hvx_event_prepare(vcpu);
 	}
 	sync_tlb(vcpu);
+	if (unlikely(vcpu->pv.eoi_try))
+		hvx_eoi_offer(vcpu);
 	hvx_op(enter)(vcpu, x);
 	vcpu->exits++;
+	if (unlikely(vcpu->pv.eoi_set))
+		hvx_eoi_collect(vcpu);
 	return hvx_handle_exit(vcpu, x);
 }
 
@@ -164,23 +168,29 @@ static enum hvx_next exit_eoi(struct hvx_vcpu *vcpu)
 
 static noinline enum hvx_next serve_requests(struct hvx_vcpu *vcpu)
 {
+	enum hvx_next next;
+
 	if (test_bit(HVX_REQ_STEPPED, &vcpu->requests))
 		return hvx_debug_stepped(vcpu);
 	if (test_and_clear_bit(HVX_REQ_SHUTDOWN, &vcpu->requests))
 		return hvx_exit_user(vcpu, HVX_EXIT_SHUTDOWN);
 	if (test_and_clear_bit(HVX_REQ_EOI, &vcpu->requests))
 		return exit_eoi(vcpu);
+	/* What is in service has to be known before it can be said that nothing waits */
+	if (unlikely(vcpu->pv.eoi_set)) {
+		next = hvx_pv_serve(vcpu);
+		if (next != HVX_NEXT_ENTER)
+			return next;
+	}
 	if (test_bit(HVX_REQ_MESSAGE, &vcpu->requests))
 		hvx_take_messages(vcpu);
 	if (test_bit(HVX_REQ_BLOCK, &vcpu->requests)) {
-		enum hvx_next next = hvx_wait(vcpu);
-
+		next = hvx_wait(vcpu);
 		if (next != HVX_NEXT_ENTER)
 			return next;
 	}
 	if (test_bit(HVX_REQ_PV, &vcpu->requests)) {
-		enum hvx_next next = hvx_pv_serve(vcpu);
-
+		next = hvx_pv_serve(vcpu);
 		if (next != HVX_NEXT_ENTER)
 			return next;
 	}

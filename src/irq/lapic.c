@@ -217,7 +217,14 @@ static void end_level(struct hvx_vcpu *vcpu, u8 vector)
 void hvx_lapic_eoi(struct hvx_vcpu *vcpu)
 {
 	struct hvx_apic_regs *regs = vcpu->lapic->regs;
-	int vector = apic_end(regs);
+	int vector;
+
+	/* The answer of an end that needed no exit waits: it came before this one */
+	if (unlikely(vcpu->pv.eoi_set)) {
+		vcpu->pv.eoi_set = false;
+		hvx_lapic_eoi(vcpu);
+	}
+	vector = apic_end(regs);
 
 	if (vector < 0)
 		return;

@@ -20,7 +20,7 @@
 #define STEAL_FEATURES	0
 #endif
 #define LAPIC_FEATURES	(BIT(KVM_FEATURE_PV_UNHALT) | BIT(KVM_FEATURE_PV_SEND_IPI) | \
-			 BIT(KVM_FEATURE_POLL_CONTROL))
+			 BIT(KVM_FEATURE_POLL_CONTROL) | BIT(KVM_FEATURE_PV_EOI))
 
 u32 hvx_pv_features(u32 vm_flags)
 {
@@ -48,6 +48,9 @@ static u64 *pv_value(struct hvx_vcpu *vcpu, u32 index, u32 *feature)
 	case MSR_KVM_STEAL_TIME:
 		*feature = KVM_FEATURE_STEAL_TIME;
 		return &pv->steal_time;
+	case MSR_KVM_PV_EOI_EN:
+		*feature = KVM_FEATURE_PV_EOI;
+		return &pv->eoi;
 	case MSR_KVM_POLL_CONTROL:
 		*feature = KVM_FEATURE_POLL_CONTROL;
 		return &pv->poll_control;
@@ -78,6 +81,7 @@ static bool value_valid(u32 index, u64 value)
 	case MSR_KVM_WALL_CLOCK_NEW:
 		return address_valid(value);
 	case MSR_KVM_SYSTEM_TIME_NEW:
+	case MSR_KVM_PV_EOI_EN:
 		return address_valid(value & ~KVM_MSR_ENABLED);
 	case MSR_KVM_STEAL_TIME:
 		return address_valid(value & ~KVM_MSR_ENABLED) && !(value & KVM_STEAL_RESERVED_MASK);
@@ -98,6 +102,12 @@ static void value_changed(struct hvx_vcpu *vcpu, u32 index, bool host)
 			vcpu->pv.system_time = 0;
 		WRITE_ONCE(vcpu->pv.clock_due, true);
 		break;
+	case MSR_KVM_PV_EOI_EN:
+		vcpu->pv.eoi_try = false;
+		vcpu->pv.eoi_set = false;
+		if (!(vcpu->pv.eoi & KVM_MSR_ENABLED))
+			vcpu->pv.eoi = 0;
+		return;
 	case MSR_KVM_STEAL_TIME:
 		if (!(vcpu->pv.steal_time & KVM_MSR_ENABLED))
 			vcpu->pv.steal_time = 0;
@@ -139,6 +149,10 @@ static int write_all(struct hvx_vcpu *vcpu, u64 *gpa)
 {
 	int err = 0;
 
+	if (vcpu->pv.eoi_set)
+		err = hvx_eoi_settle(vcpu, gpa);
+	if (err)
+		return err;
 	if (vcpu->pv.wall_wanted)
 		err = hvx_clock_write_wall(vcpu, gpa);
 	if (err)

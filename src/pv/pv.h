@@ -7,6 +7,7 @@
  *   clock.c	TSC, clock
  *   scale.h	ticks to nanoseconds
  *   steal.c	steal time, preempted vCPUs, TLB flushes that they were spared
+ *   eoi.c	end of interrupt without an exit
  *   hypercall.c	hypercalls
  *
  * A service exists for a vCPU when its bit is in the CPUID leaf that the vCPU has: see
@@ -38,6 +39,10 @@ struct hvx_pv {
 	bool clock_due;		/* [a] system_time is to be written anew */
 	bool wall_wanted;	/* the guest has written wall_clock */
 	bool was_stopped;	/* [a] HVX_SET_CLOCK: the guest's watchdogs should know */
+
+	u64 eoi;		/* MSR_KVM_PV_EOI_EN, 0: off */
+	bool eoi_try;		/* an interrupt was injected, and may be in service still */
+	bool eoi_set;		/* window: the bit is offered; else: its answer is not known yet */
 
 	u64 steal_time;		/* MSR_KVM_STEAL_TIME, 0: off */
 	u64 poll_control;	/* MSR_KVM_POLL_CONTROL: bit 0, the host may poll in HLT */
@@ -76,6 +81,14 @@ void hvx_pv_moved(struct hvx_vcpu *vcpu);
  * HVX_NEXT_ENTER, or HVX_NEXT_ERROR when the VMM lacks the memory.
  */
 int hvx_pv_serve(struct hvx_vcpu *vcpu);
+
+/*
+ * With .eoi_try before each entry, with .eoi_set after each exit. Context: window.
+ */
+void hvx_eoi_offer(struct hvx_vcpu *vcpu);
+void hvx_eoi_collect(struct hvx_vcpu *vcpu);
+/* With .eoi_set outside of a window; as hvx_clock_update() */
+int hvx_eoi_settle(struct hvx_vcpu *vcpu, u64 *gpa);
 
 /* MSR_KVM_STEAL_TIME was written. Context: vcpu->lock, any. */
 void hvx_steal_changed(struct hvx_vcpu *vcpu);
