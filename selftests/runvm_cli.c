@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -166,6 +167,72 @@ TEST(no_device)
 	rename("/dev/hvx.away", "/dev/hvx");
 	EXPECT(one_line(l.err.text) && strstr(l.err.text, "the module hvx is not loaded"), "'%s'",
 	       l.err.text);
+}
+
+static void limit(int what, rlim_t to)
+{
+	const struct rlimit r = { .rlim_cur = to, .rlim_max = to };
+
+	setrlimit(what, &r);
+}
+
+static void limit_memory(void)
+{
+	limit(RLIMIT_AS, 128 << 20);
+}
+
+static void limit_files(void)
+{
+	limit(RLIMIT_NOFILE, 8);
+}
+
+static void limit_processes(void)
+{
+	limit(RLIMIT_NPROC, 1);
+	if (setgid(65534) || setuid(65534))
+		_exit(126);
+}
+
+/* Whatever the host runs out of, it is said, and nothing has started */
+TEST(lack_of_resources)
+{
+	const char *kernel = image();
+
+	launch_prepare = limit_memory;
+	expect_refusal(1, "256 MiB of guest memory: Cannot allocate memory",
+		       ARGS("run", "-k", kernel, FLAT));
+	launch_prepare = limit_files;
+	expect_refusal(1, "Too many open files", ARGS("run", "-k", kernel, FLAT, "-c", "16"));
+	REQUIRE(!chmod("/dev/hvx", 0666));
+	launch_prepare = limit_processes;
+	expect_refusal(1, "cannot start a thread for vCPU",
+		       ARGS("run", "-k", kernel, FLAT, "-c", "16"));
+	chmod("/dev/hvx", 0660);
+}
+
+static void become_nobody(void)
+{
+	if (setgid(65534) || setuid(65534))
+		_exit(126);
+}
+
+/* Whom the device lets in needs no other right */
+TEST(no_root)
+{
+	const char *kernel = image();
+	char sector[1024] = "";
+	const char *disk = launch_file("disk", sector, sizeof(sector));
+
+	launch_prepare = become_nobody;
+	REQUIRE(!chmod("/dev/hvx", 0600));
+	expect_refusal(1, "/dev/hvx: no permission", ARGS("run", "-k", kernel, FLAT));
+	chmod("/dev/hvx", 0666);
+	EXPECT_EQ(launch_all(&l, ARGS("run", "-k", kernel, FLAT, "-d", disk, "--rng")), 1);
+	EXPECT(one_line(l.err.text) && strstr(l.err.text, ",ro needs no permission"), "'%s'",
+	       l.err.text);
+	EXPECT_EQ(launch_all(&l, ARGS("run", "-k", kernel, FLAT, "--rng", "-c", "2")), 0);
+	EXPECT(!strcmp(l.out.text, "going down\n"), "'%s', '%s'", l.out.text, l.err.text);
+	chmod("/dev/hvx", 0660);
 }
 
 /* --------------------------------------------------------------------- configuration */

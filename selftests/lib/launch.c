@@ -51,6 +51,8 @@ static int make_tty(int *near)
 	return far;
 }
 
+void (*launch_prepare)(void);
+
 static void become_runvm(const char *program, int in, int out, int err, bool tty,
 			 const char *const *args)
 {
@@ -68,6 +70,8 @@ static void become_runvm(const char *program, int in, int out, int err, bool tty
 	dup2(in, STDIN_FILENO);
 	dup2(out, STDOUT_FILENO);
 	dup2(err, STDERR_FILENO);
+	if (launch_prepare)
+		launch_prepare();
 	execv(program, (char *const *)argv);
 	_exit(127);
 }

@@ -45,6 +45,9 @@ int launch_end(struct launch *l, unsigned int seconds);
 /* Starts, waits for the end */
 int launch_all(struct launch *l, const char *const *args);
 
+/* What the child does before it becomes runvm; NULL: nothing. Each test begins without. */
+extern void (*launch_prepare)(void);
+
 /* A file of its own for each name, in a directory that goes with the host */
 const char *launch_file(const char *name, const void *data, size_t len);
 
