@@ -133,7 +133,8 @@ static void begin_mmio(void)
 		{ VIRTIO_MMIO_STATUS, 0 }, { VIRTIO_MMIO_STATUS, 3 },
 		{ VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1 }, { VIRTIO_MMIO_DRIVER_FEATURES, 1 },
 		{ VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0 }, { VIRTIO_MMIO_DRIVER_FEATURES, 0x10006000 },
-		{ VIRTIO_MMIO_STATUS, 11 }, { VIRTIO_MMIO_QUEUE_SEL, 0 }, { VIRTIO_MMIO_QUEUE_NUM, 4 },
+		{ VIRTIO_MMIO_STATUS, 11 },
+		{ VIRTIO_MMIO_QUEUE_SEL, 0 }, { VIRTIO_MMIO_QUEUE_NUM, 4 },
 		{ VIRTIO_MMIO_QUEUE_DESC_LOW, DESC }, { VIRTIO_MMIO_QUEUE_AVAIL_LOW, AVAIL },
 		{ VIRTIO_MMIO_QUEUE_USED_LOW, USED }, { VIRTIO_MMIO_QUEUE_READY, 1 },
 		{ VIRTIO_MMIO_STATUS, 15 },
@@ -154,7 +155,8 @@ static void put(uint64_t gpa, const void *data, unsigned int len)
 static void write_descriptor(void)
 {
 	struct vring_desc desc = {
-		.addr = take(1) % 8 ? take(2) : take(4), .len = take(1) % 4 ? take(1) * 16 : take(4),
+		.addr = take(1) % 8 ? take(2) : take(4),
+		.len = take(1) % 4 ? take(1) * 16 : take(4),
 		.flags = take(1) % 8, .next = take(1) % 9,
 	};
 
@@ -225,7 +227,8 @@ static void operation(void)
 		break;
 	case 4:
 		len = width();
-		fake_read(take(1) & 1 ? bar(slot, 0) + take(2) % 0x4000 : config(slot, take(1)), len);
+		fake_read(bar(slot, 0) + take(2) % 0x4000, len);
+		fake_read(config(slot, take(1)), len);
 		fake_read(VIRTIO_MMIO_BASE + take(2) % 0x200, len);
 		break;
 	case 5:

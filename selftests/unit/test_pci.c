@@ -423,7 +423,9 @@ static unsigned int below(unsigned int n)
 static void write_somewhere(void)
 {
 	static const unsigned int lens[] = { 1, 2, 4, 8 };
-	static const uint32_t places[] = { 0xe0000000, 0xe0001000, 0xe0002000, 0xfeaff000, 0xfeb00000 };
+	static const uint32_t places[] = {
+		0xe0000000, 0xe0001000, 0xe0002000, 0xfeaff000, 0xfeb00000
+	};
 	unsigned int slot = 1 + below(NR_DEVICES), len = lens[below(4)];
 
 	switch (below(6)) {

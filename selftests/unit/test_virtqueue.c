@@ -269,7 +269,8 @@ TEST(suppression)
 	EXPECT(vq_publish(vq));
 	vq_push(vq, 0, 0);
 	EXPECT(!vq_publish(vq));
-	vq->used_idx = vq->published = 0xffff;	/* across the wrap */
+	vq->used_idx = 0xffff;			/* across the wrap */
+	vq->published = 0xffff;
 	*used_event = 0xffff;
 	vq_push(vq, 0, 0);
 	EXPECT(vq_publish(vq) && used()->idx == 0);

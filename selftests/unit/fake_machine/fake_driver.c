@@ -23,8 +23,8 @@ static uint32_t get(const struct driver *d, unsigned int reg, unsigned int len)
 
 static void find_structure(struct driver *d, unsigned int cap)
 {
-	uint64_t bar = get(d, PCI_BASE_ADDRESS_0 + 4 * get(d, cap + VIRTIO_PCI_CAP_BAR, 1), 4) & ~15u;
-	uint64_t gpa = bar + get(d, cap + VIRTIO_PCI_CAP_OFFSET, 4);
+	unsigned int bar = PCI_BASE_ADDRESS_0 + 4 * get(d, cap + VIRTIO_PCI_CAP_BAR, 1);
+	uint64_t gpa = (get(d, bar, 4) & ~15u) + get(d, cap + VIRTIO_PCI_CAP_OFFSET, 4);
 
 	switch (get(d, cap + VIRTIO_PCI_CAP_CFG_TYPE, 1)) {
 	case VIRTIO_PCI_CAP_COMMON_CFG:

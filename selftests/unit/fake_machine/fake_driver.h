@@ -49,6 +49,7 @@ struct driver_buffer {
 	uint64_t gpa;
 	int len;
 };
+
 uint16_t driver_add(struct driver *d, unsigned int queue, const struct driver_buffer *b,
 		    unsigned int nr);
 void driver_kick(struct driver *d, unsigned int queue);

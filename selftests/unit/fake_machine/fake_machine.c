@@ -97,30 +97,34 @@ void machine_add_device(struct machine *m, struct device *dev)
 	*end = dev;
 }
 
-#define EACH(call) do {								\
-	struct device *d;							\
-										\
-	for (d = devices; d; d = d->next)					\
-		if (d->call)							\
-			d->call(d);						\
-} while (0)
-
 void fake_start(void)
 {
-	EACH(start);
+	struct device *d;
+
+	for (d = devices; d; d = d->next)
+		if (d->start)
+			d->start(d);
 }
 
 void fake_reset(void)
 {
-	EACH(reset);
+	struct device *d;
+
+	for (d = devices; d; d = d->next)
+		if (d->reset)
+			d->reset(d);
 }
 
 void fake_pause(bool pause)
 {
-	if (pause)
-		EACH(pause);
-	else
-		EACH(resume);
+	void (*call)(struct device *dev);
+	struct device *d;
+
+	for (d = devices; d; d = d->next) {
+		call = pause ? d->pause : d->resume;
+		if (call)
+			call(d);
+	}
 }
 
 static void close_from(struct device *d)
@@ -140,6 +144,10 @@ void fake_close(void)
 }
 
 void machine_allow_syscalls(struct machine *m, const int *syscalls, unsigned int nr)
+{
+}
+
+void warn(const char *format, ...)
 {
 }
 

@@ -2,9 +2,9 @@
 /*
  * msix.c: interrupts of a function: MSI-X ("MSI-X Capability and Table Structure"), or the pin.
  *
- * A vector is an eventfd. While the guest can take it, hvx has it as an irqfd, and whoever writes it
- * raises the message without a detour. While it is masked the eventfd is nobody's: it keeps what is
- * written, which is just what a pending bit is. Unmasked, it is bound again and written again.
+ * A vector is an eventfd. While the guest can take it, hvx has it as an irqfd, and whoever writes
+ * it raises the message without a detour. While it is masked the eventfd is nobody's: it keeps what
+ * is written, which is just what a pending bit is. Unmasked, it is bound again and written again.
  */
 #include <errno.h>
 #include <poll.h>
@@ -20,7 +20,7 @@
 
 enum { ENTRY_LOW, ENTRY_HIGH, ENTRY_DATA, ENTRY_CTRL };
 
-_Static_assert(PCI_MAX_VECTORS * PCI_MSIX_ENTRY_SIZE <= PBA_OFFSET, "the table ends before the PBA");
+_Static_assert(PCI_MAX_VECTORS * PCI_MSIX_ENTRY_SIZE <= PBA_OFFSET, "the PBA is behind the table");
 
 /* ----------------------------------------------------------------------------- vectors */
 
@@ -32,9 +32,10 @@ static uint16_t control(const struct pci_device *d)
 /* A message is a memory write of the function: it takes a bus master */
 static bool deliverable(const struct pci_device *d, const struct pci_vector *v)
 {
-	return (control(d) & (PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL)) ==
-	       PCI_MSIX_FLAGS_ENABLE && pci_command(d) & PCI_COMMAND_MASTER &&
-	       !(v->entry[ENTRY_CTRL] & PCI_MSIX_ENTRY_CTRL_MASKBIT);
+	uint16_t flags = control(d) & (PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
+	bool masked = v->entry[ENTRY_CTRL] & PCI_MSIX_ENTRY_CTRL_MASKBIT;
+
+	return flags == PCI_MSIX_FLAGS_ENABLE && !masked && pci_command(d) & PCI_COMMAND_MASTER;
 }
 
 static bool pending(const struct pci_vector *v)
@@ -90,8 +91,10 @@ static void set_live(struct pci_device *d, struct pci_vector *v, bool live)
 
 static void update_pin(struct pci_device *d)
 {
-	host_set_line(d, d->intx && !(control(d) & PCI_MSIX_FLAGS_ENABLE) &&
-			 !(pci_command(d) & PCI_COMMAND_INTX_DISABLE));
+	bool enabled = !(pci_command(d) & PCI_COMMAND_INTX_DISABLE) &&
+		       !(control(d) & PCI_MSIX_FLAGS_ENABLE);
+
+	host_set_line(d, d->intx && enabled);
 }
 
 void msix_update(struct pci_device *d)

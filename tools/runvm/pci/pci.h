@@ -66,7 +66,7 @@ struct pci_device {
 
 	/* What a function may want to know; under the host's lock. May be NULL. */
 	void (*bus_master)(struct pci_device *d, bool on);
-	/* Before a read and after a write of @len bytes at @offset, in a place of the function's own */
+	/* Before a read and after a write of @len bytes at @offset */
 	void (*config_read)(struct pci_device *d, unsigned int offset, unsigned int len);
 	void (*config_written)(struct pci_device *d, unsigned int offset, unsigned int len);
 	void *opaque;
@@ -93,7 +93,7 @@ void pci_add_msix(struct pci_device *d, unsigned int bar, unsigned int nr_vector
 /* Onto the bus; with @pin, INTA leads to the line that _PRT says */
 void pci_add(struct pci_device *d, bool pin);
 
-/* -------------------------------------------------------------------- interrupts, any thread */
+/* -------------------------------------------------------------- interrupts, any thread */
 
 /* Whether the guest uses MSI-X instead of the pin */
 bool pci_msix_enabled(struct pci_device *d);
@@ -102,7 +102,7 @@ int pci_vector_fd(struct pci_device *d, unsigned int vector);
 void pci_raise(struct pci_device *d, unsigned int vector);
 void pci_set_intx(struct pci_device *d, bool on);
 
-/* ---------------------------------------------------------------- what the files ask of each other */
+/* --------------------------------------------------- what the files ask of each other */
 
 static inline uint16_t pci_get16(const uint8_t *config, unsigned int offset)
 {

@@ -6,8 +6,8 @@
  *	step	an operation ended: what follows
  *	finish	the status byte, the used ring
  *
- * A flush needs no order among operations: it is about writes that were finished, seen by the driver,
- * before it was asked for, and these are in the host's page cache by then.
+ * A flush needs no order among operations: it is about writes that were finished, seen by the
+ * driver, before it was asked for, and these are in the host's page cache by then.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -126,8 +126,8 @@ static bool step_transfer(struct blk *blk, struct blk_request *req, int64_t res)
 static bool step_flush(struct blk *blk, struct blk_request *req, int64_t res)
 {
 	if (res < 0 && !blk->lost) {
-		fprintf(stderr, "runvm: %s: what the guest wrote cannot be written back: %s\n",
-			blk->image.path, strerror(-res));
+		warn("disk %s: what the guest wrote cannot be written back: %s", blk->image.path,
+		     strerror(-res));
 		blk->lost = true;
 	}
 	finish(blk, req, blk->lost ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK);

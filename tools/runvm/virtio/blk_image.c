@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -38,7 +37,8 @@ static void open_image(struct blk_image *image)
 		die("disk %s: in use by the host (mounted?): unmount it, or give '%s,ro'",
 		    image->path, image->path);
 	if (errno == EROFS || (errno == EACCES && !image->readonly))
-		die("disk %s: not writable: give '%s,ro' to only read it", image->path, image->path);
+		die("disk %s: not writable: give '%s,ro' to only read it", image->path,
+		    image->path);
 	die("disk %s: %s", image->path, strerror(errno));
 }
 
@@ -49,12 +49,13 @@ static void lock_image(const struct blk_image *image)
 	if (!fcntl(image->fd, F_OFD_SETLK, &lock))
 		return;
 	if (errno != EAGAIN && errno != EACCES) {
-		fprintf(stderr, "runvm: disk %s: it cannot be locked (%s): see to it that no other VM uses it\n",
-			image->path, strerror(errno));
+		warn("disk %s: it cannot be locked (%s): see to it that no other VM uses it",
+		     image->path, strerror(errno));
 		return;
 	}
 	if (image->readonly)
-		die("disk %s: another VM or program has it for writing: end that first", image->path);
+		die("disk %s: another VM or program has it for writing: end that first",
+		    image->path);
 	die("disk %s: another VM or program has it: end that first, or give '%s,ro' to both",
 	    image->path, image->path);
 }
@@ -119,6 +120,6 @@ void blk_image_open(struct blk_image *image, const struct disk_option *disk)
 		die("disk %s: it is empty: 'truncate -s 10G %s' gives it a size", image->path,
 		    image->path);
 	if (bytes % image->block)
-		fprintf(stderr, "runvm: disk %s: the guest does not see the last %u bytes, less than a block\n",
-			image->path, (unsigned int)(bytes % image->block));
+		warn("disk %s: the guest does not see the last %u bytes, less than a block",
+		     image->path, (unsigned int)(bytes % image->block));
 }

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -101,7 +100,8 @@ static void prepare(struct blk *blk, struct io_uring_sqe *sqe, struct blk_reques
 		io_uring_prep_readv(sqe, fd, req->iov, req->nr_iov, req->offset);
 		break;
 	case BLK_WRITE:
-		io_uring_prep_writev2(sqe, fd, req->iov, req->nr_iov, req->offset, write_flags(blk));
+		io_uring_prep_writev2(sqe, fd, req->iov, req->nr_iov, req->offset,
+				      write_flags(blk));
 		break;
 	case BLK_FLUSH:
 		io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
@@ -212,10 +212,9 @@ void blk_io_init(struct blk *blk)
 	int error = create_ring(&blk->ring);
 
 	machine_allow_syscalls(blk->v.m, syscalls, ARRAY_SIZE(syscalls));
-	if (error < 0) {
-		fprintf(stderr,
-			"runvm: %s: io_uring: %s: requests are done one after the other, slowly\n",
-			blk->image.path, strerror(-error));
+	if (error) {
+		warn("disk %s: io_uring: %s: requests are done one after the other, slowly",
+		     blk->image.path, strerror(-error));
 		return;
 	}
 	blk->has_ring = true;

@@ -9,7 +9,7 @@
 
 #include "virtio/virtio.h"
 
-/* More than drivers write at once. One that has the whole of RAM printed would hold the worker up. */
+/* More than drivers write at once. One that has all of RAM printed would hold the worker up. */
 #define MAX_OUTPUT	(1 << 20)
 
 enum { QUEUE_INPUT, QUEUE_OUTPUT, NR_QUEUES };

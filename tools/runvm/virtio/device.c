@@ -3,7 +3,6 @@
  * device.c: what every virtio device has, behind any transport: status, features, the set-up of
  * queues, the configuration ("Basic Facilities of a Virtio Device"), and its life in the machine.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "virtio/virtio.h"
@@ -76,7 +75,7 @@ void virtio_broken(struct virtio *v, const char *why)
 	if (v->broken)
 		return;
 	if (v->m->options->verbose)
-		fprintf(stderr, "runvm: %s: the guest's driver is at fault: %s\n", v->ops->name, why);
+		warn("%s: the guest's driver is at fault: %s", v->ops->name, why);
 	v->broken = true;
 	v->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
 	if (v->status & VIRTIO_CONFIG_S_DRIVER_OK)

@@ -356,7 +356,8 @@ static void add_caps(struct virtio_pci *p)
 	unsigned int at;
 
 	add_cap(p, VIRTIO_PCI_CAP_COMMON_CFG, COMMON, COMMON_SIZE, 0, 0);
-	add_cap(p, VIRTIO_PCI_CAP_NOTIFY_CFG, NOTIFY, p->v->nr_queues * NOTIFY_STEP, 4, NOTIFY_STEP);
+	add_cap(p, VIRTIO_PCI_CAP_NOTIFY_CFG, NOTIFY, p->v->nr_queues * NOTIFY_STEP, 4,
+		NOTIFY_STEP);
 	add_cap(p, VIRTIO_PCI_CAP_ISR_CFG, ISR, 1, 0, 0);
 	if (p->v->config_len)
 		add_cap(p, VIRTIO_PCI_CAP_DEVICE_CFG, CONFIG, p->v->config_len, 0, 0);

@@ -77,7 +77,7 @@ static struct vring_desc read_desc(const struct vring_desc *from)
 {
 	struct vring_desc d;
 
-	/* An indirect table need not be aligned. The barrier keeps the compiler from reading twice. */
+	/* A table need not be aligned. The barrier keeps the compiler from reading twice. */
 	memcpy(&d, from, sizeof(d));
 	asm volatile("" : : : "memory");
 	return d;

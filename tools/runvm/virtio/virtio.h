@@ -3,18 +3,19 @@
  * virtio.h: virtio 1.x devices. Names and rules are those of "Virtual I/O Device (VIRTIO) Version
  * 1.2"; only what it calls modern is there, no legacy interface.
  *
- *	queue.c		split virtqueues: take a chain of buffers, give it back, suppress notifications
- *	device.c	status, features, queues' set-up: what every device has, behind any transport
+ *	queue.c		split virtqueues: take chains of buffers, give them back, notifications
+ *	device.c	status, features, queues' set-up: what every device has
  *	worker.c	the thread of a device, and who may use the device when
  *	pci.c mmio.c	transports
  *	create.c	the devices that the options ask for
  *	blk*.c net*.c console.c rng.c vsock.c	the devices
  *	vhost.c	queues that the host's kernel serves
  *
- * Whose turn it is. A device is used by one thread at a time: by its worker, which runs the handlers
- * of queues and files, or by whoever holds virtio_lock(): vCPU threads at the registers, the main
- * thread to pause or reset. virtio_lock() waits for the handler that runs, so handlers are short;
- * what takes long is begun there and finished by an eventfd. Handlers must not call virtio_lock().
+ * Whose turn it is. A device is used by one thread at a time: by its worker, which runs the
+ * handlers of queues and files, or by whoever holds virtio_lock(): vCPU threads at the registers,
+ * the main thread to pause or reset. virtio_lock() waits for the handler that runs, so handlers are
+ * short; what takes long is begun there and finished by an eventfd. Handlers must not call
+ * virtio_lock().
  *
  * A device runs from DRIVER_OK until it is reset, breaks (DEVICE_NEEDS_RESET), is paused or may not
  * master the bus. Only then handlers are called, and only then may it touch guest memory: stop()
@@ -132,7 +133,7 @@ struct virtio_ops {
 	const char *name;		/* "virtio-blk" */
 	uint16_t id;			/* VIRTIO_ID_* */
 	uint32_t pci_class;		/* base class, subclass, interface */
-	/* The worker's turn. Members may be NULL, but for handle() unless all kicks are given away */
+	/* The worker's turn. May be NULL as the others, if all kicks are given away. */
 	void (*handle)(struct virtio *v, struct virtqueue *vq);	/* notified */
 	/* Under virtio_lock(), not running. Then all enabled queues are handled. */
 	void (*start)(struct virtio *v);
