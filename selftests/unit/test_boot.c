@@ -202,7 +202,7 @@ TEST(bzimage_memory_too_small)
 
 	EXPECT(load(x), "%s", x->b.error);
 	header(x)->init_size += 1;
-	expect_refusal(x, "-m");
+	expect_refusal(x, "give the guest 19M of memory or more with -m");
 	destroy(x);
 }
 
@@ -222,8 +222,8 @@ TEST(bzimage_refused)
 	REFUSED(pref_address, 0, "damaged");
 	REFUSED(pref_address, ~0ULL, "damaged");
 	REFUSED(pref_address, 1ULL << 40, "damaged");
-	REFUSED(pref_address, 0xfffff000, "-m");
-	REFUSED(init_size, ~0U, "-m");
+	REFUSED(pref_address, 0xfffff000, "4 GiB");
+	REFUSED(init_size, ~0U, "4 GiB");
 	REFUSED(syssize, ~0U, "truncated");
 	REFUSED(syssize, 0, "truncated");
 	REFUSED(setup_sects, 255, "truncated");
@@ -231,7 +231,7 @@ TEST(bzimage_refused)
 	good_image(GOOD_BZIMAGE, x->image);
 	header(x)->relocatable_kernel = 0;
 	header(x)->pref_address = -1ULL << 12;
-	expect_refusal(x, "-m");
+	expect_refusal(x, "4 GiB");
 	good_image(GOOD_BZIMAGE, x->image);
 	x->image[0x201] = 0x10;
 	expect_refusal(x, "header ends");
@@ -317,11 +317,11 @@ TEST(elf_refused)
 	SPOILED(e->e_phoff, 1ULL << 40, "truncated");
 	SPOILED(phdr(x, 0)->p_filesz, 0x801, "truncated");
 	SPOILED(phdr(x, 0)->p_offset, -1ULL, "truncated");
-	SPOILED(phdr(x, 0)->p_filesz, -1ULL, "-m");
-	SPOILED(phdr(x, 0)->p_memsz, -1ULL, "-m");
+	SPOILED(phdr(x, 0)->p_filesz, -1ULL, "4 GiB");
+	SPOILED(phdr(x, 0)->p_memsz, -1ULL, "4 GiB");
 	SPOILED(phdr(x, 0)->p_memsz, LOW, "-m");
-	SPOILED(phdr(x, 0)->p_paddr, -0x1000ULL, "-m");
-	SPOILED(phdr(x, 0)->p_paddr, GIB_4, "-m");
+	SPOILED(phdr(x, 0)->p_paddr, -0x1000ULL, "4 GiB");
+	SPOILED(phdr(x, 0)->p_paddr, GIB_4, "4 GiB");
 	SPOILED(phdr(x, 0)->p_paddr, 0xe0000, "runvm's own");
 	SPOILED(phdr(x, 0)->p_paddr, OWN_BASE - 8, "runvm's own");
 	SPOILED(phdr(x, 0)->p_type, PT_NULL, "nothing to load");
@@ -410,8 +410,8 @@ TEST(multiboot_refused)
 	BAD(4, 0, "damaged");
 	BAD(5, GOOD_ELF_LOAD - 1, "damaged");
 	BAD(5, GOOD_ELF_LOAD + 0x10000, "truncated");
-	BAD(5, ~0U, "-m");
-	BAD(6, ~0U, "-m");
+	BAD(5, ~0U, "4 GiB");
+	BAD(6, ~0U, "4 GiB");
 	BAD(7, 0, "not in it");
 	BAD(7, ~0U, "not in it");
 	good_image(GOOD_MULTIBOOT_FLAT, x->image);

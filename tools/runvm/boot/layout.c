@@ -25,15 +25,26 @@ static bool overlaps(uint64_t start, uint64_t len, uint64_t from, uint64_t to)
 	return len && start < to && start + len > from;
 }
 
+static void say_too_little(struct boot *b, uint64_t gpa, uint64_t len)
+{
+	uint64_t end = gpa + len;
+
+	if (end < gpa || end > MEM_LOW_MAX)
+		boot_fail(b, &b->kernel, "it goes to %#llx and %#llx bytes from there, and memory below 4 GiB ends at %#llx",
+			  (unsigned long long)gpa, (unsigned long long)len,
+			  (unsigned long long)MEM_LOW_MAX);
+	else
+		boot_fail(b, &b->kernel, "it goes to %#llx .. %#llx: give the guest %lluM of memory or more with -m",
+			  (unsigned long long)gpa, (unsigned long long)end,
+			  (unsigned long long)(end + MIB_1 - 1) >> 20);
+}
+
 void *layout_at(struct boot *b, uint64_t gpa, uint64_t len)
 {
 	void *at;
 
 	if (gpa + len < gpa || gpa + len > mem_low(b->m)) {
-		boot_fail(b, &b->kernel,
-			  "it goes to %#llx .. %#llx, and memory below 4 GiB ends at %#llx: give it more with -m",
-			  (unsigned long long)gpa, (unsigned long long)(gpa + len),
-			  (unsigned long long)mem_low(b->m));
+		say_too_little(b, gpa, len);
 		return NULL;
 	}
 	if (overlaps(gpa, len, OWN_BASE, MIB_1) || overlaps(gpa, len, BDA_BASE, BDA_BASE + 0x100)) {
@@ -77,7 +88,7 @@ bool layout_initrd(struct boot *b, uint64_t floor, uint64_t limit, uint64_t *gpa
 		floor = MIB_1;
 	if (limit < floor || img->len > limit - floor ||
 	    ((limit - img->len) & -PAGE_SIZE) < floor)
-		return boot_fail(b, img, "its %llu KiB do not fit behind the kernel, which ends at %#llx, and below %#llx",
+		return boot_fail(b, img, "its %llu KiB do not fit behind the kernel, which ends at %#llx, and below %#llx: is -m too small?",
 				 (unsigned long long)img->len >> 10, (unsigned long long)floor,
 				 (unsigned long long)limit);
 	*gpa = (limit - img->len) & -PAGE_SIZE;
