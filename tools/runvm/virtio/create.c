@@ -17,4 +17,6 @@ void virtio_create(struct machine *m)
 		rng_create(m);
 	if (o->vsock_cid)
 		vsock_create(m, o->vsock_cid);
+	for (i = 0; i < o->nr_shares; i++)
+		fs9p_create(m, &o->share[i]);
 }

@@ -8,7 +8,8 @@
  *	worker.c	the thread of a device, and who may use the device when
  *	pci.c mmio.c	transports
  *	create.c	the devices that the options ask for
- *	blk*.c net*.c console.c rng.c vsock.c	the devices
+ *	blk*.c net*.c console.c rng.c vsock.c fs9p.c	the devices
+ *	p9*.c		what fs9p.c serves directories by
  *	vhost.c	queues that the host's kernel serves
  *
  * Whose turn it is. A device is used by one thread at a time: by its worker, which runs the
@@ -269,5 +270,6 @@ void virtio_console_create(struct machine *m);
 void rng_create(struct machine *m);
 void net_create(struct machine *m, const struct net_option *option, unsigned int index);
 void vsock_create(struct machine *m, uint32_t cid);
+void fs9p_create(struct machine *m, const struct share_option *option);
 
 #endif
