@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * runvm run with small images of each kind, which are put together here around the code in
- * guest/runvm_boot.S: that code says whether it was started as its boot protocol promises. Then what
- * runvm says of images that it cannot start.
+ * guest/runvm_boot.S: that code says whether it was started as its boot protocol promises. Then
+ * what runvm says of images that it cannot start.
  */
 #include <asm/bootparam.h>
 #include <elf.h>
@@ -11,6 +11,7 @@
 #include "launch.h"
 #include "tap.h"
 
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 #define ARGS(...)	((const char *const[]){ __VA_ARGS__, NULL })
 
 #define PROGRAM(name) extern const char boot_##name[], boot_##name##_end[]
@@ -169,11 +170,11 @@ TEST_TIME(not_an_image, 60)
 {
 	static const struct { const char *bytes, *words; } files[] = {
 		{ "\x1f\x8b and more of it", "gzip" }, { "#!/bin/sh\n", "script" },
-		{ "\x7f" "ELF", "truncated" }, { "hello", "--flat" },
+		{ "\177ELF", "truncated" }, { "hello", "--flat" },
 	};
 	unsigned int i;
 
-	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(files); i++)
 		refused(ARGS("run", "-m", "16M", "-k",
 			     launch_file("none", files[i].bytes, strlen(files[i].bytes))),
 			files[i].words);

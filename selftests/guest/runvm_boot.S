@@ -151,8 +151,8 @@ program multiboot
 boot_multiboot_end:
 
 /*
- * At 0:0x7c00. Resets the machine until CMOS byte 0x70, which survives, says that it was five times;
- * each time the image and its data must be as in the file.
+ * At 0:0x7c00. Resets the machine until CMOS byte 0x70, which survives, says that it was five
+ * times; each time the image and its data must be as in the file.
  */
 	.code16
 program real

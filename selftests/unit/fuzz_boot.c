@@ -88,7 +88,7 @@ static void check_start(struct boot *b, uint64_t low)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const uint64_t lows[] = { 64ULL << 20, 1ULL << 20, 18ULL << 20, 1ULL << 19, 2 << 20 };
+	static const uint64_t lows[] = { 64 << 20, 1 << 20, 18 << 20, 1 << 19, 2 << 20 };
 	static struct fake_machine *f[ARRAY_SIZE(lows)];
 	static uint8_t image[GOOD_MAX];
 	unsigned int which, flags;
@@ -113,7 +113,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	};
 	memcpy(b.kernel.data, image, len);
 	if (flags & 2)
-		b.initrd = (struct image){ .path = "initrd", .fd = -1, .data = calloc(1, 4097), .len = 4097 };
+		b.initrd = (struct image){
+			.path = "initrd", .fd = -1, .data = calloc(1, 4097), .len = 4097,
+		};
 	if (boot_detect(&b) && boot_place(&b))
 		check_start(&b, lows[which]);
 	else

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * acpi.c: the ACPI tables, in ACPI_BASE .. ACPI_END, which the memory map keeps from the guest's use.
+ * acpi.c: the ACPI tables, in ACPI_BASE .. ACPI_END, which the memory map keeps for them.
  * Names and layouts are those of the ACPI Specification, "ACPI Software Programming Model".
  *
  *	RSDP		at ACPI_BASE, where a guest would search for it as well
  *	XSDT		lists FADT, MADT, MCFG
- *	FADT		PM1 event and control, timer, reset register; no SMI, no GPE, always ACPI mode
+ *	FADT		PM1 event and control, timer, reset register; no SMI, no GPE
  *	FACS, DSDT	FADT points to them
  *	MADT		local APICs, I/O APIC, overrides
  *	MCFG		ECAM of bus 0
@@ -125,7 +125,7 @@ struct fadt {
 #define BOOT_NO_ASPM		(1U << 4)
 #define FADT_WBINVD		(1U << 0)
 #define FADT_PROC_C1		(1U << 2)
-#define FADT_NO_SLP_BUTTON	(1U << 5)	/* no fixed one; the power button is one: bit 4 is 0 */
+#define FADT_NO_SLP_BUTTON	(1U << 5)	/* no fixed one; bit 4 is 0: the power button is */
 #define FADT_NO_FIX_RTC		(1U << 6)
 #define FADT_TMR_VAL_EXT	(1U << 8)
 #define FADT_RESET_REG_SUP	(1U << 10)

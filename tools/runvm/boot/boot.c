@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* boot.c: what machine/ calls; which kind of image a file is, and what the others are that it is not. */
+/* boot.c: what machine/ calls; which kind of image a file is, and what it is when it is none. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,7 +33,7 @@ static const struct {
 	const char *text;
 } others[] = {
 	MAGIC(0, "\x1f\x8b", COMPRESSED("gzip")),
-	MAGIC(0, "\xfd" "7zXZ\0", COMPRESSED("xz")),
+	MAGIC(0, "\3757zXZ\0", COMPRESSED("xz")),
 	MAGIC(0, "\x28\xb5\x2f\xfd", COMPRESSED("zstd")),
 	MAGIC(0, "BZh", COMPRESSED("bzip2")),
 	MAGIC(0, "\x02\x21\x4c\x18", COMPRESSED("lz4")),
@@ -45,7 +45,7 @@ static const struct {
 	MAGIC(0, "#!", "a script, not a kernel"),
 	MAGIC(0x38, "ARM\x64", "a kernel for 64-bit ARM"),
 	MAGIC(0x30, "RISCV", "a kernel for RISC-V"),
-	MAGIC(0, "MZ", "an EFI program, which needs firmware: take the bzImage (vmlinuz) that is in it"),
+	MAGIC(0, "MZ", "an EFI program, which needs firmware: take the bzImage that is in it"),
 	MAGIC(0x1fe, "\x55\xaa", "a boot sector or disk image, not a kernel: give disks with -d"),
 	MAGIC(0x438, "\x53\xef", "an ext4 file system, not a kernel: give disks with -d"),
 	MAGIC(0x8001, "CD001", "a CD image, not a kernel: give disks with -d"),
@@ -60,7 +60,7 @@ static const char *what_else(const struct image *img)
 		if (image_peek(img, others[i].offset, bytes, others[i].len) == others[i].len &&
 		    !memcmp(bytes, others[i].bytes, others[i].len))
 			return others[i].text;
-	return "not a kernel that runvm knows: neither bzImage nor ELF nor multiboot (bare programs need --flat ADDR)";
+	return "neither bzImage nor ELF nor multiboot (bare programs need --flat ADDR)";
 }
 
 static bool detect_elf(struct boot *b)
@@ -73,7 +73,7 @@ static bool detect_elf(struct boot *b)
 		b->kind = IMAGE_MULTIBOOT;
 	else if (!pvh)
 		return boot_fail(b, &b->kernel,
-				 "an ELF program without an entry for virtual machines (a PVH note or a multiboot header): Linux has one with CONFIG_PVH, or take its bzImage");
+				 "an ELF program with neither PVH note nor multiboot header: build Linux with CONFIG_PVH, or take its bzImage");
 	return pvh >= 0;
 }
 

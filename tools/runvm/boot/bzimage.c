@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * bzimage.c: Linux, by its boot protocol (Documentation/arch/x86/boot.rst of Linux). The kernel is
- * entered in 64-bit mode where it has such an entry, else in protected mode; its 16-bit set-up code,
- * which would ask a BIOS, is left out, and boot_params say what it would have found.
+ * entered in 64-bit mode where it has such an entry, else in protected mode; its 16-bit set-up
+ * code, which would ask a BIOS, is left out, and boot_params say what it would have found.
  */
 #include <asm/bootparam.h>
 #include <assert.h>
@@ -55,7 +55,8 @@ static bool read_header(struct boot *b, struct bzimage *bz)
 				 "a Linux kernel of boot protocol %u.%02u, older than 2.10 (Linux 2.6.31)",
 				 hdr->version >> 8, hdr->version & 0xff);
 	if (!(hdr->loadflags & LOADED_HIGH))
-		return boot_fail(b, &b->kernel, "a Linux kernel for low memory (zImage): build a bzImage");
+		return boot_fail(b, &b->kernel,
+				 "a Linux kernel for low memory (zImage): build a bzImage");
 	end = 0x202 + jump;
 	if (end < SETUP_HEADER_MIN)
 		return boot_fail(b, &b->kernel, "damaged: its header ends at %#llx",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * dsdt.c: the machine's devices as ACPI names them: processors, the PCI host bridge with its windows
- * and interrupt lines, what stands at fixed ports and addresses.
+ * dsdt.c: the machine's devices as ACPI names them: processors, the PCI host bridge with its
+ * windows and interrupt lines, what stands at fixed ports and addresses.
  */
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * elf.c: ELF programs of x86, 32- and 64-bit: program headers, notes, loading to physical addresses.
- * (System V ABI, "Program Loading and Dynamic Linking".)
+ * elf.c: ELF programs of x86, 32- and 64-bit: program headers, notes, loading to physical
+ * addresses. (System V ABI, "Program Loading and Dynamic Linking".)
  */
 #include <elf.h>
 #include <string.h>

@@ -31,12 +31,14 @@ static bool slurp(struct boot *b, struct image *img)
 
 	while (n > 0) {
 		if (img->len == room) {
-			uint8_t *data = room < MAX_PIPE ? realloc(img->data, 2 * room + 65536) : NULL;
+			uint8_t *data = NULL;
 
+			room = 2 * room + 65536;
+			if (room <= MAX_PIPE)
+				data = realloc(img->data, room);
 			if (!data)
 				return boot_fail(b, img, "too long to be read from a pipe");
 			img->data = data;
-			room = 2 * room + 65536;
 		}
 		n = read_some(img->fd, img->data + img->len, room - img->len);
 		if (n > 0)

@@ -30,11 +30,13 @@ static void say_too_little(struct boot *b, uint64_t gpa, uint64_t len)
 	uint64_t end = gpa + len;
 
 	if (end < gpa || end > MEM_LOW_MAX)
-		boot_fail(b, &b->kernel, "it goes to %#llx and %#llx bytes from there, and memory below 4 GiB ends at %#llx",
+		boot_fail(b, &b->kernel,
+			  "it goes to %#llx and %#llx bytes from there, and memory below 4 GiB ends at %#llx",
 			  (unsigned long long)gpa, (unsigned long long)len,
 			  (unsigned long long)MEM_LOW_MAX);
 	else
-		boot_fail(b, &b->kernel, "it goes to %#llx .. %#llx: give the guest %lluM of memory or more with -m",
+		boot_fail(b, &b->kernel,
+			  "it goes to %#llx .. %#llx: give the guest %lluM of memory or more with -m",
 			  (unsigned long long)gpa, (unsigned long long)end,
 			  (unsigned long long)(end + MIB_1 - 1) >> 20);
 }
@@ -88,7 +90,8 @@ bool layout_initrd(struct boot *b, uint64_t floor, uint64_t limit, uint64_t *gpa
 		floor = MIB_1;
 	if (limit < floor || img->len > limit - floor ||
 	    ((limit - img->len) & -PAGE_SIZE) < floor)
-		return boot_fail(b, img, "its %llu KiB do not fit behind the kernel, which ends at %#llx, and below %#llx: is -m too small?",
+		return boot_fail(b, img,
+				 "its %llu KiB do not fit behind the kernel, which ends at %#llx, and below %#llx: is -m too small?",
 				 (unsigned long long)img->len >> 10, (unsigned long long)floor,
 				 (unsigned long long)limit);
 	*gpa = (limit - img->len) & -PAGE_SIZE;
@@ -116,7 +119,8 @@ bool layout_cmdline(struct boot *b, uint64_t max)
 	if (max > CMDLINE_ROOM - 1)
 		max = CMDLINE_ROOM - 1;
 	if (len > max)
-		return boot_fail(b, NULL, "the command line has %zu characters, and this kernel takes %llu",
+		return boot_fail(b, NULL,
+				 "the command line has %zu characters, and this kernel takes %llu",
 				 len, (unsigned long long)max);
 	to = layout_own(b, CMDLINE_BASE, len + 1);
 	if (to)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * mtrr.c: memory types as a PC's firmware leaves them on every processor: all is write-back but VGA's
- * window and what is between the end of low memory and 4 GiB. Kernels warn of processors that differ,
- * and Linux takes PAT only where MTRRs are on. (Intel SDM vol. 3A, "Memory Type Range Registers".)
+ * mtrr.c: memory types as a PC's firmware leaves them on every processor: all is write-back but
+ * VGA's window and what is between the end of low memory and 4 GiB. Kernels warn of processors
+ * that differ, and Linux takes PAT only where MTRRs are on. (Intel SDM vol. 3A, "Memory Type Range
+ * Registers".)
  */
 #include "boot/boot.h"
 

@@ -113,13 +113,15 @@ static bool load_by_addresses(struct boot *b, const struct mb_header *h, uint64_
 	if (b->kernel.len - where < sizeof(*h))
 		return boot_fail(b, &b->kernel, "truncated: it ends in its multiboot header");
 	if (h->load_addr > h->header_addr || skipped > where)
-		return boot_fail(b, &b->kernel, "damaged: its multiboot header says that it is at %#x, and loaded to %#x",
+		return boot_fail(b, &b->kernel,
+				 "damaged: its multiboot header says that it is at %#x, and loaded to %#x",
 				 h->header_addr, h->load_addr);
 	offset = where - skipped;
 	len = b->kernel.len - offset;
 	if (h->load_end_addr) {
 		if (h->load_end_addr < h->load_addr)
-			return boot_fail(b, &b->kernel, "damaged: it ends at %#x, and begins at %#x",
+			return boot_fail(b, &b->kernel,
+					 "damaged: it ends at %#x, and begins at %#x",
 					 h->load_end_addr, h->load_addr);
 		len = h->load_end_addr - h->load_addr;
 	}
@@ -129,7 +131,8 @@ static bool load_by_addresses(struct boot *b, const struct mb_header *h, uint64_
 	*end = h->load_addr + memsz;
 	b->start.entry = h->entry_addr;
 	if (h->entry_addr < h->load_addr || h->entry_addr >= *end)
-		return boot_fail(b, &b->kernel, "damaged: its entry %#x is not in it", h->entry_addr);
+		return boot_fail(b, &b->kernel,
+				 "damaged: its entry %#x is not in it", h->entry_addr);
 	return layout_load(b, offset, len, h->load_addr, memsz);
 }
 
@@ -138,11 +141,13 @@ static bool load_by_elf(struct boot *b, uint64_t *end)
 	struct elf_file elf;
 
 	if (!elf_is(&b->kernel))
-		return boot_fail(b, &b->kernel, "a multiboot kernel that says no addresses and is no ELF program");
+		return boot_fail(b, &b->kernel,
+				 "a multiboot kernel that says no addresses and is no ELF program");
 	if (!elf_open(b, &elf))
 		return false;
 	if (elf.is64)
-		return boot_fail(b, &b->kernel, "a 64-bit ELF program with a multiboot header, which starts 32-bit programs: 'objcopy -O elf32-i386' makes one");
+		return boot_fail(b, &b->kernel,
+				 "a 64-bit ELF program with a multiboot header, which starts 32-bit programs: 'objcopy -O elf32-i386' makes one");
 	if (!elf_load(b, &elf))
 		return false;
 	if (!elf_covers(b, &elf, elf.entry))
@@ -196,15 +201,22 @@ bool multiboot_load(struct boot *b)
 {
 	struct mb_header h;
 	uint64_t where, end = 0;
+	bool loaded;
 
 	if (!find_header(&b->kernel, &h, &where))
 		return boot_fail(b, &b->kernel, "no multiboot header any more");
 	if (h.flags & WANTS_VIDEO)
-		return boot_fail(b, &b->kernel, "a multiboot kernel that wants a video mode; there is no display here");
+		return boot_fail(b, &b->kernel,
+				 "a multiboot kernel that wants a video mode; there is no display here");
 	if (h.flags & MUST_UNDERSTAND & ~(WANTS_PAGE_ALIGN | WANTS_MEMORY))
-		return boot_fail(b, &b->kernel, "a multiboot kernel that wants what runvm does not know (flags %#x)",
+		return boot_fail(b, &b->kernel,
+				 "a multiboot kernel that wants what runvm does not know (flags %#x)",
 				 h.flags);
-	if (h.flags & HAS_ADDRESSES ? !load_by_addresses(b, &h, where, &end) : !load_by_elf(b, &end))
+	if (h.flags & HAS_ADDRESSES)
+		loaded = load_by_addresses(b, &h, where, &end);
+	else
+		loaded = load_by_elf(b, &end);
+	if (!loaded)
 		return false;
 	b->start.mode = START_PROTECTED;
 	b->start.gpr[HVX_RAX] = LOADER_MAGIC;

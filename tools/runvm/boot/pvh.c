@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * pvh.c: ELF programs with an entry for virtual machines, as Linux with CONFIG_PVH: 32-bit protected
- * mode, EBX points to struct hvm_start_info ("x86/HVM direct boot ABI" of Xen).
+ * pvh.c: ELF programs with an entry for virtual machines, as Linux with CONFIG_PVH: 32-bit
+ * protected mode, EBX points to struct hvm_start_info ("x86/HVM direct boot ABI" of Xen).
  */
 #include <assert.h>
 #include <string.h>
