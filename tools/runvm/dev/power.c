@@ -106,11 +106,10 @@ static void pm1_cnt(void *opaque, uint64_t offset, unsigned int len, bool write,
 static uint32_t pm_timer_now(void)
 {
 	struct timespec now;
-	unsigned __int128 ns;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	ns = (unsigned __int128)now.tv_sec * 1000000000 + now.tv_nsec;
-	return (uint32_t)(ns * PM_TIMER_HZ / 1000000000);
+	return (uint64_t)now.tv_sec * PM_TIMER_HZ +
+	       (uint64_t)now.tv_nsec * PM_TIMER_HZ / 1000000000;
 }
 
 static void pm_timer(void *opaque, uint64_t offset, unsigned int len, bool write, void *data)
