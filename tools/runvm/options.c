@@ -313,7 +313,7 @@ static const struct flag flags[] = {
 	{ "user", 0, "USER", set_user, "whom root becomes before the guest starts (nobody)" },
 	{ "no-reboot", 0, NULL, set_no_reboot, "end when the guest resets" },
 	{ "no-sandbox", 0, NULL, set_no_sandbox, "keep privileges and system calls" },
-	{ "verbose", 'v', NULL, set_verbose, "say more" },
+	{ "verbose", 'v', NULL, set_verbose, "say when the guest resets, count its exits" },
 	{ "dry-run", 0, NULL, set_dry_run, "check everything, show the options, start nothing" },
 	{ "config", 0, "FILE", NULL, "options from a file, 'name = value' lines" },
 	{ "help", 'h', NULL, NULL, "this text" },

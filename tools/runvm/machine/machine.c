@@ -150,8 +150,18 @@ static const struct {
 	[FATE_QUIT] = { STATUS_QUIT, "ended from outside" },
 };
 
+static void say_exits(struct machine *m)
+{
+	unsigned int i;
+
+	for (i = 0; i < m->nr_vcpus; i++)
+		warn("vCPU %u: %llu exits", i, (unsigned long long)m->vcpus[i].run->exits);
+}
+
 static int say_fate(struct machine *m, enum fate fate)
 {
+	if (m->options->verbose)
+		say_exits(m);
 	if (fate == FATE_DEBUG_EXIT) {
 		warn("%s, with status %d", fates[fate].text, m->p->status);
 		return m->p->status;
