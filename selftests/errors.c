@@ -12,7 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "vm.h"
+#include "irq.h"
 
 enum fd_kind { DEV, VM, VCPU, NR_KINDS };
 
@@ -43,6 +43,12 @@ static const struct call {
 	{ "GET_MEMORY_INFO", HVX_GET_MEMORY_INFO, VM, sizeof(struct hvx_memory_info), {}, true, {} },
 	{ "SIGNAL_MSI", HVX_SIGNAL_MSI, VM, sizeof(struct hvx_msi), { 20 }, true,
 	  { 0xfee00000, 0x31 } },
+	{ "IRQ_LINE", HVX_IRQ_LINE, VM, sizeof(struct hvx_irq_line), {}, true, { 5 } },
+	{ "SET_ROUTING", HVX_SET_ROUTING, VM, sizeof(struct hvx_routing), { 12 }, true, {} },
+	{ "GET_CHIP", HVX_GET_CHIP, VM, sizeof(struct hvx_chip), {}, true,
+	  { HVX_CHIP_IOAPIC | (uint64_t)sizeof(buffer) << 32, (uintptr_t)buffer } },
+	{ "SET_CHIP", HVX_SET_CHIP, VM, sizeof(struct hvx_chip), {}, true,
+	  { HVX_CHIP_PIC | (uint64_t)sizeof(struct hvx_pic_state[2]) << 32, (uintptr_t)buffer } },
 	{ "INJECT", HVX_INJECT, VCPU, sizeof(struct hvx_event), { 10 }, false,
 	  { HVX_EVENT_INTERRUPT | 0x5000 } },
 	{ "GET_CPUID", HVX_GET_CPUID, VCPU, sizeof(struct hvx_cpuid), { 12 }, true,
@@ -67,7 +73,7 @@ static int fds[NR_KINDS];
 
 static void open_all(void)
 {
-	struct vcpu *v = vcpu_create(vm_create(HVX_VM_LAPIC), 0);
+	struct vcpu *v = vcpu_create(vm_create(VM_CHIPS), 0);
 
 	fds[DEV] = hvx_open();
 	fds[VM] = v->vm->fd;
@@ -213,7 +219,9 @@ static bool known(unsigned int nr)
 	}
 	return nr <= 1 || nr == _IOC_NR(HVX_RUN) || nr == _IOC_NR(HVX_GET_REGS) ||
 		nr == _IOC_NR(HVX_SET_REGS) || nr == _IOC_NR(HVX_SET_XSAVE) ||
-		nr == _IOC_NR(HVX_SET_STATE);
+		nr == _IOC_NR(HVX_SET_STATE) || nr == _IOC_NR(HVX_SIGNAL_MSI) ||
+		nr == _IOC_NR(HVX_IRQFD) || nr == _IOC_NR(HVX_IOEVENTFD) ||
+		nr == _IOC_NR(HVX_GET_CLOCK) || nr == _IOC_NR(HVX_SET_CLOCK);
 }
 
 TEST(unknown_ioctls)
