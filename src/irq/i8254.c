@@ -170,7 +170,8 @@ static void set_gate(struct hvx_8254_channel *c, bool gate, u64 now)
 
 static void load(struct hvx_8254_channel *c, u16 value, u64 now)
 {
-	c->count = c->bcd ? from_bcd(value) : value;
+	/* What digits above 9 mean is undefined */
+	c->count = c->bcd ? from_bcd(value) % 10000 : value;
 	if (!c->count)
 		c->count = c->bcd ? 10000 : 65536;
 	/* Modes 1 and 5 wait for their trigger, the others for nothing but an open gate */
@@ -374,7 +375,7 @@ static void get_channel(const struct hvx_8254_channel *c, struct hvx_pit_channel
 		.status_latched = c->status_latched, .status = c->status,
 		.read_state = c->read_high, .write_state = c->write_high,
 		.write_latch = c->write_latch, .rw_mode = c->rw, .mode = c->mode, .bcd = c->bcd,
-		.gate = c->gate, .elapsed_ns = elapsed(c, now),
+		.gate = c->gate, .elapsed_ns = min_t(u64, elapsed(c, now), LONG_AGO),
 	};
 }
 
