@@ -66,8 +66,8 @@ static void host_syscall(const struct hypervisor *hv, struct machine *m)
 
 extern const char guest_cpuid[], guest_vmcall[], guest_vmmcall[], guest_vmcall_user[],
 	guest_vmmcall_user[], guest_rdmsr[], guest_wrmsr[], guest_rdmsr_user[], guest_wrmsr_user[],
-	guest_in_pit[], guest_out_event[], guest_mmio_event[], guest_in[], guest_out[], guest_mmio_read[],
-	guest_mmio_write[], guest_hlt[], guest_fault[];
+	guest_in_pit[], guest_out_event[], guest_mmio_event[], guest_in[], guest_out[],
+	guest_mmio_read[], guest_mmio_write[], guest_hlt[], guest_fault[];
 
 static const struct row rows[] = {
 	{ "cpuid", "CPUID", guest_cpuid },

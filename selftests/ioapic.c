@@ -56,7 +56,7 @@ GUEST(registers)
 	for (pin = 0; pin < 24; pin++) {
 		GUEST_EQ(g_ioapic_read(IOAPIC_RE(pin)), RE_MASKED);
 		GUEST_EQ(g_ioapic_read(IOAPIC_RE(pin) + 1), 0);
-		/* Delivery status and remote IRR are read-only, what lies above the mask is reserved */
+		/* Delivery status and remote IRR are read-only, bits above the mask reserved */
 		g_ioapic_write(IOAPIC_RE(pin), 0xffffffff);
 		g_ioapic_write(IOAPIC_RE(pin) + 1, 0xffffffff);
 		GUEST_EQ(g_ioapic_read(IOAPIC_RE(pin)), 0x1afff);
@@ -110,10 +110,12 @@ GUEST(loads)
 		asm volatile("xchgl (%1), %k0" : "=r"(v) : "r"(win), "0"(5));
 		GUEST_EQ(v, 0x170020);
 		/* RSP as base and as destination */
-		asm volatile("movq %%rsp, %%rcx; movq %1, %%rsp; movl (%%rsp), %k0; movq %%rcx, %%rsp" :
+		asm volatile("movq %%rsp, %%rcx; movq %1, %%rsp\n\t"
+			     "movl (%%rsp), %k0; movq %%rcx, %%rsp" :
 			     "=r"(v) : "r"(win) : "rcx", "memory");
 		GUEST_EQ(v, 0x170020);
-		asm volatile("movq %%rsp, %%rcx; movl (%1), %%esp; xchgq %%rsp, %%rcx; movq %%rcx, %0" :
+		asm volatile("movq %%rsp, %%rcx; movl (%1), %%esp\n\t"
+			     "xchgq %%rsp, %%rcx; movq %%rcx, %0" :
 			     "=r"(v) : "r"(win) : "rcx", "memory");
 		GUEST_EQ(v, 0x170020);
 		asm volatile("movb $0, (%0)" : : "r"(IOAPIC) : "memory");
@@ -139,7 +141,7 @@ GUEST(changing)
 {
 	/* movl (%rdi), %eax; ret, or movzbl */
 	static const uint8_t wide[] = { 0x8b, 0x07, 0xc3 }, narrow[] = { 0x0f, 0xb6, 0x07, 0xc3 };
-	uint64_t (*fn)(uint64_t) = (void *)G_HIDE(&code[0]);
+	uint64_t (*fn)(uint64_t addr) = (void *)G_HIDE(&code[0]);
 	unsigned int i;
 
 	g_mmio_write(IOAPIC, IOAPIC_VER);
@@ -475,7 +477,9 @@ TEST(routing_errors)
 	r.gsi = HVX_MAX_GSI + 1;
 	EXPECT_EQ(vm_routing(vm, &r, 1), -EINVAL);
 	for (i = 0; i < HVX_MAX_ROUTES; i++)
-		many[i] = (struct hvx_route){ .gsi = i / 4, .type = HVX_ROUTE_IOAPIC, .pin = i % 24 };
+		many[i] = (struct hvx_route){
+			.gsi = i / 4, .type = HVX_ROUTE_IOAPIC, .pin = i % 24,
+		};
 	EXPECT_EQ(vm_routing(vm, many, HVX_MAX_ROUTES), 0);
 	many[HVX_MAX_ROUTES - 1].gsi = 0;
 	EXPECT_EQ(vm_routing(vm, many, HVX_MAX_ROUTES), -EINVAL);

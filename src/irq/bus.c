@@ -409,8 +409,8 @@ static int check_args(const struct hvx_ioeventfd *args)
 		return -EINVAL;
 	if (check_add_overflow(args->addr, (u64)args->len, &end))
 		return -EINVAL;
-	if (args->flags & HVX_IOEVENTFD_PIO && (args->len == 8 || args->addr > 0xffff ||
-						 end > 0x10000))
+	if (args->flags & HVX_IOEVENTFD_PIO &&
+	    (args->len == 8 || args->addr > 0xffff || end > 0x10000))
 		return -EINVAL;
 	if (match ? !args->len : args->match)
 		return -EINVAL;

@@ -33,7 +33,7 @@ struct hvx_chips {
 	struct hvx_vm *vm;			/* [I] */
 
 	struct hvx_pic pic;			/* [l] */
-	bool pic_output;			/* [l] INT of the pair, as last told; read by anyone */
+	bool pic_output;			/* [l] the pair's INT, as last told; anyone reads it */
 	struct hvx_ioapic ioapic;		/* [l] */
 	struct hrtimer eoi_timer;		/* serves ioapic.delayed */
 

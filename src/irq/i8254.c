@@ -44,7 +44,7 @@
 #define STATUS_NULL	BIT(6)
 
 /* As long ago that every mode has come to its end */
-#define LONG_AGO	(1ULL << 62)
+#define LONG_AGO	BIT_ULL(62)
 
 static u64 elapsed(const struct hvx_8254_channel *c, u64 now)
 {

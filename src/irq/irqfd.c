@@ -7,7 +7,7 @@
  *   deactivate()	take one off the list: no interrupt comes of it any more, and a work item
  *			frees it. Removal by ioctl, the end of the VM and the last close of the
  *			eventfd (which cannot sleep) all go this way.
- *   hvx_irqfd_resample()	EOI: lines of resampling irqfds fall, and their second eventfds say so
+ *   hvx_irqfd_resample()	EOI: lines of resampling irqfds fall, their second eventfds say so
  *
  * An irqfd that is on the list has not been freed, for who holds irqfd_lock. Its wait queue entry
  * is removed by the work item: until then wakeup() may run.

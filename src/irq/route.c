@@ -200,7 +200,8 @@ static struct hvx_routes *build(const struct hvx_vm *vm, const struct hvx_route 
 	if (!to)
 		return ERR_PTR(-ENOMEM);
 	for (i = 0; i < nr; i++) {
-		if (!valid(vm, &from[i]) || to->first[from[i].gsi + 1]++ == HVX_MAX_ROUTES_PER_GSI) {
+		if (!valid(vm, &from[i]) ||
+		    to->first[from[i].gsi + 1]++ == HVX_MAX_ROUTES_PER_GSI) {
 			kvfree(to);
 			return ERR_PTR(-EINVAL);
 		}

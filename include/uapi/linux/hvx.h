@@ -461,7 +461,7 @@ struct hvx_routing {
 
 /* struct hvx_irqfd::flags */
 #define HVX_IRQFD_REMOVE	(1u << 0)
-#define HVX_IRQFD_RESAMPLE	(1u << 1)	/* level-triggered: @resample_fd is signalled at EOI */
+#define HVX_IRQFD_RESAMPLE	(1u << 1)	/* level, until EOI signals @resample_fd */
 
 /**
  * struct hvx_irqfd - an eventfd that raises an interrupt (HVX_IRQFD)
