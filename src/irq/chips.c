@@ -14,6 +14,7 @@
 /* ------------------------------------------------------------------------------ lock */
 
 unsigned long hvx_chips_lock(struct hvx_vm *vm)
+	__acquires(&vm->irq.lock)
 {
 	unsigned long irqflags;
 
@@ -22,6 +23,7 @@ unsigned long hvx_chips_lock(struct hvx_vm *vm)
 }
 
 void hvx_chips_unlock(struct hvx_vm *vm, unsigned long irqflags)
+	__releases(&vm->irq.lock)
 {
 	struct hvx_chips *chips = vm->irq.chips;
 	bool output = chips->pic.output;

@@ -53,12 +53,12 @@ struct hvx_chips {
 
 /* --------------------------------------------------------------------------- chips.c */
 
-unsigned long hvx_chips_lock(struct hvx_vm *vm);
+unsigned long hvx_chips_lock(struct hvx_vm *vm) __acquires(&vm->irq.lock);
 /*
  * Unlock, and tell local APICs and irqfds what came of it: no other lock of this folder may be
  * held. Context: any.
  */
-void hvx_chips_unlock(struct hvx_vm *vm, unsigned long irqflags);
+void hvx_chips_unlock(struct hvx_vm *vm, unsigned long irqflags) __releases(&vm->irq.lock);
 
 /* An EOI, by a local APIC or the I/O APIC's own register. Context: any. */
 void hvx_ioapic_end(struct hvx_vm *vm, u8 vector);
