@@ -221,7 +221,8 @@ static bool known(unsigned int nr)
 		nr == _IOC_NR(HVX_SET_REGS) || nr == _IOC_NR(HVX_SET_XSAVE) ||
 		nr == _IOC_NR(HVX_SET_STATE) || nr == _IOC_NR(HVX_SIGNAL_MSI) ||
 		nr == _IOC_NR(HVX_IRQFD) || nr == _IOC_NR(HVX_IOEVENTFD) ||
-		nr == _IOC_NR(HVX_GET_CLOCK) || nr == _IOC_NR(HVX_SET_CLOCK);
+		nr == _IOC_NR(HVX_GET_CLOCK) || nr == _IOC_NR(HVX_SET_CLOCK) ||
+		nr == _IOC_NR(HVX_GET_DIRTY);
 }
 
 TEST(unknown_ioctls)
