@@ -64,7 +64,7 @@ read_clock(const struct time_info *t)
 		asm volatile("" : : : "memory");
 		delta = rdtsc() - t->tsc_timestamp;
 		delta = t->shift < 0 ? delta >> -t->shift : delta << t->shift;
-		ns = t->system_time + (uint64_t)((unsigned __int128)delta * t->mult >> 32);
+		ns = t->system_time + (uint64_t)((__uint128_t)delta * t->mult >> 32);
 		asm volatile("" : : : "memory");
 	} while (version != t->version);
 	return ns;

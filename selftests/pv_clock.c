@@ -204,8 +204,11 @@ GUEST(tell_wall)
 TEST(wall_clock)
 {
 	struct vcpu *v = start(vm_create(0), 0, tell_wall);
-	uint64_t before = host_ns(CLOCK_REALTIME), ns = next_sync(v), after = host_ns(CLOCK_REALTIME);
+	uint64_t before, ns, after;
 
+	before = host_ns(CLOCK_REALTIME);
+	ns = next_sync(v);
+	after = host_ns(CLOCK_REALTIME);
 	/* Two clocks of the host may differ by what NTP did since the VM was made */
 	EXPECT(ns + MS >= before && ns <= after + MS, "%lu is not in %lu .. %lu", ns, before,
 	       after);

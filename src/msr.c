@@ -4,8 +4,9 @@
  *
  * The MSRs that guests use all the time (FS_BASE, SYSCALL and SYSENTER MSRs) do not exit: the
  * backends pass them through unless the filter wants them. All others are decided here:
- * filter -> known MSR -> unknown (exit with HVX_VM_MSR_EXIT, else #GP). Known are those with a case or
- * a home in the register cache here, and those that are a plain value, by the tables of msr_rules.h.
+ * filter -> known MSR -> unknown (exit with HVX_VM_MSR_EXIT, else #GP). Known are those with a
+ * case or a home in the register cache here, those of paravirtual services (pv/pv.h), and those
+ * that are a plain value, by the tables of msr_rules.h.
  */
 #include <asm/msr-index.h>
 #include <linux/errno.h>

@@ -13,6 +13,13 @@
 #include "msr.h"
 #include "msr_rules.h"
 
+#define IA32_MTRRCAP		0xfe
+#define IA32_MTRR_PHYSBASE0	0x200
+#define IA32_MTRR_FIX64K_00000	0x250
+#define IA32_MTRR_FIX16K_80000	0x258
+#define IA32_MTRR_FIX4K_C0000	0x268
+#define IA32_MTRR_DEF_TYPE	0x2ff
+
 #define MTRR_VARIABLE	8
 #define MTRR_CAP	(MTRR_VARIABLE | BIT_ULL(8) /* fixed */ | BIT_ULL(10) /* WC */)
 #define MTRR_DEF_KNOWN	(0xff | BIT_ULL(10) | BIT_ULL(11))
@@ -89,17 +96,17 @@ static struct hvx_msr_rule common[] = {
 	{ MSR_IA32_MISC_ENABLE, 1, MSR_STORED,			/* Linux and Windows at boot */
 	  .reset = MISC_ENABLE_RESET, .writable = MISC_ENABLE_WRITABLE },
 	{ 0x00, 2, MSR_DEAF },			/* P5_MC_ADDR, _TYPE: old machine-check handlers */
-	{ MSR_MTRRcap, 1, MSR_FIXED, .reset = MTRR_CAP },	/* all systems */
+	{ IA32_MTRRCAP, 1, MSR_FIXED, .reset = MTRR_CAP },	/* all systems */
 	{ MSR_IA32_MCG_CAP, 1, MSR_FIXED, .reset = MC_CAP },	/* all systems */
 	{ MSR_IA32_MCG_STATUS, 1, MSR_STORED, .writable = 7 },	/* ditto, machine checks */
 	{ MSR_IA32_MCG_CTL, 1, MSR_STORED, .writable = ~0ULL, .valid = hvx_msr_zero_or_ones },
 	{ MSR_IA32_LASTBRANCHFROMIP, 4, MSR_FIXED },		/* debuggers; there is no LBR */
-	{ 0x200, 2 * MTRR_VARIABLE, MSR_STORED,			/* firmware, all systems */
+	{ IA32_MTRR_PHYSBASE0, 2 * MTRR_VARIABLE, MSR_STORED,			/* firmware, all systems */
 	  .writable = ~0ULL, .valid = mtrr_variable },
-	{ MSR_MTRRfix64K_00000, 1, MSR_STORED, .writable = ~0ULL, .valid = mtrr_fixed },
-	{ MSR_MTRRfix16K_80000, 2, MSR_STORED, .writable = ~0ULL, .valid = mtrr_fixed },
-	{ MSR_MTRRfix4K_C0000, 8, MSR_STORED, .writable = ~0ULL, .valid = mtrr_fixed },
-	{ MSR_MTRRdefType, 1, MSR_STORED, .writable = MTRR_DEF_KNOWN, .valid = mtrr_default },
+	{ IA32_MTRR_FIX64K_00000, 1, MSR_STORED, .writable = ~0ULL, .valid = mtrr_fixed },
+	{ IA32_MTRR_FIX16K_80000, 2, MSR_STORED, .writable = ~0ULL, .valid = mtrr_fixed },
+	{ IA32_MTRR_FIX4K_C0000, 8, MSR_STORED, .writable = ~0ULL, .valid = mtrr_fixed },
+	{ IA32_MTRR_DEF_TYPE, 1, MSR_STORED, .writable = MTRR_DEF_KNOWN, .valid = mtrr_default },
 	{ MSR_IA32_MC0_CTL, 4 * MC_BANKS, MSR_STORED,		/* all systems at boot */
 	  .writable = ~0ULL, .valid = mc_bank },
 };

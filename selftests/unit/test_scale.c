@@ -6,11 +6,9 @@
 #include "pv/scale.h"
 #include "tap.h"
 
-typedef unsigned __int128 u128;
-
 static uint64_t exact_ns(uint64_t ticks, uint64_t hz)
 {
-	return (u128)ticks * HVX_NSEC / hz;
+	return (__uint128_t)ticks * HVX_NSEC / hz;
 }
 
 /* A fraction of 32 bits with its highest bit set is off by 1 in 2^31 at most, rounded down */

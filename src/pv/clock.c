@@ -2,9 +2,9 @@
 /*
  * The guest's clocks.
  *
- *   TSC		host TSC plus an offset, one for all vCPUs of a VM until a guest changes that
- *   paravirtual clock	nanoseconds since the VM was made (or what HVX_SET_CLOCK said), a function of
- *			the TSC that the guest computes by itself: struct pvclock_vcpu_time_info
+ *   TSC	host TSC plus an offset, one for all vCPUs of a VM until a guest changes that
+ *   clock	nanoseconds since the VM was made (or what HVX_SET_CLOCK said), a function of the
+ *		TSC that the guest computes by itself: struct pvclock_vcpu_time_info
  *
  * A host whose TSC can be trusted has one function for the life of a VM, so that the clock never
  * jumps, and is the same on all vCPUs to the tick: PVCLOCK_TSC_STABLE_BIT says so. It runs at the
@@ -193,10 +193,12 @@ static int write_versioned(struct hvx_vm *vm, u64 gpa, u32 *image, size_t len)
 	err = hvx_write_gpa(vm, gpa, image, sizeof(u32));
 	if (err)
 		return err;
+	/* The version is odd before anything else changes ... */
 	smp_wmb();
 	err = hvx_write_gpa(vm, gpa + sizeof(u32), image + 1, len - sizeof(u32));
 	if (err)
 		return err;
+	/* ... and even after everything has */
 	smp_wmb();
 	image[0]++;
 	return hvx_write_gpa(vm, gpa, image, sizeof(u32));

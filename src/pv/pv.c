@@ -84,7 +84,8 @@ static bool value_valid(u32 index, u64 value)
 	case MSR_KVM_PV_EOI_EN:
 		return address_valid(value & ~KVM_MSR_ENABLED);
 	case MSR_KVM_STEAL_TIME:
-		return address_valid(value & ~KVM_MSR_ENABLED) && !(value & KVM_STEAL_RESERVED_MASK);
+		return !(value & KVM_STEAL_RESERVED_MASK) &&
+		       address_valid(value & ~KVM_MSR_ENABLED);
 	case MSR_KVM_POLL_CONTROL:
 		return !(value & ~KVM_MSR_ENABLED);
 	}

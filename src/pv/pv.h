@@ -11,7 +11,7 @@
  *   hypercall.c	hypercalls
  *
  * A service exists for a vCPU when its bit is in the CPUID leaf that the vCPU has: see
- * hvx_vcpu.pv_features. All addresses come from the guest, and are checked by those who write there.
+ * hvx_vcpu.pv_features. All addresses come from the guest; who writes there checks them.
  */
 #ifndef HVX_PV_H
 #define HVX_PV_H

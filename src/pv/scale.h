@@ -49,7 +49,7 @@ static inline struct hvx_scale hvx_scale_of(u64 hz)
 static inline u64 hvx_scale_ns(u64 ticks, struct hvx_scale scale)
 {
 	ticks = scale.shift < 0 ? ticks >> -scale.shift : ticks << scale.shift;
-	return (unsigned __int128)ticks * scale.mult >> 32;
+	return (__uint128_t)ticks * scale.mult >> 32;
 }
 
 #endif

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * MSRs of AMD's processors that are a value and nothing else: see msr_rules.h. Names are those of
- * the Processor Programming Reference. What stands for hardware that a guest does not have (P-states,
- * RAPL, SSBD by LS_CFG) is left out: #GP, which systems take for an answer.
+ * the Processor Programming Reference. What stands for hardware that a guest does not have
+ * (P-states, RAPL, SSBD by LS_CFG) is left out: #GP, which systems take for an answer.
  */
 #include <asm/cpufeature.h>
 #include <asm/msr-index.h>
 #include <asm/processor.h>
 #include "svm.h"
 
-#define HWCR_TSC_FREQ_SEL	BIT_ULL(24)	/* the TSC counts at the rate of P0: Linux wants it */
+#define HWCR_TSC_FREQ_SEL	BIT_ULL(24)	/* the TSC counts at the rate of P0 */
 #define HWCR_MC_STATUS_WR_EN	BIT_ULL(18)
 #define HWCR_HARMLESS		(BIT_ULL(3) | BIT_ULL(4) | BIT_ULL(6) | BIT_ULL(8) | BIT_ULL(25))
 #define NB_CFG_INIT_APIC_ID	BIT_ULL(54)
@@ -24,7 +24,7 @@ struct hvx_msr_rule svm_msr_rules[SVM_NR_MSR_RULES] = {
 	{ MSR_K7_EVNTSEL0, 4, MSR_DEAF },		/* perf: finds that nothing counts */
 	{ MSR_K7_PERFCTR0, 4, MSR_DEAF },		/* ditto */
 	{ MSR_AMD64_SYSCFG, 1, MSR_DEAF },		/* Linux: MTRRs; no SME */
-	{ MSR_K7_HWCR, 1, MSR_STORED, .reset = HWCR_TSC_FREQ_SEL,	/* Linux, Windows, BSDs */
+	{ MSR_K7_HWCR, 1, MSR_STORED, .reset = HWCR_TSC_FREQ_SEL,	/* all systems */
 	  .writable = HWCR_TSC_FREQ_SEL | HWCR_MC_STATUS_WR_EN | HWCR_HARMLESS },
 	{ MSR_K8_TOP_MEM1, 1, MSR_FIXED },		/* Linux: host bridges of AMD */
 	{ MSR_K8_TOP_MEM2, 1, MSR_FIXED },		/* ditto */

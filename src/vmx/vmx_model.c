@@ -23,7 +23,7 @@ struct hvx_msr_rule vmx_msr_rules[VMX_NR_MSR_RULES] = {
 	/* Systems write 0, execute CPUID and read: what is written does not matter */
 	{ MSR_IA32_UCODE_REV, 1, MSR_DEAF },
 	{ MSR_FSB_FREQ, 1, MSR_FIXED },			/* Linux on Atom */
-	{ MSR_PLATFORM_INFO, 1, MSR_FIXED },		/* Linux: CPUID faulting, which there is not */
+	{ MSR_PLATFORM_INFO, 1, MSR_FIXED },		/* Linux: CPUID faulting? No */
 	{ MSR_MISC_FEATURES_ENABLES, 1, MSR_STORED },	/* ditto: all switched off */
 	{ MSR_IA32_PERF_STATUS, 1, MSR_FIXED },		/* frequency drivers */
 	{ MSR_IA32_PERF_CTL, 1, MSR_DEAF },		/* ditto */
