@@ -101,7 +101,7 @@ static struct hvx_msr_rule common[] = {
 	{ MSR_IA32_MCG_STATUS, 1, MSR_STORED, .writable = 7 },	/* ditto, machine checks */
 	{ MSR_IA32_MCG_CTL, 1, MSR_STORED, .writable = ~0ULL, .valid = hvx_msr_zero_or_ones },
 	{ MSR_IA32_LASTBRANCHFROMIP, 4, MSR_FIXED },		/* debuggers; there is no LBR */
-	{ IA32_MTRR_PHYSBASE0, 2 * MTRR_VARIABLE, MSR_STORED,			/* firmware, all systems */
+	{ IA32_MTRR_PHYSBASE0, 2 * MTRR_VARIABLE, MSR_STORED,	/* firmware, all systems */
 	  .writable = ~0ULL, .valid = mtrr_variable },
 	{ IA32_MTRR_FIX64K_00000, 1, MSR_STORED, .writable = ~0ULL, .valid = mtrr_fixed },
 	{ IA32_MTRR_FIX16K_80000, 2, MSR_STORED, .writable = ~0ULL, .valid = mtrr_fixed },
