@@ -212,7 +212,7 @@ void blk_io_init(struct blk *blk)
 	int error = create_ring(&blk->ring);
 
 	machine_allow_syscalls(blk->v.m, syscalls, ARRAY_SIZE(syscalls));
-	if (error) {
+	if (error < 0) {
 		warn("disk %s: io_uring: %s: requests are done one after the other, slowly",
 		     blk->image.path, strerror(-error));
 		return;
