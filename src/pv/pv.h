@@ -17,6 +17,7 @@
 #define HVX_PV_H
 
 #include <linux/bits.h>
+#include <linux/kconfig.h>
 #include <linux/preempt.h>
 #include <linux/types.h>
 #include <uapi/linux/kvm_para.h>
