@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * lapic: local APICs in the kernel: registers in both modes, priorities, the timer, messages between
- * vCPUs, and vCPUs that wait in the kernel. Without them no operating system of today starts.
+ * lapic: local APICs in the kernel: registers in both modes, priorities, the timer, messages
+ * between vCPUs, and vCPUs that wait in the kernel. Without them no system of today starts.
  *
  * Tests run in xAPIC mode (memory at APIC_BASE), in x2APIC mode (MSRs), or in both.
  */
@@ -1285,7 +1285,7 @@ TEST(state_errors)
 	EXPECT_EQ(blob(bare, HVX_SET_STATE, &len), -EINVAL);
 	len = sizeof(image);
 	REQUIRE(!blob(bare, HVX_GET_STATE, &len));
-	EXPECT_EQ(lapic_section() == NULL, 1);
+	EXPECT(!lapic_section());
 }
 
 TEST(activity_errors)

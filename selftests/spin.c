@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * spin: guests that wait for each other with PAUSE, with fewer CPUs than vCPUs. Where the processor
- * notices that (HVX_HOST_PAUSE_LOOP), the one that spins gives its CPU to the one that it waits for,
- * instead of keeping it to the end of its time slice.
+ * spin: guests that wait for each other with PAUSE, with fewer CPUs than vCPUs. Where the
+ * processor notices that (HVX_HOST_PAUSE_LOOP), the one that spins gives its CPU to the one that it
+ * waits for, instead of keeping it to the end of its time slice.
  */
 #define _GNU_SOURCE
 #include <pthread.h>

@@ -7,8 +7,8 @@
  *   vcpu->nmi_pending	an NMI waits for NMIs to be unblocked
  *   vcpu->irq_vector	an interrupt waits for RFLAGS.IF and no shadow: one of the VMM, or one that
  *			was on its way and had to let an exception go first
- *   vcpu->lapic	interrupts in IRR, and the 8259 pair behind LINT0; an interrupt leaves IRR when
- *			it goes to vcpu->inject, and does not come back
+ *   vcpu->lapic	interrupts in IRR, and the 8259 pair behind LINT0; an interrupt leaves IRR
+ *			when it goes to vcpu->inject, and does not come back
  *
  * While something waits, or while the VMM asked for a window, HVX_REQ_EVENT stays set and
  * hvx_event_prepare() runs before every entry. When nothing waits, entry costs one test.
@@ -162,7 +162,7 @@ void hvx_event_prepare(struct hvx_vcpu *vcpu)
 
 	/* First: what others store after this comes with a request of its own */
 	clear_bit(HVX_REQ_EVENT, &vcpu->requests);
-	smp_mb__after_atomic();
+	smp_mb__after_atomic();	/* ... as the sender has one between store and request */
 	if (vcpu->lapic)
 		take_nmi_message(vcpu);
 	if (vcpu->nmi_pending && hvx_nmi_open(vcpu))

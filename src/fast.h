@@ -61,8 +61,8 @@ static __always_inline bool hvx_fast_hypercall(struct hvx_vcpu *vcpu)
 }
 
 /*
- * MSRs that are nothing but a value in the vCPU, and writes to the local APIC that have no consequence
- * for this vCPU; unless the VMM wants to see them
+ * MSRs that are nothing but a value in the vCPU, and writes to the local APIC that have no
+ * consequence for this vCPU; unless the VMM wants to see them
  */
 static __always_inline bool hvx_fast_msr(struct hvx_vcpu *vcpu, bool write)
 {

@@ -273,7 +273,7 @@ static int apply(struct hvx_vcpu *vcpu, const struct reader *r)
 		return err;
 	if (r->xsave)
 		hvx_fpu_set(vcpu, r->xsave, hvx_fpu_info.size);
-	/* The mode of the local APIC comes with CTRL, its registers next, what it has sent after that */
+	/* The local APIC: its mode comes with CTRL, then its registers, then what it has sent */
 	err = hvx_sync_take(vcpu, r->regs, r->groups & ~HVX_REGS_EVENT);
 	if (err)
 		return err;

@@ -224,8 +224,8 @@ static inline void hvx_request(struct hvx_vcpu *vcpu, enum hvx_request req)
 }
 
 /*
- * Make a vCPU look at its requests soon: one that sleeps is woken, one in a window leaves it. Set the
- * request before. Context: any, windows included.
+ * Make a vCPU look at its requests soon: one that sleeps is woken, one in a window leaves it. Set
+ * the request before. Context: any, windows included.
  */
 void hvx_vcpu_kick(struct hvx_vcpu *vcpu);
 

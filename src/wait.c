@@ -9,17 +9,17 @@
  *
  * No wake-up is lost. Whoever has something for a vCPU stores it, sets a bit of vcpu->requests (a
  * full barrier) and kicks. The vCPU is in one of three places:
- *   asleep	it has set its task state and then (full barrier) looks for events before it calls
- *		schedule(): it sees the event, or the kick sees the task and wakes it
- *   in a window	it has published window_cpu and then (full barrier) reads requests before each
- *		entry: it sees the request, or the kick sees the window and sends an interrupt, which
- *		ends the guest at once should it be entered all the same
+ *   asleep	it has set its task state and then (full barrier) looks for events before it
+ *		calls schedule(): it sees the event, or the kick sees the task and wakes it
+ *   in a window	it has published window_cpu and then (full barrier) reads requests before
+ *		each entry: it sees the request, or the kick sees the window and sends an
+ *		interrupt, which ends the guest at once should it be entered all the same
  *   elsewhere	it is going to do one or the other
  *
  * Polling. A vCPU that is woken soon after HLT would pay for going to sleep and back. So it first
- * looks for events for a while, as long as nobody else wants the CPU. How long adapts, between 0 and
- * halt_poll_ns: longer when the event came soon after the poll had ended, not at all after a sleep
- * so long that no poll would have met its end.
+ * looks for events for a while, as long as nobody else wants the CPU. How long adapts, between 0
+ * and halt_poll_ns: longer when the event came soon after the poll had ended, not at all after a
+ * sleep so long that no poll would have met its end.
  */
 #include <linux/ktime.h>
 #include <linux/lockdep.h>

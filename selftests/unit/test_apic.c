@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The registers of a local APIC: random messages, task priorities, interrupts taken and ended, against
- * a model that keeps vectors in plain lists and compares all with all. Then destinations, against the
- * words of the manual, and messages from several threads at a time.
+ * The registers of a local APIC: random messages, task priorities, interrupts taken and ended,
+ * against a model that keeps vectors in plain lists and compares all with all. Then destinations,
+ * against the words of the manual, and messages from several threads at a time.
  */
 #define _GNU_SOURCE
 #include <linux/kernel.h>

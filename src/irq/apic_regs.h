@@ -3,8 +3,8 @@
  * The register page of a local APIC and what follows from it alone: priorities, what is in service,
  * who is addressed. No vCPU is known here, so that it builds in user space for its test.
  *
- * Layout and names: Intel SDM vol. 3A, "Advanced Programmable Interrupt Controller (APIC)". The page
- * has the layout of xAPIC mode in all modes, which is the one that APIC virtualization uses.
+ * Layout and names: Intel SDM vol. 3A, "Advanced Programmable Interrupt Controller (APIC)". The
+ * page has the layout of xAPIC mode in all modes, which is the one that APIC virtualization uses.
  *
  * IRR, TMR and ESR are set by anyone with atomic operations; all else belongs to the vCPU.
  */

@@ -5,8 +5,8 @@
  *   one-shot, periodic	the bus clock is 1 GHz: one count before the divider is 1 ns
  *   TSC-deadline	fires when the guest's TSC has come to IA32_TSC_DEADLINE, never before
  *
- * A periodic timer has a period of at least 200 us, whatever the guest asks for: a shorter one would
- * keep the host's CPU in its timer interrupt. Periods that the host missed are not made up for.
+ * A periodic timer has a period of at least 200 us, whatever the guest asks for: a shorter one
+ * would keep the host's CPU in its timer interrupt. Periods that the host missed are lost.
  *
  * The callback runs in hard interrupt context, on any CPU. It reads LVT, period and deadline; the
  * vCPU changes these only after it has cancelled the timer, but for the LVT's vector and mask.
@@ -19,7 +19,7 @@
 
 #define MIN_PERIOD_NS		200000ULL
 /* No sum with the time of day overflows, and no guest lives to see it */
-#define MAX_NS			(1ULL << 61)
+#define MAX_NS			BIT_ULL(61)
 #define NSEC_PER_COUNT		1
 
 static bool deadline_mode(u32 lvt)

@@ -2,9 +2,9 @@
 /*
  * Messages to local APICs: who is meant, and what it does there.
  *
- * A vCPU's APIC ID is its id and cannot be changed, so that an APIC ID is looked up in the VM's table
- * of vCPUs. Other destinations are found by asking all. Nobody is waited for: a message is bits set
- * in the destination, a request, and a kick (see hvx_vcpu_kick()).
+ * A vCPU's APIC ID is its id and cannot be changed, so that an APIC ID is looked up in the VM's
+ * table of vCPUs. Other destinations are found by asking all. Nobody is waited for: a message is
+ * bits set in the destination, a request, and a kick (see hvx_vcpu_kick()).
  */
 #include <linux/nospec.h>
 #include <linux/rcupdate.h>
@@ -123,18 +123,26 @@ static bool matches(const struct hvx_vcpu *vcpu, const struct hvx_irq_msg *msg)
 	return msg->dest == vcpu->id || msg->dest == BROADCAST || msg->dest == BROADCAST_X2;
 }
 
-static struct hvx_vcpu *vcpu_at(struct hvx_vm *vm, unsigned int i)
+/* The first vCPU whose id is *@i or above, which *@i then is; NULL: none */
+static struct hvx_vcpu *vcpu_from(struct hvx_vm *vm, unsigned int *i)
 {
-	return rcu_dereference(vm->vcpus[i]);
+	struct hvx_vcpu *vcpu;
+
+	for (; *i < READ_ONCE(vm->vcpu_limit); ++*i) {
+		vcpu = rcu_dereference(vm->vcpus[*i]);
+		if (vcpu)
+			return vcpu;
+	}
+	return NULL;
 }
 
-#define for_each_vcpu(vm, vcpu, i)						\
-	for ((i) = 0; (i) < READ_ONCE((vm)->vcpu_limit); (i)++)			\
-		if (((vcpu) = vcpu_at(vm, i)))
+/* @i is counted in the loop */
+#define for_each_vcpu(vm, vcpu, i)	\
+	for (i = 0; (vcpu = vcpu_from(vm, &i)); i++)
 
 /*
- * "Lowest Priority Delivery Mode": which of those that could take it is up to the system. The vector
- * decides, so that the interrupts of one device stay on one vCPU.
+ * "Lowest Priority Delivery Mode": which of those that could take it is up to the system. The
+ * vector decides, so that the interrupts of one device stay on one vCPU.
  */
 static int deliver_lowest(struct hvx_vm *vm, const struct hvx_irq_msg *msg)
 {

@@ -3,7 +3,7 @@
  * The local APIC of a vCPU: its registers.
  *
  *   hvx_lapic_mmio()		accesses in xAPIC mode, by address
- *   hvx_lapic_msr_get(), _set()	in x2APIC mode, by MSR; reserved bits and registers raise #GP
+ *   hvx_lapic_msr_get(), _set()	in x2APIC mode, by MSR; reserved bits and registers: #GP
  *   hvx_lapic_set_base()	IA32_APIC_BASE: modes
  *   hvx_lapic_ack(), _eoi()	the life of an interrupt
  *   hvx_lapic_reset()		after RESET and INIT

@@ -71,8 +71,8 @@ bool hvx_lapic_msr_get(struct hvx_vcpu *vcpu, u32 index, u64 *value);
 bool hvx_lapic_msr_set(struct hvx_vcpu *vcpu, u32 index, u64 value);
 
 /*
- * A write that can be finished without a look at vcpu->requests: true, and it is done. False: nothing
- * is changed. Context: window.
+ * A write that can be finished without a look at vcpu->requests: true, and it is done. False:
+ * nothing is changed. Context: window.
  */
 bool hvx_lapic_fast_write(struct hvx_vcpu *vcpu, u32 index, u64 value);
 
@@ -131,7 +131,10 @@ void hvx_timer_set_divide(struct hvx_lapic *apic, u32 tdcr);
 void hvx_timer_set_lvt(struct hvx_lapic *apic, u32 lvt);
 void hvx_timer_set_deadline(struct hvx_lapic *apic, u64 tsc);
 
-/* The same for one that is to come, or 0: false and nothing done when it is past, or not the mode */
+/*
+ * The same for a deadline that is to come, or 0. False, and nothing is done, when it has passed or
+ * this is not the mode.
+ */
 bool hvx_timer_arm_deadline(struct hvx_lapic *apic, u64 tsc);
 
 /* The guest's TSC has moved against the host's */

@@ -121,10 +121,10 @@ struct hvx_host_info {
 /* struct hvx_create_vm::flags */
 #define HVX_VM_HYPERCALL_EXIT	(1u << 0)	/* hypercalls exit; else they return -1000 */
 #define HVX_VM_MSR_EXIT		(1u << 1)	/* MSRs that hvx does not know exit; else #GP */
-#define HVX_VM_LAPIC		(1u << 2)	/* local APICs in the kernel; HLT and INIT block there */
+#define HVX_VM_LAPIC		(1u << 2)	/* local APICs in the kernel; HLT blocks there */
 #define HVX_VM_IOAPIC		(1u << 3)	/* I/O APIC in the kernel; needs HVX_VM_LAPIC */
 #define HVX_VM_PIC		(1u << 4)	/* 8259 pair in the kernel; needs HVX_VM_LAPIC */
-#define HVX_VM_PIT		(1u << 5)	/* 8254 in the kernel; needs HVX_VM_PIC or _IOAPIC */
+#define HVX_VM_PIT		(1u << 5)	/* 8254 in the kernel; needs one of these two */
 
 /**
  * struct hvx_create_vm - a new VM (HVX_CREATE_VM)
