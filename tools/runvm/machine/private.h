@@ -71,6 +71,9 @@ struct vcpu_thread {
 	struct machine *machine;
 	unsigned int index;
 	pthread_t thread;
+	/* exits that came here; of the thread */
+	uint64_t nr_port;
+	uint64_t nr_memory;
 };
 
 void vcpus_create(struct machine *m);

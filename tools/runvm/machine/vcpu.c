@@ -66,9 +66,11 @@ static bool handle_exit(struct vcpu_thread *t, struct vcpu *v, int reason)
 
 	switch (reason) {
 	case HVX_EXIT_IO:
+		t->nr_port++;
 		handle_io(m, v);
 		return true;
 	case HVX_EXIT_MMIO:
+		t->nr_memory++;
 		handle_mmio(m, v);
 		return true;
 	case HVX_EXIT_SYSTEM_EVENT:
@@ -188,6 +190,20 @@ void vcpus_stop(struct machine *m)
 	pthread_mutex_unlock(&p->lock);
 }
 
+/* What all vCPUs have exited for; their threads have ended */
+static void count_exits(struct machine *m)
+{
+	unsigned long long all = 0, port = 0, memory = 0;
+	unsigned int i;
+
+	for (i = 0; i < m->nr_vcpus; i++) {
+		all += m->vcpus[i].run->exits;
+		port += m->p->threads[i].nr_port;
+		memory += m->p->threads[i].nr_memory;
+	}
+	warn("exits: %llu, to runvm for ports %llu, for memory %llu", all, port, memory);
+}
+
 void vcpus_join(struct machine *m)
 {
 	struct machine_private *p = m->p;
@@ -200,6 +216,8 @@ void vcpus_join(struct machine *m)
 	pthread_mutex_unlock(&p->lock);
 	for (i = 0; i < p->nr_threads; i++)
 		pthread_join(p->threads[i].thread, NULL);
+	if (m->options->verbose)
+		count_exits(m);
 	p->nr_threads = 0;
 }
 
