@@ -10,8 +10,8 @@
  *	"guest: up ..."			boot: since the launch
  *	"work: begin NAME",
  *	"work: end NAME"		NAME: between the two
- *	"guest: status ..."		status: since the launch; COMMAND's memory and, with KVM, exits
- *					are shown, and it is ended
+ *	"guest: status ..."		status: since the launch; COMMAND's memory and, with KVM,
+ *					exits are shown, and it is ended
  *
  * In a host of one CPU whose TSC counts instructions that is all there is: the launcher, its
  * threads, the kernel and the guest. Idle time is known by hundredths of a second only.
@@ -54,7 +54,8 @@ static struct moment now(void)
 	struct moment m = { .tsc = __rdtsc() };
 	FILE *f = fopen("/proc/stat", "r");
 
-	if (!f || fscanf(f, "cpu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle, &wait) != 5)
+	if (!f || fscanf(f, "cpu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle,
+			 &wait) != 5)
 		fatal("/proc/stat");
 	fclose(f);
 	m.idle = idle + wait;
@@ -76,7 +77,8 @@ static void calibrate(void)
 	uint64_t ns = monotonic_ns(), tsc = __rdtsc();
 
 	nanosleep(&t, NULL);
-	tsc_per_tick = (double)(__rdtsc() - tsc) * 1e9 / (monotonic_ns() - ns) / sysconf(_SC_CLK_TCK);
+	tsc_per_tick = (double)(__rdtsc() - tsc) * 1e9 / (monotonic_ns() - ns) /
+		       sysconf(_SC_CLK_TCK);
 }
 
 static void row(const char *name, struct moment from)
