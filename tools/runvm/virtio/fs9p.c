@@ -49,7 +49,7 @@ static void handle(struct virtio *v, struct virtqueue *vq)
 	vq_each(vq, &c, serve);
 }
 
-/* Modes are as the guest says, which has a mask of its own. All that runvm creates is there by now. */
+/* Modes are as the guest says, who has a mask of its own. What runvm creates is there by now. */
 static void start(struct virtio *v)
 {
 	umask(0);

@@ -54,7 +54,7 @@ struct p9_writer {
 
 /* Little-endian, @bytes of it */
 uint64_t p9_get(struct p9_reader *r, unsigned int bytes);
-/* A string of at most @max bytes, without NULs, to @to (which has room for max + 1): false if not */
+/* A string without NULs, of at most @max bytes; @to has room for one more. False: there is none. */
 bool p9_get_string(struct p9_reader *r, char *to, size_t max);
 void p9_put(struct p9_writer *w, uint64_t value, unsigned int bytes);
 void p9_put_string(struct p9_writer *w, const char *text);
@@ -87,7 +87,7 @@ struct p9 {
 };
 
 /*
- * Functions return 0 or an errno. New descriptors are counted: p9_close() them.
+ * Functions return 0 or an errno, negative. New descriptors are counted: p9_close() them.
  */
 struct p9_fid *p9_find(struct p9 *s, uint32_t id);
 /* Takes @path, also when it fails */
@@ -120,7 +120,8 @@ int p9_put_name_qid(struct p9 *s, struct p9_writer *w, int dir, const char *name
 
 typedef int p9_operation(struct p9 *s, struct p9_reader *r, struct p9_writer *w);
 
-p9_operation p9_walk, p9_readdir, p9_mkdir, p9_mknod, p9_symlink, p9_link, p9_renameat, p9_unlinkat;
+p9_operation p9_walk, p9_readdir, p9_mkdir, p9_mknod, p9_symlink, p9_link, p9_renameat,
+	     p9_unlinkat;
 p9_operation p9_lopen, p9_lcreate, p9_read, p9_write, p9_getattr, p9_setattr, p9_readlink, p9_fsync,
 	     p9_statfs, p9_lock, p9_getlock;
 

@@ -39,10 +39,10 @@ static void get_where(struct p9 *s, struct p9_reader *r, struct where *at)
 static int check_where(const struct p9 *s, const struct p9_reader *r, const struct where *at)
 {
 	if (r->bad || !p9_name_is_good(at->name))
-		return EINVAL;
+		return -EINVAL;
 	if (!at->dir)
-		return EBADF;
-	return s->readonly ? EROFS : 0;
+		return -EBADF;
+	return s->readonly ? -EROFS : 0;
 }
 
 /* ---------------------------------------------------------------------------------- walk */
@@ -58,21 +58,23 @@ static int get_names(struct p9_reader *r, struct names *names)
 
 	names->nr = p9_get(r, 2);
 	if (names->nr > P9_MAX_WALK)
-		return EINVAL;
+		return -EINVAL;
 	for (i = 0; i < names->nr; i++)
 		p9_get_string(r, names->name[i], P9_MAX_NAME);
-	return r->bad ? EINVAL : 0;
+	return r->bad ? -EINVAL : 0;
 }
 
-/* From @fd on, which is used up; @done: how many names led somewhere */
-static int follow(struct p9 *s, struct p9_writer *w, const struct names *names, int *fd,
+/* From @from on, to @fd (-1 at first); @done: how many of the names led somewhere */
+static int follow(struct p9 *s, struct p9_writer *w, const struct names *names, int from, int *fd,
 		  unsigned int *done)
 {
 	struct stat st;
 	int next, error;
 
-	for (*done = 0; *done < names->nr; ++*done) {
-		error = p9_step(s, *fd, names->name[*done], &next);
+	if (!names->nr)
+		return p9_duplicate(s, from, fd);
+	for (; *done < names->nr; ++*done) {
+		error = p9_step(s, *done ? *fd : from, names->name[*done], &next);
 		if (error)
 			return error;
 		p9_close(s, *fd);
@@ -92,18 +94,15 @@ int p9_walk(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 	uint32_t id = p9_get(r, 4);
 	uint8_t *count = p9_put_space(w, 2);
 	struct names names;
-	unsigned int done;
-	int error, fd;
+	unsigned int done = 0;
+	int error, fd = -1;
 
 	error = get_names(r, &names);
 	if (error)
 		return error;
 	if (!from || (from->id != id && p9_find(s, id)))
-		return EBADF;
-	error = p9_duplicate(s, from->path, &fd);
-	if (error)
-		return error;
-	error = follow(s, w, &names, &fd, &done);
+		return -EBADF;
+	error = follow(s, w, &names, from->path, &fd, &done);
 	if (error)
 		p9_close(s, fd);
 	/* Part of the way is an answer, but no new fid */
@@ -151,29 +150,31 @@ int p9_readdir(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 	struct p9_fid *fid = p9_find(s, p9_get(r, 4));
 	uint64_t offset = p9_get(r, 8);
 	size_t room = p9_get(r, 4), used;
-	_Alignas(struct entry) uint8_t list[LIST_BYTES];
 	uint8_t *count = p9_put_space(w, 4);
+	struct entry list[LIST_BYTES / sizeof(struct entry)];
 	long len;
 
 	if (r->bad || !count)
-		return EINVAL;
+		return -EINVAL;
 	if (!fid || fid->file < 0)
-		return EBADF;
+		return -EBADF;
 	if (room > w->room - w->len)
 		room = w->room - w->len;
 	if (lseek(fid->file, offset, SEEK_SET) < 0)
-		return errno;
+		return -errno;
 	len = syscall(SYS_getdents64, fid->file, list, sizeof(list));
 	if (len < 0)
-		return errno;
-	used = put_entries(w, list, len, room);
+		return -errno;
+	used = put_entries(w, (uint8_t *)list, len, room);
 	if (!used && len)
-		return EINVAL;		/* not even room for one */
+		return -EINVAL;		/* not even room for one */
 	p9_set(count, used, 4);
 	return 0;
 }
 
-/* ---------------------------------------------------------------------------- make, remove */
+/* ------------------------------------------------------------------------- make, remove */
+
+/* The group that messages ask for is not looked at: new files are of runvm's user and group. */
 
 /* Tmkdir: dfid[4] name[s] mode[4] gid[4] */
 int p9_mkdir(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
@@ -184,11 +185,12 @@ int p9_mkdir(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 
 	get_where(s, r, &at);
 	mode = p9_get(r, 4);
+	p9_get(r, 4);
 	error = check_where(s, r, &at);
 	if (error)
 		return error;
 	if (mkdirat(at.dir->path, at.name, mode & 01777))
-		return errno;
+		return -errno;
 	return p9_put_name_qid(s, w, at.dir->path, at.name);
 }
 
@@ -201,17 +203,19 @@ int p9_mknod(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 
 	get_where(s, r, &at);
 	mode = p9_get(r, 4);
+	p9_get(r, 8);
+	p9_get(r, 4);
 	error = check_where(s, r, &at);
 	if (error)
 		return error;
 	if (!S_ISREG(mode) && !S_ISFIFO(mode) && !S_ISSOCK(mode))
-		return EPERM;
+		return -EPERM;
 	if (mknodat(at.dir->path, at.name, mode & (S_IFMT | 0777), 0))
-		return errno;
+		return -errno;
 	return p9_put_name_qid(s, w, at.dir->path, at.name);
 }
 
-/* Tsymlink: fid[4] name[s] symtgt[s] gid[4]. What it says is the guest's affair: only it follows. */
+/* Tsymlink: fid[4] name[s] symtgt[s] gid[4]. Where it leads is for the guest's kernel to see. */
 int p9_symlink(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 {
 	char target[P9_MAX_TARGET + 1];
@@ -220,11 +224,12 @@ int p9_symlink(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 
 	get_where(s, r, &at);
 	p9_get_string(r, target, P9_MAX_TARGET);
+	p9_get(r, 4);
 	error = check_where(s, r, &at);
 	if (error)
 		return error;
 	if (symlinkat(target, at.dir->path, at.name))
-		return errno;
+		return -errno;
 	return p9_put_name_qid(s, w, at.dir->path, at.name);
 }
 
@@ -240,11 +245,11 @@ int p9_link(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 	if (error)
 		return error;
 	if (!fid)
-		return EBADF;
+		return -EBADF;
 	/* By /proc once more: linking a descriptor itself takes a capability */
 	if (linkat(s->proc, p9_proc_name(fid->path).text, at.dir->path, at.name,
 		   AT_SYMLINK_FOLLOW))
-		return errno;
+		return -errno;
 	return 0;
 }
 
@@ -261,7 +266,7 @@ int p9_renameat(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 		error = check_where(s, r, &to);
 	if (error)
 		return error;
-	return renameat(from.dir->path, from.name, to.dir->path, to.name) ? errno : 0;
+	return renameat(from.dir->path, from.name, to.dir->path, to.name) ? -errno : 0;
 }
 
 /* Tunlinkat: dirfd[4] name[s] flags[4] */
@@ -277,5 +282,5 @@ int p9_unlinkat(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 	if (error)
 		return error;
 	return unlinkat(at.dir->path, at.name, flags & UNLINK_DIRECTORY ? AT_REMOVEDIR : 0) ?
-	       errno : 0;
+	       -errno : 0;
 }

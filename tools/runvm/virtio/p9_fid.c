@@ -27,7 +27,7 @@
 int p9_count(struct p9 *s)
 {
 	if (s->nr_files >= s->max_files)
-		return ENFILE;
+		return -ENFILE;
 	s->nr_files++;
 	return 0;
 }
@@ -46,13 +46,13 @@ static int counted(struct p9 *s, int fd, int *to)
 	int error = errno;
 
 	if (fd < 0)
-		return error;
+		return -error;
 	*to = fd;
 	if (!p9_count(s))
 		return 0;
 	close(fd);
 	*to = -1;
-	return ENFILE;
+	return -ENFILE;
 }
 
 bool p9_name_is_good(const char *name)
@@ -73,7 +73,7 @@ static int open_path(int dir, const char *name)
 int p9_step(struct p9 *s, int dir, const char *name, int *fd)
 {
 	if (!p9_name_is_good(name))
-		return EINVAL;
+		return -EINVAL;
 	return counted(s, open_path(dir, name), fd);
 }
 
@@ -102,9 +102,9 @@ int p9_reopen(struct p9 *s, int path, int flags, int *fd)
 	if (error)
 		return error;
 	if (S_ISLNK(st.st_mode))
-		return ELOOP;
+		return -ELOOP;
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
-		return ENXIO;
+		return -ENXIO;
 	return counted(s, openat(s->proc, p9_proc_name(path).text,
 				 flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), fd);
 }
@@ -112,7 +112,7 @@ int p9_reopen(struct p9 *s, int path, int flags, int *fd)
 int p9_create(struct p9 *s, int dir, const char *name, int flags, uint32_t mode, int *fd)
 {
 	if (!p9_name_is_good(name))
-		return EINVAL;
+		return -EINVAL;
 	return counted(s, openat(dir, name, flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
 				 mode & 0777), fd);
 }
@@ -141,11 +141,11 @@ struct p9_fid *p9_find(struct p9 *s, uint32_t id)
 int p9_add(struct p9 *s, uint32_t id, int path)
 {
 	struct p9_fid *fid = NULL, **at = place(s, id);
-	int error = EBADF;		/* a fid that there is already */
+	int error = -EBADF;		/* a fid that there is already */
 
 	if (!*at) {
 		fid = malloc(sizeof(*fid));
-		error = ENOMEM;
+		error = -ENOMEM;
 	}
 	if (!fid) {
 		p9_close(s, path);
@@ -181,13 +181,14 @@ void p9_clunk_all(struct p9 *s)
 
 int p9_stat(int fd, struct stat *st)
 {
-	return fstatat(fd, "", st, AT_EMPTY_PATH) ? errno : 0;
+	return fstatat(fd, "", st, AT_EMPTY_PATH) ? -errno : 0;
 }
 
 /* Files of other file systems that are mounted below get other numbers than those of the first */
 void p9_put_stat_qid(const struct p9 *s, struct p9_writer *w, const struct stat *st)
 {
-	uint8_t type = S_ISDIR(st->st_mode) ? QID_DIRECTORY : S_ISLNK(st->st_mode) ? QID_SYMLINK : 0;
+	uint8_t type = S_ISDIR(st->st_mode) ? QID_DIRECTORY :
+		       S_ISLNK(st->st_mode) ? QID_SYMLINK : 0;
 	uint64_t version = st->st_mtim.tv_sec * 1000000000ULL + st->st_mtim.tv_nsec;
 
 	version ^= version >> 32 ^ (uint64_t)st->st_size;
@@ -199,7 +200,7 @@ int p9_put_name_qid(struct p9 *s, struct p9_writer *w, int dir, const char *name
 	struct stat st;
 
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
-		return errno;
+		return -errno;
 	p9_put_stat_qid(s, w, &st);
 	return 0;
 }

@@ -54,11 +54,11 @@ int p9_lopen(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 	int error;
 
 	if (r->bad)
-		return EINVAL;
+		return -EINVAL;
 	if (!fid || fid->file >= 0)
-		return EBADF;
+		return -EBADF;
 	if (s->readonly && changes(flags))
-		return EROFS;
+		return -EROFS;
 	error = p9_reopen(s, fid->path, flags, &fid->file);
 	if (error)
 		return error;
@@ -81,7 +81,7 @@ static int create(struct p9 *s, int dir, const char *name, uint32_t flags, uint3
 			p9_close(s, *file);
 		return error;
 	}
-	if (error != EEXIST || flags & O_EXCL)
+	if (error != -EEXIST || flags & O_EXCL)
 		return error;
 	error = p9_step(s, dir, name, path);
 	if (error)
@@ -103,12 +103,13 @@ int p9_lcreate(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 	p9_get_string(r, name, P9_MAX_NAME);
 	flags = p9_get(r, 4);
 	mode = p9_get(r, 4);
+	p9_get(r, 4);
 	if (r->bad || !p9_name_is_good(name))
-		return EINVAL;
+		return -EINVAL;
 	if (!fid || fid->file >= 0)
-		return EBADF;
+		return -EBADF;
 	if (s->readonly)
-		return EROFS;
+		return -EROFS;
 	error = create(s, fid->path, name, flags, mode, &path, &file);
 	if (error)
 		return error;
@@ -130,14 +131,14 @@ int p9_read(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 	ssize_t n;
 
 	if (r->bad || room < 4)
-		return EINVAL;
+		return -EINVAL;
 	if (!fid || fid->file < 0)
-		return EBADF;
+		return -EBADF;
 	if (count > room - 4)
 		count = room - 4;
 	n = pread(fid->file, w->start + w->len + 4, count, offset);
 	if (n < 0)
-		return errno;
+		return -errno;
 	p9_put(w, n, 4);
 	p9_put_space(w, n);
 	return 0;
@@ -152,14 +153,14 @@ int p9_write(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 	ssize_t n;
 
 	if (r->bad || count > r->left)
-		return EINVAL;
+		return -EINVAL;
 	if (!fid || fid->file < 0)
-		return EBADF;
+		return -EBADF;
 	if (s->readonly)
-		return EROFS;
+		return -EROFS;
 	n = pwrite(fid->file, r->at, count, offset);
 	if (n < 0)
-		return errno;
+		return -errno;
 	p9_put(w, n, 4);
 	return 0;
 }
@@ -172,10 +173,10 @@ int p9_fsync(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 	bool data = r->left >= 4 && p9_get(r, 4);
 
 	if (r->bad)
-		return EINVAL;
+		return -EINVAL;
 	if (!fid || fid->file < 0)
-		return EBADF;
-	return (data ? fdatasync(fid->file) : fsync(fid->file)) ? errno : 0;
+		return -EBADF;
+	return (data ? fdatasync(fid->file) : fsync(fid->file)) ? -errno : 0;
 }
 
 /* Treadlink: fid[4] */
@@ -186,12 +187,12 @@ int p9_readlink(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 	ssize_t n;
 
 	if (r->bad)
-		return EINVAL;
+		return -EINVAL;
 	if (!fid)
-		return EBADF;
+		return -EBADF;
 	n = readlinkat(fid->path, "", target, P9_MAX_TARGET);
 	if (n < 0)
-		return errno == ENOENT ? EINVAL : errno;	/* no symbolic link */
+		return errno == ENOENT ? -EINVAL : -errno;	/* no symbolic link */
 	target[n] = 0;
 	p9_put_string(w, target);
 	return 0;
@@ -214,9 +215,9 @@ int p9_getattr(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 
 	p9_get(r, 8);
 	if (r->bad)
-		return EINVAL;
+		return -EINVAL;
 	if (!fid)
-		return EBADF;
+		return -EBADF;
 	error = p9_stat(fid->path, &st);
 	if (error)
 		return error;
@@ -266,15 +267,15 @@ static void get_attributes(struct p9_reader *r, struct attributes *a)
 	}
 }
 
-/* @st: as it is. Neither what is not the guest's to give, nor through a symbolic link. */
+/* @st: as it is */
 static int set_mode(struct p9 *s, struct p9_fid *fid, const struct stat *st, uint32_t mode)
 {
 	if (S_ISLNK(st->st_mode))
-		return EOPNOTSUPP;
+		return -EOPNOTSUPP;
 	if (!S_ISDIR(st->st_mode) && mode & ~st->st_mode & (S_ISUID | S_ISGID))
-		return EPERM;
+		return -EPERM;
 	if (fchmodat(s->proc, p9_proc_name(fid->path).text, mode & 07777, 0))
-		return errno;
+		return -errno;
 	return 0;
 }
 
@@ -283,13 +284,13 @@ static int set_size(struct p9 *s, struct p9_fid *fid, const struct stat *st, uin
 	int fd = fid->file, error;
 
 	if (!S_ISREG(st->st_mode))
-		return EINVAL;
+		return -EINVAL;
 	if (fd < 0 || !fid->writable) {
 		error = p9_reopen(s, fid->path, O_WRONLY, &fd);
 		if (error)
 			return error;
 	}
-	error = ftruncate(fd, size) ? errno : 0;
+	error = ftruncate(fd, size) ? -errno : 0;
 	if (fd != fid->file)
 		p9_close(s, fd);
 	return error;
@@ -299,7 +300,7 @@ static int set_times(struct p9 *s, struct p9_fid *fid, const struct stat *st,
 		     const struct timespec *time)
 {
 	/* A descriptor of a symbolic link is the link, here too: nothing is followed */
-	return utimensat(s->proc, p9_proc_name(fid->path).text, time, 0) ? errno : 0;
+	return utimensat(s->proc, p9_proc_name(fid->path).text, time, 0) ? -errno : 0;
 }
 
 static int set_owner(struct p9_fid *fid, const struct attributes *a)
@@ -307,7 +308,7 @@ static int set_owner(struct p9_fid *fid, const struct attributes *a)
 	uid_t uid = a->valid & SET_UID ? a->uid : (uid_t)-1;
 	gid_t gid = a->valid & SET_GID ? a->gid : (gid_t)-1;
 
-	return fchownat(fid->path, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) ? errno : 0;
+	return fchownat(fid->path, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) ? -errno : 0;
 }
 
 static int set_attributes(struct p9 *s, struct p9_fid *fid, const struct attributes *a)
@@ -334,10 +335,10 @@ int p9_setattr(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 
 	get_attributes(r, &a);
 	if (r->bad)
-		return EINVAL;
+		return -EINVAL;
 	if (!fid)
-		return EBADF;
-	return s->readonly ? EROFS : set_attributes(s, fid, &a);
+		return -EBADF;
+	return s->readonly ? -EROFS : set_attributes(s, fid, &a);
 }
 
 /* Tstatfs: fid[4] */
@@ -347,11 +348,11 @@ int p9_statfs(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 	struct statfs fs;
 
 	if (r->bad)
-		return EINVAL;
+		return -EINVAL;
 	if (!fid)
-		return EBADF;
+		return -EBADF;
 	if (fstatfs(fid->path, &fs))
-		return errno;
+		return -errno;
 	p9_put(w, V9FS_MAGIC, 4);
 	p9_put(w, fs.f_bsize, 4);
 	p9_put(w, fs.f_blocks, 8);
@@ -375,11 +376,18 @@ int p9_statfs(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 int p9_lock(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 {
 	struct p9_fid *fid = p9_find(s, p9_get(r, 4));
+	char client[P9_MAX_NAME + 1];
 
+	p9_get(r, 1);
+	p9_get(r, 4);
+	p9_get(r, 8);
+	p9_get(r, 8);
+	p9_get(r, 4);
+	p9_get_string(r, client, P9_MAX_NAME);
 	if (r->bad)
-		return EINVAL;
+		return -EINVAL;
 	if (!fid || fid->file < 0)
-		return EBADF;
+		return -EBADF;
 	p9_put(w, LOCK_SUCCESS, 1);
 	return 0;
 }
@@ -398,9 +406,9 @@ int p9_getlock(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 	process = p9_get(r, 4);
 	p9_get_string(r, client, P9_MAX_NAME);
 	if (r->bad)
-		return EINVAL;
+		return -EINVAL;
 	if (!fid || fid->file < 0)
-		return EBADF;
+		return -EBADF;
 	p9_put(w, LOCK_UNLOCKED, 1);
 	p9_put(w, start, 8);
 	p9_put(w, length, 8);

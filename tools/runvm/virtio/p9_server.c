@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * p9_server.c: a session. Messages are size[4] type[1] tag[2] and fields; the answer to type n is of
- * type n + 1, or Rlerror with an errno of Linux. Each message is answered before the next is
+ * p9_server.c: a session. Messages are size[4] type[1] tag[2] and fields; the answer to type n is
+ * of type n + 1, or Rlerror with an errno of Linux. Each message is answered before the next is
  * looked at, so there is never one to be flushed.
  */
 #include <errno.h>
@@ -35,7 +35,7 @@ static int version(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 
 	p9_get_string(r, text, MAX_STRING);
 	if (r->bad || size < P9_MIN_MESSAGE)
-		return EINVAL;
+		return -EINVAL;
 	p9_clunk_all(s);
 	s->message = size < P9_MAX_MESSAGE ? size : P9_MAX_MESSAGE;
 	p9_put(w, s->message, 4);
@@ -55,10 +55,11 @@ static int attach(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 
 	p9_get_string(r, user, P9_MAX_NAME);
 	p9_get_string(r, tree, P9_MAX_NAME);
+	p9_get(r, 4);
 	if (r->bad || auth != NO_FID)
-		return EINVAL;
+		return -EINVAL;
 	if (*tree && strcmp(tree, "/"))
-		return ENOENT;
+		return -ENOENT;
 	error = p9_stat(s->root, &st);
 	if (error)
 		return error;
@@ -81,17 +82,17 @@ static int clunk(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 	uint32_t id = p9_get(r, 4);
 
 	if (r->bad || !p9_find(s, id))
-		return EBADF;
+		return -EBADF;
 	p9_clunk(s, id);
 	return 0;
 }
 
-/* Tremove: fid[4]. A clunk in any case; removing is done by Tunlinkat, which names the directory. */
+/* Tremove: fid[4]. A clunk in any case; what removes is Tunlinkat, which names the directory. */
 static int remove_fid(struct p9 *s, struct p9_reader *r, struct p9_writer *w)
 {
 	int error = clunk(s, r, w);
 
-	return error ? error : EOPNOTSUPP;
+	return error ? error : -EOPNOTSUPP;
 }
 
 /* ------------------------------------------------------------------------------ dispatch */
@@ -116,11 +117,11 @@ static int perform(struct p9 *s, uint8_t type, struct p9_reader *r, struct p9_wr
 	int error;
 
 	if (!operation)
-		return EOPNOTSUPP;
+		return -EOPNOTSUPP;
 	if (!s->message && type != TVERSION)
-		return EPROTO;
+		return -EPROTO;
 	error = operation(s, r, w);
-	return error ? error : w->full ? EMSGSIZE : 0;
+	return error ? error : w->full ? -EMSGSIZE : 0;
 }
 
 static void begin(struct p9_writer *w, uint8_t type, uint16_t tag)
@@ -146,7 +147,7 @@ size_t p9_serve(struct p9 *s, const uint8_t *request, size_t len, uint8_t *reply
 	size_t size = p9_get(&r, 4);
 	uint8_t type = p9_get(&r, 1);
 	uint16_t tag = p9_get(&r, 2);
-	int error = EINVAL;
+	int error = -EINVAL;
 
 	if (r.bad || room < P9_IO_HEADER)
 		return 0;
@@ -160,7 +161,7 @@ size_t p9_serve(struct p9 *s, const uint8_t *request, size_t len, uint8_t *reply
 	if (error) {
 		w.full = false;
 		begin(&w, RLERROR, tag);
-		p9_put(&w, error, 4);
+		p9_put(&w, -error, 4);
 	}
 	return finish(&w);
 }
