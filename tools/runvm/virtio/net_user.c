@@ -41,6 +41,7 @@ struct timer {
 
 struct user_net {
 	struct net *net;
+	struct device device;		/* to start the thread by */
 	Slirp *slirp;
 	pthread_t thread;
 	pthread_mutex_t lock;		/* of libslirp, timers and polled */
@@ -48,7 +49,7 @@ struct user_net {
 	struct pollfd polled[MAX_POLL];
 	unsigned int nr_polled;
 	int wake_fd;			/* for the thread */
-	bool quit;
+	bool started, quit;
 
 	pthread_mutex_t ring_lock;
 	struct virtio_file waiting;	/* for the worker: the ring has something */
@@ -302,11 +303,22 @@ static void stop_thread(struct net *net)
 	u->quit = true;
 	pthread_mutex_unlock(&u->lock);
 	signal_fd(u->wake_fd);
-	pthread_join(u->thread, NULL);
+	if (u->started)
+		pthread_join(u->thread, NULL);
 	slirp_cleanup(u->slirp);
 	close(u->wake_fd);
 	close(u->waiting.fd);
-	free(u);
+}
+
+static struct user_net *user_net_of(struct device *dev)
+{
+	return (struct user_net *)((char *)dev - offsetof(struct user_net, device));
+}
+
+/* This device is older than the one on the bus, so it goes later */
+static void forget(struct device *dev)
+{
+	free(user_net_of(dev));
 }
 
 /* -------------------------------------------------------------------------------- set-up */
@@ -409,8 +421,10 @@ static Slirp *new_slirp(struct user_net *u)
 	return slirp_new(&config, &callbacks, u);
 }
 
-static void start_thread(struct user_net *u)
+/* Not before all that the thread must not have is given up */
+static void start_thread(struct device *dev)
 {
+	struct user_net *u = user_net_of(dev);
 	sigset_t all, old;
 	int error;
 
@@ -421,6 +435,7 @@ static void start_thread(struct user_net *u)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (error)
 		die("network: no thread: %s", strerror(error));
+	u->started = true;
 }
 
 uint64_t net_user_init(struct net *net, const struct net_option *option)
@@ -457,6 +472,9 @@ uint64_t net_user_init(struct net *net, const struct net_option *option)
 	machine_allow_syscalls(net->v.m, syscalls, ARRAY_SIZE(syscalls));
 	net->ops = &ops;
 	net->data = u;
-	start_thread(u);
+	u->device = (struct device){
+		.name = "user network", .start = start_thread, .close = forget,
+	};
+	machine_add_device(net->v.m, &u->device);
 	return 0;
 }
