@@ -54,13 +54,31 @@ def complaints():
     return "\n".join(lines) + "\n"
 
 
+def programs(cache):
+    """What lab/linux has in C, linked statically: paths by name; each made once."""
+    made = {}
+    for name in sorted(os.listdir(INIT)):
+        if not name.endswith(".c"):
+            continue
+        source = os.path.join(INIT, name)
+        out = os.path.join(cache, "initramfs", hashlib.sha256(image.read(source)).hexdigest()[:12], name[:-2])
+        if not os.path.exists(out):
+            os.makedirs(os.path.dirname(out), exist_ok=True)
+            tmp = f"{out}.{os.getpid()}"
+            subprocess.run(["gcc", "-O2", "-Wall", "-static", "-s", "-o", tmp, source], check=True)
+            os.rename(tmp, out)
+        made[name[:-2]] = out
+    return made
+
+
 def initramfs(cache, kernel):
     """The guest's initramfs for a kernel of the cache; made once."""
     kernel_dir = os.path.join(cache, "kernel", kernel)
     with open(os.path.join(kernel_dir, "release"), encoding="ascii") as f:
         release = f.read().strip()
     files = {name: image.read(os.path.join(INIT, name)) for name in sorted(os.listdir(INIT))
-             if os.path.isfile(os.path.join(INIT, name))}
+             if os.path.isfile(os.path.join(INIT, name)) and not name.endswith(".c")}
+    files.update((os.path.basename(path), image.read(path)) for path in programs(cache).values())
     parts = [release.encode(), image.read(__file__), image.read(image.__file__), complaints().encode()]
     key = hashlib.sha256(b"\n".join(parts + [n.encode() + d for n, d in files.items()]))
     stamp = os.stat(os.path.join(kernel_dir, "release")).st_mtime_ns
@@ -106,7 +124,11 @@ def vmlinux(cache, kernel):
 
 
 def files(cache, kernel):
-    """What of one guest kernel goes where in the host."""
+    """What of one guest kernel goes where in the host, with the programs that speak to guests."""
+    return [*files_of(cache, kernel), *((path, f"guest/bin/{name}") for name, path in programs(cache).items())]
+
+
+def files_of(cache, kernel):
     if kernel in WHOLE:
         return [(os.path.join(cache, kernel, name), f"guest/{kernel}/{name}") for name in WHOLE[kernel]]
     if kernel in PVH:

@@ -228,7 +228,7 @@ def overlay(path, lab, top, opts, module):
             elfs.append(src)
         add_tree(cpio, src, dest)
     for src, dest in opts.guest_files:
-        cpio.file(dest, read(src))
+        cpio.file(dest, read(src), os.stat(src).st_mode & 0o777)
     for lib in sorted(libraries(elfs)):
         cpio.file(lib, stripped(os.path.realpath(lib), strip_cache, "--strip-unneeded"), 0o755)
     cpio.write(path)

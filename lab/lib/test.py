@@ -40,6 +40,7 @@ GUESTS = [
     ("svm", f"{EVERY} devices:6.12:2 two:6.12 fates:6.1", KERNELS_OF_GUESTS, ["--smp", "2", "--mem", "2048"], 1200),
     ("svm", "debian installer", ["debian", "installer"], ["--smp", "2", "--mem", "2048"], 1200),
     ("svm", "reboots:6.12:20", ["6.12"], ["--smp", "2"], 1200),
+    ("svm", "network:6.1-full share:6.1-full again:6.1-full", ["6.1-full"], ["--smp", "2", "--mem", "2048"], 1200),
 ]
 
 # What runs by default: CPU, kernel, programs, more arguments of lab/run.
