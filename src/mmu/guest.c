@@ -32,10 +32,10 @@ u64 hvx_gpa_hva(struct hvx_vm *vm, u64 gpa)
 	return (unsigned long)find_hva(vm, gpa, &len, false, &slot);
 }
 
-/* The log learns of it after the memory: who asks in between is told the next time */
 static void written(const struct hvx_slot *slot, u64 gpa, size_t len)
 {
 	if (unlikely(slot->dirty)) {
+		/* Memory first: who asks for the log in between is told the next time */
 		smp_mb__before_atomic();
 		hvx_dirty_mark(slot, gpa, len);
 	}
