@@ -54,7 +54,8 @@ static uint64_t large_leaves(struct vm *vm)
 
 static uint8_t *memory(size_t len, int advice)
 {
-	uint8_t *p = mmap(NULL, len + M2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *p = mmap(NULL, len + M2, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	REQUIRE(p != MAP_FAILED);
 	p = (uint8_t *)(((uintptr_t)p + M2 - 1) & -M2);

@@ -137,11 +137,13 @@ TEST(loads)
 /* Changed code is what counts, not what stood there before. */
 static uint8_t code[64] __attribute__((aligned(64)));
 
+typedef uint64_t (*read_fn)(uint64_t addr);
+
 GUEST(changing)
 {
 	/* movl (%rdi), %eax; ret, or movzbl */
 	static const uint8_t wide[] = { 0x8b, 0x07, 0xc3 }, narrow[] = { 0x0f, 0xb6, 0x07, 0xc3 };
-	uint64_t (*fn)(uint64_t addr) = (void *)G_HIDE(&code[0]);
+	const read_fn fn = (read_fn)(uintptr_t)G_HIDE(&code[0]);
 	unsigned int i;
 
 	g_mmio_write(IOAPIC, IOAPIC_VER);

@@ -367,7 +367,8 @@ TEST(executed_from)
 	/* Where large pages must not hold code, all of this one's pages are small now */
 	EXPECT(i.mapped_2m == 1 || i.mapped_4k >= PER_M2, "%llu, %llu",
 	       (unsigned long long)i.mapped_2m, (unsigned long long)i.mapped_4k);
-	tap_note(i.mapped_2m ? "executed from a 2 MiB entry" : "4 KiB entries for what is executed");
+	tap_note(i.mapped_2m ? "executed from a 2 MiB entry" :
+			       "4 KiB entries for what is executed");
 	for (k = 0; k < len / PAGE_SIZE; k++) {
 		if (!EXPECT_EQ(((uint64_t *)(p + k * PAGE_SIZE))[8], k))
 			break;
@@ -386,8 +387,8 @@ static bool write_file(const char *name, const char *text)
 
 static uint8_t *hugetlb(size_t len, int shift)
 {
-	uint8_t *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | shift << MAP_HUGE_SHIFT, -1, 0);
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | shift << MAP_HUGE_SHIFT;
+	uint8_t *p = mmap(NULL, len, PROT_READ | PROT_WRITE, flags, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }

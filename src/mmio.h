@@ -14,8 +14,8 @@
 int hvx_mmio(struct hvx_vcpu *vcpu, const struct hvx_exit *x);
 
 /*
- * The same in the window, where a device in the kernel answers a plain MOV: enum hvx_next when it is
- * over; -1, and nothing was changed. Context: window.
+ * The same in the window, where a device in the kernel answers a plain MOV: enum hvx_next when it
+ * is over; -1, and nothing was changed. Context: window.
  */
 int hvx_mmio_window(struct hvx_vcpu *vcpu, struct hvx_exit *x);
 

@@ -335,7 +335,7 @@ static void model_clock(struct mcounter *m)
 /* The first nanosecond of a clock */
 static uint64_t ns_of(uint64_t tick)
 {
-	return (unsigned __int128)tick * 1000000000 / HVX_PIT_HZ + 1;
+	return (__uint128_t)tick * 1000000000 / HVX_PIT_HZ + 1;
 }
 
 static void check_mode(unsigned int mode, unsigned int count)
@@ -392,7 +392,8 @@ static void check_edges(unsigned int mode, unsigned int count, uint64_t start)
 		EXPECT(hvx_8254_out(c, at), "mode %u count %u edge %u", mode, count, i);
 		EXPECT(mode == 0 ? i == 0 : true);
 		if (mode != 4)
-			EXPECT(!hvx_8254_out(c, at - 2), "mode %u count %u edge %u", mode, count, i);
+			EXPECT(!hvx_8254_out(c, at - 2), "mode %u count %u edge %u", mode, count,
+			       i);
 		EXPECT(mode == 0 || mode == 4 ? !period : period >= HVX_PIT_MIN_PERIOD_NS);
 		now = at;
 	}

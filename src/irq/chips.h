@@ -33,7 +33,7 @@ struct hvx_chips {
 	struct hvx_vm *vm;			/* [I] */
 
 	struct hvx_pic pic;			/* [l] */
-	bool pic_output;			/* [l] the pair's INT, as last told; anyone reads it */
+	bool pic_output;			/* [l] INT as last told; anyone reads */
 	struct hvx_ioapic ioapic;		/* [l] */
 	struct hrtimer eoi_timer;		/* serves ioapic.delayed */
 

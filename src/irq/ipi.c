@@ -240,15 +240,6 @@ void hvx_lapic_pic_changed(struct hvx_vm *vm)
 	rcu_read_unlock();
 }
 
-void hvx_lapic_nmi(struct hvx_vcpu *vcpu)
-{
-	/* With the local APIC switched off, LINT1 is the processor's NMI pin */
-	if (!apic_hw_enabled(vcpu))
-		send_nmi(vcpu);
-	else
-		hvx_lapic_local(vcpu->lapic, APIC_REG_LVT_LINT1);
-}
-
 bool hvx_lapic_local(struct hvx_lapic *apic, unsigned int reg)
 {
 	u32 lvt = apic_get(apic->regs, reg);

@@ -80,9 +80,6 @@ struct hvx_vcpu *hvx_vcpu_by_apic_id(struct hvx_vm *vm, u32 id);
 /* The output of the 8259 pair changed: vCPUs that take ExtINT look at it. Context: any. */
 void hvx_lapic_pic_changed(struct hvx_vm *vm);
 
-/* A non-maskable interrupt by the LINT pins' configuration. Context: any. */
-void hvx_lapic_nmi(struct hvx_vcpu *vcpu);
-
 /* --------------------------------------------------------------- chips (route.c and others) */
 
 int hvx_irq_module_init(void);

@@ -477,7 +477,8 @@ notrace bool svm_exited(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	/* An instruction exits before or after the delivery of an event, never during it */
 	if (unlikely(done))
 		set_head(x, XK_DONE, 0);
-	else if (likely(code < ARRAY_SIZE(kinds) && kinds[code].shape == SHAPE_INSN && !svm->attention))
+	else if (likely(code < ARRAY_SIZE(kinds) && kinds[code].shape == SHAPE_INSN &&
+			!svm->attention))
 		set_head(x, kinds[code].kind, insn_len(vmcb));
 	else
 		finish_exit(svm, x);

@@ -303,8 +303,8 @@ static const u8 intercepts[] = {
 };
 
 /*
- * "Pause Intercept Filtering": so many PAUSEs pass before one exits. With a threshold the count begins
- * anew when there were more cycles between two than that.
+ * "Pause Intercept Filtering": so many PAUSEs pass before one exits. With a threshold the count
+ * begins anew when there were more cycles between two than that.
  */
 #define PAUSE_FILTER_COUNT	3000
 #define PAUSE_FILTER_THRESHOLD	128

@@ -3,7 +3,7 @@
  * net.h: "Network Device": what net.c and its two ways to the outside share.
  *
  *	net.c		the device: queues, configuration
- *	net_user.c	a network of its own behind the host's sockets (libslirp): no privileges needed
+ *	net_user.c	a network behind the host's sockets (libslirp): needs no privileges
  *	net_tap.c	a tap interface of the host; served by its kernel with vhost
  */
 #ifndef RUNVM_NET_H
