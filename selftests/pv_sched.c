@@ -180,6 +180,20 @@ TEST_TIME(marked_and_kicked, 30)
 	EXPECT_EQ(woken, 1);
 }
 
+GUEST(find_no_mark)
+{
+	g_wrmsr(MSR_STEAL_TIME, (uintptr_t)st[0] | 1);
+	GUEST_EQ(st[0]->preempted, 0);
+}
+
+/* A mark in the memory of a guest that was moved: it runs now, and must be told of TLB flushes. */
+TEST(mark_of_before)
+{
+	start(vm_create(0), 0, F_STEAL_TIME, find_no_mark);
+	st[0]->preempted = PREEMPTED | FLUSH_TLB;
+	vcpu_finish(vcpu[0]);
+}
+
 /* ------------------------------------------------------------------ TLB flush */
 
 #define WIN	0x40000000UL	/* linear address whose page changes under a sleeping vCPU */

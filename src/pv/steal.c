@@ -102,7 +102,8 @@ void hvx_steal_changed(struct hvx_vcpu *vcpu)
 {
 	/* A note at the old address is lost */
 	vcpu->tlb_gen = 0;
-	vcpu->pv.marked = false;
+	/* A vCPU that was moved here may have been preempted when its memory was saved */
+	vcpu->pv.marked = vcpu->pv.steal_time;
 	vcpu->pv.runner = NULL;
 	vcpu->pv.steal_due = vcpu->pv.steal_time;
 }
@@ -129,7 +130,8 @@ static u64 lost_time(struct hvx_vcpu *vcpu)
 {
 	u64 now = run_delay(), lost = 0;
 
-	if (vcpu->pv.runner == current)
+	/* Another thread may have the address of one that is gone, and has waited less */
+	if (vcpu->pv.runner == current && now > vcpu->pv.run_delay)
 		lost = now - vcpu->pv.run_delay;
 	vcpu->pv.runner = current;
 	vcpu->pv.run_delay = now;
