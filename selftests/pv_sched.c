@@ -180,6 +180,33 @@ TEST_TIME(marked_and_kicked, 30)
 	EXPECT_EQ(woken, 1);
 }
 
+GUEST(kick_other)
+{
+	GUEST_EQ(hypercall(HC_KICK, 0, 1, 0, 0), 0);
+}
+
+GUEST(hlt_with_cli)
+{
+	/* Nothing but the kick, which came before, ends this */
+	asm volatile("cli; hlt" : : : "memory");
+}
+
+/* A kick that came while the VMM had the vCPU is in the vCPU's image. */
+TEST_TIME(kick_in_image, 20)
+{
+	static uint8_t image[1 << 16];
+	struct hvx_blob b = { .size = sizeof(b), .len = sizeof(image), .data = (uintptr_t)image };
+	struct vm *vm = vm_create(HVX_VM_LAPIC);
+
+	start(vm, 0, F_PV_UNHALT, kick_other);
+	start(vm, 1, F_PV_UNHALT, hlt_with_cli);
+	set_active(vcpu[1]);
+	vcpu_finish(vcpu[0]);
+	REQUIRE(!xioctl(vcpu[1]->fd, HVX_GET_STATE, &b));
+	REQUIRE(!xioctl(vcpu[1]->fd, HVX_SET_STATE, &b));
+	vcpu_finish(vcpu[1]);
+}
+
 GUEST(find_no_mark)
 {
 	g_wrmsr(MSR_STEAL_TIME, (uintptr_t)st[0] | 1);

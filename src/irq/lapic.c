@@ -609,6 +609,7 @@ void hvx_lapic_get_state(struct hvx_vcpu *vcpu, struct hvx_lapic_state *state)
 		state->regs[reg / sizeof(u32)] = read_reg(vcpu, reg);
 	state->timer_remaining_ns = hvx_timer_remaining(apic);
 	state->tsc_deadline = READ_ONCE(apic->tsc_deadline);
+	state->unhalt = !!(atomic_read(&apic->messages) & APIC_MSG_UNHALT);
 }
 
 bool hvx_lapic_state_valid(const struct hvx_vcpu *vcpu, const struct hvx_lapic_state *state)
@@ -623,7 +624,7 @@ bool hvx_lapic_state_valid(const struct hvx_vcpu *vcpu, const struct hvx_lapic_s
 		if (!is_derived(reg) && state->regs[i] & ~image_bits(vcpu, reg))
 			return false;
 	}
-	return !memchr_inv(state->reserved, 0, sizeof(state->reserved));
+	return state->unhalt <= 1 && !memchr_inv(state->reserved, 0, sizeof(state->reserved));
 }
 
 /* Mode and identity come from IA32_APIC_BASE, which is in force already */
@@ -635,7 +636,7 @@ void hvx_lapic_set_state(struct hvx_vcpu *vcpu, const struct hvx_lapic_state *st
 	hvx_timer_stop(apic);
 	xchg(&apic->errors, 0);
 	/* NMI and STARTUP that wait come with the events */
-	atomic_set(&apic->messages, 0);
+	atomic_set(&apic->messages, state->unhalt ? APIC_MSG_UNHALT : 0);
 	for (reg = 0; reg < APIC_REGS_END; reg += 0x10)
 		if (!is_derived(reg))
 			apic_put(apic->regs, reg, state->regs[reg / sizeof(u32)]);

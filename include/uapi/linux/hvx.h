@@ -1348,13 +1348,15 @@ enum hvx_state_id {
  * @regs: the register page of xAPIC mode; ID and LDR in the format of the mode that it is in
  * @timer_remaining_ns: until the timer fires, 0 when it does not run (one-shot and periodic)
  * @tsc_deadline: IA32_TSC_DEADLINE, 0 when it is not armed
+ * @unhalt: 1: KVM_HC_KICK_CPU has come and ends HLT, the next one when there is none; else 0
  * @reserved: 0
  */
 struct hvx_lapic_state {
 	__u32 regs[1024 / 4];
 	__u64 timer_remaining_ns;
 	__u64 tsc_deadline;
-	__u64 reserved[6];
+	__u8 unhalt;
+	__u8 reserved[47];
 };
 
 struct hvx_state_section {
