@@ -403,10 +403,11 @@ static void one_dirty(const struct hvx_pt_format *f)
 	EXPECT(!in_steps(hvx_pt_clear_dirty, &pt, 0, 0x3000, 1));
 	/* Who lost its right to write gets it back with the next write, and is told of again */
 	if (f->dirty)
-		hvx_pt_set_dirty(&pt, 0x1008);
+		EXPECT(hvx_pt_set_dirty(&pt, 0x1008));
 	else
 		EXPECT_EQ(map_leaf(&pt, 0x1000, 0x5000, 1, rw), HVX_PT_WIDENED);
-	hvx_pt_set_dirty(&pt, 0x9000);
+	/* Nothing is there: whoever would write must not */
+	EXPECT(!hvx_pt_set_dirty(&pt, 0x9000));
 	EXPECT(in_steps(hvx_pt_unmap, &pt, 0, 0x4000, 1));
 	EXPECT_EQ(nr_told, 3);
 	EXPECT_EQ(told[1], 0x1000);

@@ -36,7 +36,8 @@ int hvx_dirty_alloc(struct hvx_slot *slot)
 {
 	u64 words = DIV_ROUND_UP(slot->len >> PAGE_SHIFT, WORD_PAGES);
 
-	slot->dirty = kvcalloc(words, sizeof(u64), GFP_KERNEL_ACCOUNT);
+	/* How long a region is only costs addresses: no word in the log when that is too much */
+	slot->dirty = kvcalloc(words, sizeof(u64), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	return slot->dirty ? 0 : -ENOMEM;
 }
 

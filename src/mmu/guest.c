@@ -62,15 +62,18 @@ int hvx_read_gpa(struct hvx_vm *vm, u64 gpa, void *buf, size_t len)
 int hvx_write_gpa(struct hvx_vm *vm, u64 gpa, const void *buf, size_t len)
 {
 	while (len) {
+		unsigned long left;
 		size_t part = len;
 		const struct hvx_slot *slot;
 		void __user *to = find_hva(vm, gpa, &part, true, &slot);
 
 		if (!to)
 			return -ENXIO;
-		if (copy_to_user(to, buf, part))
-			return -EFAULT;
+		left = copy_to_user(to, buf, part);
+		/* Some of it may be there even when not all is */
 		written(slot, gpa, part);
+		if (left)
+			return -EFAULT;
 		gpa += part;
 		buf += part;
 		len -= part;
@@ -206,10 +209,10 @@ int hvx_poke_gpa(struct hvx_vcpu *vcpu, u64 gpa, const void *buf, size_t len)
 		size_t part = len;
 		void *to = find_peek(vcpu, gpa, &part, HVX_WRITE);
 
-		if (!to)
+		/* First, as the processor does: an entry that goes takes its flag along to the log */
+		if (!to || !hvx_pt_set_dirty(&vcpu->vm->mmu.pt, gpa))
 			return -EFAULT;
 		memcpy(to, buf, part);
-		hvx_pt_set_dirty(&vcpu->vm->mmu.pt, gpa);
 		gpa += part;
 		buf += part;
 		len -= part;
@@ -227,7 +230,7 @@ int hvx_poke_cmpxchg_gpa(struct hvx_vcpu *vcpu, u64 gpa, u64 *old, u64 new, size
 	if (WARN_ON_ONCE((len != 4 && len != 8) || !IS_ALIGNED(gpa, len)))
 		return -EINVAL;
 	to = find_peek(vcpu, gpa, &len, HVX_WRITE);
-	if (!to)
+	if (!to || !hvx_pt_set_dirty(&vcpu->vm->mmu.pt, gpa))
 		return -EFAULT;
 	if (len == 8) {
 		done = try_cmpxchg64((u64 *)to, old, new);
@@ -236,8 +239,5 @@ int hvx_poke_cmpxchg_gpa(struct hvx_vcpu *vcpu, u64 gpa, u64 *old, u64 new, size
 		done = try_cmpxchg((u32 *)to, &value, (u32)new);
 		*old = value;
 	}
-	if (!done)
-		return -EAGAIN;
-	hvx_pt_set_dirty(&vcpu->vm->mmu.pt, gpa);
-	return 0;
+	return done ? 0 : -EAGAIN;
 }

@@ -500,19 +500,22 @@ u64 hvx_pt_clear_dirty(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *budget
 	return clear_range(pt, gpa, end, budget, dirty_mark(pt), dirty_mark(pt), changed);
 }
 
-void hvx_pt_set_dirty(struct hvx_pt *pt, u64 gpa)
+bool hvx_pt_set_dirty(struct hvx_pt *pt, u64 gpa)
 {
 	u64 dirty = pt->format->dirty, old, *entry;
 	struct pt_iter it;
 
-	if (!dirty || !iter_first(&it, pt, gpa, gpa + 1, 1))
-		return;
+	if (!iter_first(&it, pt, gpa, gpa + 1, 1))
+		return false;
 	entry = iter_entry(&it);
 	old = READ_ONCE(*entry);
 	do {
-		if (!is_present(pt, old) || old & dirty)
-			return;
+		if (!is_present(pt, old))
+			return false;
+		if ((old & dirty) == dirty)
+			return true;
 	} while (!try_cmpxchg64(entry, &old, old | dirty));
+	return true;
 }
 
 /* A table of leaves that say together what @leaf, of @level, says alone */

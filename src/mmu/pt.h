@@ -117,8 +117,11 @@ u64 hvx_pt_clear_accessed(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *bud
  */
 u64 hvx_pt_clear_dirty(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *budget, bool *changed);
 
-/* Do what the processor does when it writes. Context: either side of the lock, or a window. */
-void hvx_pt_set_dirty(struct hvx_pt *pt, u64 gpa);
+/*
+ * Do what the processor does before it writes. false: the entry has gone, and so has the memory as
+ * soon as the window closes. Context: either side of the lock, or a window.
+ */
+bool hvx_pt_set_dirty(struct hvx_pt *pt, u64 gpa);
 
 /*
  * Replace large leaves by tables of smaller ones with the same rights, not written to. Stops, like
