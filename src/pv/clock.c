@@ -172,9 +172,9 @@ static void fill(struct hvx_vcpu *vcpu, struct pvclock_vcpu_time_info *info)
 	info->tsc_to_system_mul = clock->scale.mult;
 	info->tsc_shift = clock->scale.shift;
 	raw_spin_unlock_irqrestore(&clock->lock, flags);
+	/* xchg(): HVX_SET_CLOCK may come at any time */
 	info->flags = (stable ? PVCLOCK_TSC_STABLE_BIT : 0) |
-		      (vcpu->pv.was_stopped ? PVCLOCK_GUEST_STOPPED : 0);
-	vcpu->pv.was_stopped = false;
+		      (xchg(&vcpu->pv.was_stopped, false) ? PVCLOCK_GUEST_STOPPED : 0);
 }
 
 /*
