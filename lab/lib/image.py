@@ -4,6 +4,7 @@
 import glob
 import hashlib
 import os
+import re
 import shlex
 import stat
 import subprocess
@@ -102,10 +103,20 @@ def is_elf_program(path):
     return head[:4] == b"\x7fELF" and head[16] in (2, 3)
 
 
+def loaded_at_run_time(programs):
+    """Where the libraries are that programs name in their data, for dlopen()."""
+    names = set()
+    for prog in programs:
+        names.update(x.decode() for x in re.findall(rb"\0(libslirp\.so\.\d+)\0", read(prog)))
+    out = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=False)
+    known = dict(re.findall(r"^\s*(\S+) \(.*x86-64.*\) => (\S+)$", out.stdout, re.M))
+    return {known[n] for n in names if n in known}
+
+
 def libraries(programs):
     """The shared libraries that programs need, as ldd finds them."""
-    libs = set()
-    for prog in programs:
+    libs = loaded_at_run_time(programs)
+    for prog in [*programs, *libs]:
         out = subprocess.run(["ldd", prog], capture_output=True, text=True, check=False)
         for line in out.stdout.splitlines():
             libs.update(w for w in line.split() if w.startswith("/"))

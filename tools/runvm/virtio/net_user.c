@@ -7,11 +7,15 @@
  * set each time. Its calls are made under one lock. Frames for the guest wait in a ring until the
  * device's worker fetches them; the ring's lock is inside libslirp's.
  *
+ * The library is loaded when a guest wants such a network: with GLib behind it, it takes more memory
+ * than all the rest of runvm.
+ *
  * Name server. libslirp would open /etc/resolv.conf while the guest runs, which the sandbox does
  * not let it do. So it is read here, and the guest is told the real server's address. A server on
  * the host's loopback (but systemd-resolved, which says whom it asks) is reached at 10.0.2.2.
  */
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -59,6 +63,40 @@ struct user_net {
 		uint8_t data[MAX_FRAME];
 	} ring[RING];
 };
+
+/* What is used of libslirp */
+static struct {
+	typeof(slirp_new) *new;
+	typeof(slirp_cleanup) *cleanup;
+	typeof(slirp_pollfds_fill) *pollfds_fill;
+	typeof(slirp_pollfds_poll) *pollfds_poll;
+	typeof(slirp_input) *input;
+	typeof(slirp_add_hostfwd) *add_hostfwd;
+} slirp;
+
+static void *symbol(void *library, const char *name)
+{
+	void *found = dlsym(library, name);
+
+	if (!found)
+		die("libslirp has no %s: this one is too old or too new", name);
+	return found;
+}
+
+/* It stays: a guest has at most a few networks, and the library knows no end */
+static void load_slirp(void)
+{
+	void *library = dlopen("libslirp.so.0", RTLD_NOW);
+
+	if (!library)
+		die("no libslirp: %s (apt install libslirp0, or --net tap=INTERFACE)", dlerror());
+	slirp.new = symbol(library, "slirp_new");
+	slirp.cleanup = symbol(library, "slirp_cleanup");
+	slirp.pollfds_fill = symbol(library, "slirp_pollfds_fill");
+	slirp.pollfds_poll = symbol(library, "slirp_pollfds_poll");
+	slirp.input = symbol(library, "slirp_input");
+	slirp.add_hostfwd = symbol(library, "slirp_add_hostfwd");
+}
 
 static void signal_fd(int fd)
 {
@@ -213,12 +251,12 @@ static void *serve(void *data)
 		timeout = 1000;
 		u->nr_polled = 0;
 		add_poll(u->wake_fd, SLIRP_POLL_IN, u);
-		slirp_pollfds_fill(u->slirp, &timeout, add_poll, u);
+		slirp.pollfds_fill(u->slirp, &timeout, add_poll, u);
 		pthread_mutex_unlock(&u->lock);
 		ready = poll(u->polled, u->nr_polled, timeout);
 		pthread_mutex_lock(&u->lock);
 		drain(u->wake_fd);
-		slirp_pollfds_poll(u->slirp, ready < 0, get_events, u);
+		slirp.pollfds_poll(u->slirp, ready < 0, get_events, u);
 		run_timers(u);
 	}
 	pthread_mutex_unlock(&u->lock);
@@ -237,7 +275,7 @@ static void transmit(struct net *net, struct vq_chain *c)
 		return;
 	iov_read(c->iov, c->nr_out, NET_HEADER, frame, len);
 	pthread_mutex_lock(&u->lock);
-	slirp_input(u->slirp, frame, len);
+	slirp.input(u->slirp, frame, len);
 	pthread_mutex_unlock(&u->lock);
 }
 
@@ -305,7 +343,7 @@ static void stop_thread(struct net *net)
 	signal_fd(u->wake_fd);
 	if (u->started)
 		pthread_join(u->thread, NULL);
-	slirp_cleanup(u->slirp);
+	slirp.cleanup(u->slirp);
 	close(u->wake_fd);
 	close(u->waiting.fd);
 }
@@ -382,7 +420,7 @@ static void forward(struct user_net *u, const char *text)
 	    !parse_port(&at, '\0', &to))
 		usage_error("--net: '%s' is not tcp:HOSTPORT:GUESTPORT or udp:HOSTPORT:GUESTPORT",
 			    text);
-	if (slirp_add_hostfwd(u->slirp, udp, host, from, guest, to))
+	if (slirp.add_hostfwd(u->slirp, udp, host, from, guest, to))
 		die("port %d of this host cannot be had for the guest: %s", from, strerror(errno));
 }
 
@@ -418,7 +456,7 @@ static Slirp *new_slirp(struct user_net *u)
 	inet_pton(AF_INET, "10.0.2.3", &config.vnameserver);
 	inet_pton(AF_INET, GUEST_IP, &config.vdhcp_start);
 	choose_nameserver(&config);
-	return slirp_new(&config, &callbacks, u);
+	return slirp.new(&config, &callbacks, u);
 }
 
 /* Not before all that the thread must not have is given up */
@@ -456,6 +494,7 @@ uint64_t net_user_init(struct net *net, const struct net_option *option)
 
 	if (!u)
 		die("network: not enough memory");
+	load_slirp();
 	u->net = net;
 	pthread_mutex_init(&u->lock, NULL);
 	pthread_mutex_init(&u->ring_lock, NULL);
