@@ -209,7 +209,7 @@ int hvx_poke_gpa(struct hvx_vcpu *vcpu, u64 gpa, const void *buf, size_t len)
 		size_t part = len;
 		void *to = find_peek(vcpu, gpa, &part, HVX_WRITE);
 
-		/* First, as the processor does: an entry that goes takes its flag along to the log */
+		/* First, as the processor does: an entry that goes takes its flag to the log */
 		if (!to || !hvx_pt_set_dirty(&vcpu->vm->mmu.pt, gpa))
 			return -EFAULT;
 		memcpy(to, buf, part);
