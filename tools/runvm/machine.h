@@ -191,6 +191,11 @@ void machine_add_device(struct machine *m, struct device *dev);
  * starting threads once the guest runs is not. @syscalls: __NR_*.
  */
 void machine_allow_syscalls(struct machine *m, const int *syscalls, unsigned int nr);
+/*
+ * Of files only those below directories that are named here may be opened, made, renamed or removed
+ * by devices that asked for these calls. @fd stays open. At most MAX_SHARES of them.
+ */
+void machine_allow_directory(struct machine *m, int fd, bool readonly);
 
 /* ---------------------------------------------------------------- rooms, called by machine/ */
 

@@ -298,8 +298,10 @@ int machine_run(struct machine *m)
 	catch_signals(m);
 	chips_save(m);
 	boot_prepare(m, &m->vcpus[0]);
-	if (!m->options->no_sandbox)
+	if (!m->options->no_sandbox) {
 		sandbox_drop_privileges(m);
+		landlock_enter(m);
+	}
 	vcpus_start(m);
 	start_devices(m);
 	if (!m->options->no_sandbox)

@@ -22,6 +22,11 @@ struct bus {
 	pthread_rwlock_t lock;
 	struct bus_range *ranges;
 	unsigned int nr;
+	struct {
+		int fd;
+		bool readonly;
+	} directory[MAX_SHARES];
+	unsigned int nr_directories;
 };
 
 void bus_init(struct machine *m);
@@ -38,6 +43,11 @@ struct irq {
 	pthread_mutex_t lock;
 	struct hvx_route msi[MAX_MSI_ROUTES];	/* of line GSI_FIRST_MSI + index; type NONE: no */
 	unsigned int nr;
+	struct {
+		int fd;
+		bool readonly;
+	} directory[MAX_SHARES];
+	unsigned int nr_directories;
 };
 
 void irq_init(struct machine *m);
@@ -58,6 +68,11 @@ struct loop {
 	pthread_mutex_t lock;
 	struct loop_entry *entries;	/* by fd */
 	unsigned int nr;
+	struct {
+		int fd;
+		bool readonly;
+	} directory[MAX_SHARES];
+	unsigned int nr_directories;
 };
 
 void loop_init(struct machine *m);
@@ -109,12 +124,19 @@ struct sandbox {
 	gid_t gid;
 	int syscalls[MAX_SYSCALLS];
 	unsigned int nr;
+	struct {
+		int fd;
+		bool readonly;
+	} directory[MAX_SHARES];
+	unsigned int nr_directories;
 };
 
 /* Whom to become, while the list of users can be read */
 void sandbox_init(struct machine *m);
 /* Become nobody, for good. Before there are threads. */
 void sandbox_drop_privileges(struct machine *m);
+/* landlock.c: no files but those that devices need. Before there are threads, without privileges. */
+void landlock_enter(struct machine *m);
 /* The system call filter, for all threads */
 void sandbox_enter(struct machine *m);
 

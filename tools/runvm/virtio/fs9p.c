@@ -118,6 +118,7 @@ void fs9p_create(struct machine *m, const struct share_option *option)
 	fs->config.tag_len = len;
 	memcpy(fs->config.tag, option->tag, len);
 	allow_syscalls(m);
+	machine_allow_directory(m, fs->server.root, option->readonly);
 	virtio_init(&fs->v, m, &ops, 1, VQ_SIZE, VIRTIO_BIT(VIRTIO_9P_MOUNT_TAG));
 	fs->v.config = &fs->config;
 	fs->v.config_len = sizeof(fs->config.tag_len) + len;
