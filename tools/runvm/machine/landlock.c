@@ -71,7 +71,7 @@ void landlock_enter(struct machine *m)
 		return;
 	if (version < VERSION_REFER) {
 		if (m->options->verbose)
-			warn("this kernel's Landlock is missing or too old: shared directories are guarded without it");
+			warn("this kernel has no Landlock, or an early one: shares do without it");
 		return;
 	}
 	if (version < VERSION_TRUNCATE)

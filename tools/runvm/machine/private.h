@@ -135,7 +135,7 @@ struct sandbox {
 void sandbox_init(struct machine *m);
 /* Become nobody, for good. Before there are threads. */
 void sandbox_drop_privileges(struct machine *m);
-/* landlock.c: no files but those that devices need. Before there are threads, without privileges. */
+/* landlock.c: no files but those that devices need. Then, and still before there are threads. */
 void landlock_enter(struct machine *m);
 /* The system call filter, for all threads */
 void sandbox_enter(struct machine *m);
