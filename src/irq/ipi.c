@@ -140,27 +140,34 @@ static struct hvx_vcpu *vcpu_from(struct hvx_vm *vm, unsigned int *i)
 #define for_each_vcpu(vm, vcpu, i)	\
 	for (i = 0; (vcpu = vcpu_from(vm, &i)); i++)
 
+static bool could_take(const struct hvx_vcpu *vcpu, const struct hvx_irq_msg *msg)
+{
+	return matches(vcpu, msg) && apic_hw_enabled(vcpu) && apic_sw_enabled(vcpu->lapic);
+}
+
 /*
  * "Lowest Priority Delivery Mode": which of those that could take it is up to the system. The
  * vector decides, so that the interrupts of one device stay on one vCPU.
  */
 static int deliver_lowest(struct hvx_vm *vm, const struct hvx_irq_msg *msg)
 {
-	struct hvx_vcpu *vcpu;
+	struct hvx_vcpu *vcpu, *last = NULL;
 	unsigned int i, nr = 0, chosen;
 
 	for_each_vcpu(vm, vcpu, i)
-		nr += matches(vcpu, msg) && apic_hw_enabled(vcpu) && apic_sw_enabled(vcpu->lapic);
+		nr += could_take(vcpu, msg);
 	if (!nr)
 		return 0;
 	chosen = msg->vector % nr;
 	for_each_vcpu(vm, vcpu, i) {
-		if (!matches(vcpu, msg) || !apic_hw_enabled(vcpu) || !apic_sw_enabled(vcpu->lapic))
+		if (!could_take(vcpu, msg))
 			continue;
+		last = vcpu;
 		if (!chosen--)
-			return deliver_to(vcpu, msg);
+			break;
 	}
-	return 0;
+	/* One of them may have been switched off in between */
+	return last ? deliver_to(last, msg) : 0;
 }
 
 /* @except: not to this one */

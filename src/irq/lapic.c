@@ -13,6 +13,7 @@
  */
 #include <asm/tsc.h>
 #include <linux/gfp.h>
+#include <linux/nospec.h>
 #include <linux/slab.h>
 #include "../compat.h"
 #include "../cpuid.h"
@@ -75,7 +76,8 @@ static u32 writable(const struct hvx_vcpu *vcpu, unsigned int reg)
 	}
 	if (!is_lvt(reg))
 		return 0;
-	known = lvt_known[(reg - APIC_REG_LVT_TIMER) >> 4];
+	known = lvt_known[array_index_nospec((reg - APIC_REG_LVT_TIMER) >> 4,
+					     ARRAY_SIZE(lvt_known))];
 	if (reg == APIC_REG_LVT_TIMER && !has_deadline(vcpu))
 		known &= ~LVT_DEADLINE;
 	return known;

@@ -86,42 +86,13 @@ static u64 clean_some(struct hvx_mmu *mmu, u64 gpa, u64 end)
 	return gpa;
 }
 
-static u64 split_some(struct hvx_mmu *mmu, struct hvx_pt_cache *cache, u64 gpa, u64 end)
-{
-	unsigned int budget = HVX_ZAP_BATCH;
-	bool changed = false;
-
-	write_lock(&mmu->lock);
-	gpa = hvx_pt_split(&mmu->pt, cache, gpa, end, &budget, &changed);
-	if (changed)
-		atomic64_inc(&mmu->tlb_gen);
-	write_unlock(&mmu->lock);
-	return gpa;
-}
-
-static int split_all(struct hvx_mmu *mmu, u64 at, u64 end)
-{
-	struct hvx_pt_cache cache = {};
-	int err = 0;
-
-	while (at < end) {
-		err = hvx_pt_cache_fill(&cache);
-		if (err)
-			break;
-		at = split_some(mmu, &cache, at, end);
-		cond_resched();
-	}
-	hvx_pt_cache_free(&cache);
-	return err;
-}
-
 void hvx_dirty_start(struct hvx_vm *vm, const struct hvx_slot *slot)
 {
 	u64 at = slot->gpa, end = slot->gpa + slot->len;
 
 	lockdep_assert_held(&vm->lock);
 	/* Where there is no memory for the smaller entries now, faults bring them */
-	if (split_all(&vm->mmu, at, end))
+	if (hvx_mmu_split(vm, at, end))
 		hvx_mmu_clear_range(vm, at, end);
 	while (at < end) {
 		at = clean_some(&vm->mmu, at, end);

@@ -230,19 +230,21 @@ static enum step add_entry(struct fault *f, enum hvx_pt_result *result)
 
 /*
  * An empty table, or a large leaf that lacks a right, stands where the new leaf belongs: the next
- * attempt finds room. Others may map a part meanwhile; then it is in use, or the same.
+ * attempt finds room. A large leaf is split, not removed: while its parts are mapped nobody makes
+ * it large again, so that two vCPUs that want different rights do not undo each other's work.
  */
 static void make_room(struct fault *f)
 {
 	struct hvx_mmu *mmu = &f->vm->mmu;
 	struct hvx_pt_leaf leaf;
-	int level = f->level;
+	bool large;
 
 	read_lock(&mmu->lock);
-	if (hvx_pt_lookup(&mmu->pt, f->gpa, &leaf))
-		level = max(level, leaf.level);
+	large = hvx_pt_lookup(&mmu->pt, f->gpa, &leaf) && leaf.level > f->level;
 	read_unlock(&mmu->lock);
-	hvx_mmu_clear_block(f->vm, f->gpa, level);
+	if (large && !hvx_mmu_split(f->vm, f->gpa, f->gpa + 1))
+		return;
+	hvx_mmu_clear_block(f->vm, f->gpa, large ? leaf.level : f->level);
 }
 
 static enum step install(struct fault *f, int *err)

@@ -15,6 +15,7 @@
 #include <linux/mem_encrypt.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <asm/processor.h>
@@ -86,6 +87,36 @@ void hvx_mmu_flush(struct hvx_vm *vm)
 		if (atomic64_try_cmpxchg_release(&mmu->kicked_gen, &kicked, gen))
 			break;
 	}
+}
+
+static u64 split_some(struct hvx_mmu *mmu, struct hvx_pt_cache *cache, u64 gpa, u64 end)
+{
+	unsigned int budget = HVX_ZAP_BATCH;
+	bool changed = false;
+
+	write_lock(&mmu->lock);
+	gpa = hvx_pt_split(&mmu->pt, cache, gpa, end, &budget, &changed);
+	if (changed)
+		atomic64_inc(&mmu->tlb_gen);
+	write_unlock(&mmu->lock);
+	return gpa;
+}
+
+int hvx_mmu_split(struct hvx_vm *vm, u64 gpa, u64 end)
+{
+	struct hvx_pt_cache cache = {};
+	int err = 0;
+
+	while (gpa < end) {
+		err = fatal_signal_pending(current) ? -EINTR : hvx_pt_cache_fill(&cache);
+		if (err)
+			break;
+		gpa = split_some(&vm->mmu, &cache, gpa, end);
+		cond_resched();
+	}
+	hvx_pt_cache_free(&cache);
+	hvx_mmu_flush(vm);
+	return err;
 }
 
 static void clear_tables(struct hvx_vm *vm, u64 gpa, u64 end, int levels)

@@ -98,7 +98,13 @@ void hvx_mmu_zap(struct hvx_vm *vm, u64 gpa, u64 end, bool may_sleep);
  */
 void hvx_mmu_clear_block(struct hvx_vm *vm, u64 gpa, int level);
 
-/* The same for a range, tables of all levels. Context: process. */
+/*
+ * Replace large leaves that map a part of the range by tables of smaller ones, and flush. 0,
+ * -ENOMEM, -EINTR for a fatal signal; what is done by then stays. Context: process.
+ */
+int hvx_mmu_split(struct hvx_vm *vm, u64 gpa, u64 end);
+
+/* Remove entries and empty tables of a range, tables of all levels, and flush. Context: process. */
 void hvx_mmu_clear_range(struct hvx_vm *vm, u64 gpa, u64 end);
 
 #endif

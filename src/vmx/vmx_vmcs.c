@@ -20,8 +20,8 @@
 
 /*
  * "Exits by PAUSE-loop": two PAUSEs are of one loop when there are at most PLE_GAP ticks of the TSC
- * between them; one that goes on for PLE_WINDOW exits. No lock that its holder can give away is held
- * as long as that.
+ * between them; one that goes on for PLE_WINDOW exits. No lock that its holder can give away is
+ * held as long as that.
  */
 #define PLE_GAP		128
 #define PLE_WINDOW	4096

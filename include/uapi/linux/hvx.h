@@ -283,7 +283,8 @@ struct hvx_region {
  *
  * Counted are writes of the guest and of the kernel on its behalf, not those of the VMM. Pages that
  * were handed over are clean again; a page that is written to while the call runs is handed over by
- * this call or the next. Errors: ENOENT (no such region, or not logged), EINVAL (beyond the region).
+ * this call or the next. Errors: ENOENT (no such region, or not logged), EINVAL (beyond the
+ * region), EFAULT (pages whose bits were written to @data by then are clean).
  */
 struct hvx_dirty {
 	__u32 size;
