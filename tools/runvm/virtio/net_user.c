@@ -7,8 +7,8 @@
  * set each time. Its calls are made under one lock. Frames for the guest wait in a ring until the
  * device's worker fetches them; the ring's lock is inside libslirp's.
  *
- * The library is loaded when a guest wants such a network: with GLib behind it, it takes more memory
- * than all the rest of runvm.
+ * The library is loaded when a guest wants such a network: with GLib behind it, it takes more
+ * memory than all the rest of runvm.
  *
  * Name server. libslirp would open /etc/resolv.conf while the guest runs, which the sandbox does
  * not let it do. So it is read here, and the guest is told the real server's address. A server on
