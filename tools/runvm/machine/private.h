@@ -22,11 +22,6 @@ struct bus {
 	pthread_rwlock_t lock;
 	struct bus_range *ranges;
 	unsigned int nr;
-	struct {
-		int fd;
-		bool readonly;
-	} directory[MAX_SHARES];
-	unsigned int nr_directories;
 };
 
 void bus_init(struct machine *m);
@@ -43,11 +38,6 @@ struct irq {
 	pthread_mutex_t lock;
 	struct hvx_route msi[MAX_MSI_ROUTES];	/* of line GSI_FIRST_MSI + index; type NONE: no */
 	unsigned int nr;
-	struct {
-		int fd;
-		bool readonly;
-	} directory[MAX_SHARES];
-	unsigned int nr_directories;
 };
 
 void irq_init(struct machine *m);
@@ -68,11 +58,6 @@ struct loop {
 	pthread_mutex_t lock;
 	struct loop_entry *entries;	/* by fd */
 	unsigned int nr;
-	struct {
-		int fd;
-		bool readonly;
-	} directory[MAX_SHARES];
-	unsigned int nr_directories;
 };
 
 void loop_init(struct machine *m);
