@@ -45,6 +45,19 @@ def qemu_smp(opts):
     return (opts.smp + 1, "isolcpus=0") if opts.smp > 1 else (1, "")
 
 
+def qemu_numa(opts):
+    """Nodes of QEMU: equal parts of memory and of the CPUs that programs run on."""
+    argv = []
+    for i in range(opts.numa):
+        size = opts.mem // opts.numa + (opts.mem % opts.numa if i == 0 else 0)
+        cpus = [cpu for cpu in range(opts.smp) if cpu * opts.numa // opts.smp == i]
+        if opts.smp > 1:
+            cpus = ([0] if i == 0 else []) + [cpu + 1 for cpu in cpus]
+        argv += ["-object", f"memory-backend-ram,id=node{i},size={size}M",
+                 "-numa", f"node,nodeid={i},memdev=node{i}" + "".join(f",cpus={cpu}" for cpu in cpus)]
+    return argv
+
+
 def tsc_khz():
     """This machine's TSC, which QEMU passes on.
 
@@ -77,7 +90,7 @@ def qemu_argv(opts, work, image):
     con = os.path.join(work, "console")
     out = os.path.join(work, "output")
     argv = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg", "-cpu", QEMU_CPU[opts.cpu],
-            "-smp", str(smp), "-m", str(opts.mem), "-display", "none", "-vga", "none",
+            "-smp", str(smp) + (f",sockets={smp}" if opts.numa else ""), "-m", str(opts.mem), "-display", "none", "-vga", "none",
             "-monitor", "none", "-net", "none", "-no-reboot", "-nodefaults",
             "-chardev", f"file,id=con,path={con}", "-serial", "chardev:con"]
     if not opts.terminal:
@@ -86,6 +99,7 @@ def qemu_argv(opts, work, image):
         argv += ["-chardev", "stdio,id=cmd,signal=off", "-serial", "chardev:cmd"]
     if opts.icount:
         argv += ["-icount", "shift=0,align=off,sleep=off"]
+    argv += qemu_numa(opts)
     # The IOMMU comes first, so that the devices are behind it.
     if opts.iommu == "intel":
         argv += ["-device", "intel-iommu,intremap=on,caching-mode=on"]

@@ -66,6 +66,7 @@ def parse(argv):
                    "(default: full with --iommu or --device, else cloud)")
     p.add_argument("--smp", type=int, default=1, metavar="N", help="CPUs of the host (1)")
     p.add_argument("--mem", type=int, metavar="MB", help="memory of the host (QEMU 1024, Bochs 512)")
+    p.add_argument("--numa", type=int, default=0, metavar="N", help="QEMU only: memory and CPUs in N nodes")
     p.add_argument("--icount", action="store_true",
                    help="one TSC tick is one instruction (Bochs with one CPU always counts so)")
     p.add_argument("--iommu", choices=["intel", "amd"])
@@ -102,8 +103,8 @@ def parse(argv):
 def check(p, opts):
     """Combinations that no emulator can do, said at once."""
     bochs = opts.cpu in host.BOCHS_CPU
-    if bochs and (opts.iommu or opts.device or opts.qemu or opts.disk or "debian" in opts.guest):
-        p.error(f"--iommu, --device, --disk, --qemu and --guest debian need QEMU, that is --cpu svm; {opts.cpu} runs in Bochs")
+    if bochs and (opts.iommu or opts.device or opts.qemu or opts.disk or opts.numa or "debian" in opts.guest):
+        p.error(f"--iommu, --device, --disk, --numa, --qemu and --guest debian need QEMU, that is --cpu svm; {opts.cpu} runs in Bochs")
     for path in opts.disk:
         if not os.path.exists(path):
             p.error(f"--disk: '{path}' does not exist")
@@ -111,6 +112,8 @@ def check(p, opts):
         p.error("--icount needs --smp 1: with more CPUs no emulator counts evenly")
     if not 1 <= opts.smp <= 8:
         p.error("--smp must be 1 to 8")
+    if not 0 <= opts.numa <= 8:
+        p.error("--numa must be 1 to 8")
     if opts.leaks and opts.kernel != "debug":
         p.error("--leaks needs --kernel debug: only that has kmemleak")
     if opts.flavour and opts.kernel == "debug":
