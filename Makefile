@@ -33,7 +33,7 @@ help:
 	@echo 'make run             a Linux guest with a shell: on this machine if it can, else in an emulated host'
 	@echo 'make test            all tests; narrowed by CPU=svm|svm-nrip|vmx|vmx-old,'
 	@echo '                     KERNEL=6.1|6.12|sid|debug, TEST=GLOB'
-	@echo 'make bench           instructions per exit, to boot Linux and of its work, beside KVM and the host'
+	@echo 'make bench           instructions per exit, for memory, to boot Linux and of its work, beside KVM'
 	@echo 'make unit            the tests that need no emulated host'
 	@echo 'make check-style     checkpatch --strict, sparse, W=1, shellcheck'
 	@echo 'make clean           remove build/'
@@ -77,6 +77,7 @@ test:
 
 bench:
 	@bench/run
+	@bench/memory
 	@bench/guests
 
 check-style:

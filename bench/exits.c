@@ -15,22 +15,19 @@
  * round in it. Rows marked "host" are measured outside of a guest.
  */
 #define _GNU_SOURCE
-#include <cpuid.h>
 #include <err.h>
 #include <getopt.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
 #include "exits.h"
+#include "report.h"
 
-#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 #define MAX_BATCHES	401
 #define MAX_ROWS	32
 #define ROUNDS		128	/* of one batch */
@@ -110,14 +107,6 @@ static const struct row *find_row(const char *id)
 
 /* ------------------------------------------------------------------ measuring */
 
-static bool is_amd(void)
-{
-	unsigned int a, b, c, d;
-
-	__cpuid(0, a, b, c, d);
-	return b == signature_AMD_ebx;
-}
-
 static void prepare(const struct row *row, struct machine *m)
 {
 	const size_t len = ROUNDS * 4096UL;
@@ -175,32 +164,20 @@ static void tear_down(const struct hypervisor *hv, struct machine *m)
 	machine_fini(m);
 }
 
-static int compare(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 static void measure(const struct row *row, const struct hypervisor *hv, unsigned int batches)
 {
 	uint64_t ticks[MAX_BATCHES];
 	struct machine m;
 	unsigned int i;
 
-	if (!set_up(row, hv, &m, ROUNDS)) {
-		printf("exits: hv=%s row=%s none\n", hv->name, row->id);
+	/* The table shows that there is no such path */
+	if (!set_up(row, hv, &m, ROUNDS))
 		return;
-	}
 	for (i = 0; i < batches; i++)
 		ticks[i] = row->prepare == ON_HOST ? host_batch(row, hv, &m) :
 						     guest_batch(row, hv, &m);
 	tear_down(hv, &m);
-	qsort(ticks, batches, sizeof(ticks[0]), compare);
-	printf("exits: hv=%s row=%s rounds=%u batches=%u median=%.1f min=%.1f max=%.1f\n", hv->name,
-	       row->id, ROUNDS, batches, (double)ticks[batches / 2] / ROUNDS,
-	       (double)ticks[0] / ROUNDS, (double)ticks[batches - 1] / ROUNDS);
-	fflush(stdout);
+	report(hv->name, row->id, ticks, batches, ROUNDS);
 }
 
 static void count_path(const struct row *row, const struct hypervisor *hv, unsigned int rounds)
@@ -221,67 +198,14 @@ static void count_path(const struct row *row, const struct hypervisor *hv, unsig
 	tear_down(hv, &m);
 }
 
-/* ---------------------------------------------------------------------- table */
-
-struct result {
-	char hv[8], id[24];
-	double median;
-};
-
-static unsigned int read_results(const char *path, struct result *r, unsigned int nr)
-{
-	FILE *f = fopen(path, "r");
-	char line[256];
-
-	if (!f)
-		err(1, "%s", path);
-	while (fgets(line, sizeof(line), f) && nr < 2 * MAX_ROWS)
-		if (sscanf(line, "exits: hv=%7s row=%23s rounds=%*u batches=%*u median=%lf",
-			   r[nr].hv, r[nr].id, &r[nr].median) == 3)
-			nr++;
-	fclose(f);
-	return nr;
-}
-
-static const struct result *find_result(const struct result *r, unsigned int nr, const char *hv,
-					const char *id)
-{
-	for (; nr; nr--, r++)
-		if (!strcmp(r->hv, hv) && !strcmp(r->id, id))
-			return r;
-	return NULL;
-}
-
-static void print_number(const struct result *r)
-{
-	if (r)
-		printf("%10.0f", r->median);
-	else
-		printf("%10s", "-");
-}
-
 static int table(char **paths)
 {
-	const struct result *hvx, *kvm;
-	struct result r[2 * MAX_ROWS];
-	unsigned int nr = 0, i;
+	struct label labels[ARRAY_SIZE(rows)];
+	unsigned int i;
 
-	for (; *paths; paths++)
-		nr = read_results(*paths, r, nr);
-	printf("%-34s%10s%10s%8s\n", "TSC ticks per round trip", "hvx", "KVM", "ratio");
-	for (i = 0; i < ARRAY_SIZE(rows); i++) {
-		hvx = find_result(r, nr, "hvx", rows[i].id);
-		kvm = find_result(r, nr, "kvm", rows[i].id);
-		if (!hvx && !kvm)
-			continue;
-		printf("%-34s", rows[i].what);
-		print_number(hvx);
-		print_number(kvm);
-		if (hvx && kvm)
-			printf("%8.2f\n", hvx->median / kvm->median);
-		else
-			printf("%8s\n", "-");
-	}
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		labels[i] = (struct label){ rows[i].id, rows[i].what };
+	print_table(labels, ARRAY_SIZE(rows), "TSC ticks per round trip", paths);
 	printf("4 guest instructions are included; '-': there is no such path.\n");
 	return 0;
 }
@@ -353,27 +277,12 @@ static void parse(int argc, char **argv, struct options *o)
 
 static void measure_all(const struct hypervisor *hv, const struct options *o)
 {
-	struct utsname u;
 	unsigned int i;
 
-	uname(&u);
-	printf("exits: hv=%s kernel=%s vendor=%s\n", hv->name, u.release,
-	       is_amd() ? "amd" : "intel");
 	for (i = 0; i < ARRAY_SIZE(rows) && !o->nr_rows; i++)
 		measure(&rows[i], hv, o->batches);
 	for (i = 0; i < o->nr_rows; i++)
 		measure(o->row[i], hv, o->batches);
-}
-
-/* To one of the CPUs that there are for this */
-static void pin(void)
-{
-	cpu_set_t cpu;
-	int n = sched_getcpu();
-
-	CPU_ZERO(&cpu);
-	CPU_SET(n, &cpu);
-	sched_setaffinity(0, sizeof(cpu), &cpu);
 }
 
 int main(int argc, char **argv)
@@ -382,7 +291,7 @@ int main(int argc, char **argv)
 	unsigned int i, found = 0;
 
 	parse(argc, argv, &o);
-	pin();
+	stay_on_cpu();
 	for (i = 0; i < ARRAY_SIZE(hypervisors); i++) {
 		const struct hypervisor *hv = hypervisors[i];
 

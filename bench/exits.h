@@ -2,7 +2,9 @@
 /*
  * exits.h: what a hypervisor has to offer to be measured.
  *
- *	exits.c		rows, batches, output
+ *	exits.c		round trips out of a guest
+ *	memory.c	faults, dirty log, changes of regions
+ *	report.c	output of both
  *	machine.c	guest memory and registers, alike for all
  *	hvx.c, kvm.c	the hypervisors
  *	guest.S		the guest
@@ -29,6 +31,9 @@ struct machine {
 	uint8_t *fresh;		/* G_FRESH_SIZE bytes at G_FRESH */
 };
 
+/* Regions 0 and 1 are those of @low and @fresh */
+#define REGION_FREE	2
+
 /* A segment as both ABIs want it, in their common terms */
 struct flat_seg {
 	uint16_t selector;
@@ -53,6 +58,8 @@ struct start_state {
  * @start: set all registers
  * @batch: run until the write to G_PORT_MARK, and answer the exits before it
  * @nothing: the cheapest ioctl of a vCPU descriptor
+ * @region: set a region; @len of 0 deletes it
+ * @dirty: fetch and reset the dirty log of a whole region, a bit for each page
  * @destroy: close all of it
  */
 struct hypervisor {
@@ -62,6 +69,9 @@ struct hypervisor {
 	void (*start)(struct machine *m, const struct start_state *s);
 	void (*batch)(struct machine *m);
 	void (*nothing)(struct machine *m);
+	void (*region)(struct machine *m, uint32_t id, bool log, uint64_t gpa, uint64_t len,
+		       void *at);
+	void (*dirty)(struct machine *m, uint32_t id, uint64_t len, uint64_t *bitmap);
 	void (*destroy)(struct machine *m);
 };
 

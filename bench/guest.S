@@ -138,6 +138,18 @@ guest_begin:
 	add	$0x1000, %rdi
 	next	guest_fault
 
+	.macro	touch name, step
+	batch	\name
+	mov	$G_BIG, %edi
+1:	movb	$1, (%rdi)
+	add	$\step, %rdi
+	next	\name
+	.endm
+
+	touch	guest_touch_4k, 0x1000
+	touch	guest_touch_2m, 0x200000
+	touch	guest_touch_64th, 0x40000
+
 	.globl	guest_handler
 guest_handler:
 	iretq

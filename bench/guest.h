@@ -18,6 +18,8 @@
 #define G_LOW_SIZE	0x200000	/* memory at 0 */
 #define G_FRESH		0x400000	/* memory that second-level faults are taken on */
 #define G_FRESH_SIZE	0x400000
+#define G_BIG		0x40000000	/* 1 GiB, for bench/memory */
+#define G_BIG_SIZE	0x40000000
 #define G_HOLE		0xd0000000	/* no memory: MMIO */
 #define G_EVENT		0xd0001000	/* an ioeventfd */
 

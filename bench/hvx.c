@@ -13,13 +13,24 @@
 
 static int event_fd = -1;
 
-static void map(struct machine *m, uint32_t slot, uint64_t gpa, uint64_t len, void *at)
+static void hvx_region(struct machine *m, uint32_t id, bool log, uint64_t gpa, uint64_t len,
+		       void *at)
 {
 	struct hvx_region r = {
-		.size = sizeof(r), .slot = slot, .gpa = gpa, .len = len, .hva = (uintptr_t)at,
+		.size = sizeof(r), .slot = id, .flags = log ? HVX_REGION_LOG_DIRTY : 0,
+		.gpa = gpa, .len = len, .hva = (uintptr_t)at,
 	};
 
 	must(ioctl(m->vm, HVX_SET_REGION, &r), "HVX_SET_REGION");
+}
+
+static void hvx_dirty(struct machine *m, uint32_t id, uint64_t len, uint64_t *bitmap)
+{
+	struct hvx_dirty d = {
+		.size = sizeof(d), .slot = id, .nr = len / 4096, .data = (uintptr_t)bitmap,
+	};
+
+	must(ioctl(m->vm, HVX_GET_DIRTY, &d), "HVX_GET_DIRTY");
 }
 
 /* Writes there are counted */
@@ -51,8 +62,8 @@ static bool hvx_create(struct machine *m, unsigned int need)
 		add_event(m, HVX_IOEVENTFD_PIO, G_PORT_EVENT, 1);
 		add_event(m, 0, G_EVENT, 4);
 	}
-	map(m, 0, 0, G_LOW_SIZE, m->low);
-	map(m, 1, G_FRESH, G_FRESH_SIZE, m->fresh);
+	hvx_region(m, 0, false, 0, G_LOW_SIZE, m->low);
+	hvx_region(m, 1, false, G_FRESH, G_FRESH_SIZE, m->fresh);
 	m->vcpu = must(ioctl(m->vm, HVX_CREATE_VCPU, &vcpu), "HVX_CREATE_VCPU");
 	m->run = mmap(NULL, ioctl(dev, HVX_CHECK_CAP, HVX_CAP_RUN_SIZE), PROT_READ | PROT_WRITE,
 		      MAP_SHARED, m->vcpu, 0);
@@ -167,5 +178,7 @@ const struct hypervisor hvx_hypervisor = {
 	.start = hvx_start,
 	.batch = hvx_batch,
 	.nothing = hvx_nothing,
+	.region = hvx_region,
+	.dirty = hvx_dirty,
 	.destroy = hvx_destroy,
 };

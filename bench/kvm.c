@@ -17,14 +17,23 @@
 static size_t run_size;
 static int event_fd = -1;
 
-static void map(struct machine *m, uint32_t slot, uint64_t gpa, uint64_t len, void *at)
+static void kvm_region(struct machine *m, uint32_t id, bool log, uint64_t gpa, uint64_t len,
+		       void *at)
 {
 	struct kvm_userspace_memory_region r = {
-		.slot = slot, .guest_phys_addr = gpa, .memory_size = len,
-		.userspace_addr = (uintptr_t)at,
+		.slot = id, .flags = log ? KVM_MEM_LOG_DIRTY_PAGES : 0,
+		.guest_phys_addr = gpa, .memory_size = len, .userspace_addr = (uintptr_t)at,
 	};
 
 	must(ioctl(m->vm, KVM_SET_USER_MEMORY_REGION, &r), "KVM_SET_USER_MEMORY_REGION");
+}
+
+static void kvm_dirty(struct machine *m, uint32_t id, uint64_t len, uint64_t *bitmap)
+{
+	struct kvm_dirty_log log = { .slot = id, .dirty_bitmap = bitmap };
+
+	(void)len;
+	must(ioctl(m->vm, KVM_GET_DIRTY_LOG, &log), "KVM_GET_DIRTY_LOG");
 }
 
 static bool enable(struct machine *m, uint32_t cap, uint64_t arg)
@@ -87,8 +96,8 @@ static bool kvm_create(struct machine *m, unsigned int need)
 		close(dev);
 		return false;
 	}
-	map(m, 0, 0, G_LOW_SIZE, m->low);
-	map(m, 1, G_FRESH, G_FRESH_SIZE, m->fresh);
+	kvm_region(m, 0, false, 0, G_LOW_SIZE, m->low);
+	kvm_region(m, 1, false, G_FRESH, G_FRESH_SIZE, m->fresh);
 	m->vcpu = must(ioctl(m->vm, KVM_CREATE_VCPU, 0), "KVM_CREATE_VCPU");
 	run_size = must(ioctl(dev, KVM_GET_VCPU_MMAP_SIZE, 0), "KVM_GET_VCPU_MMAP_SIZE");
 	m->run = mmap(NULL, run_size, PROT_READ | PROT_WRITE, MAP_SHARED, m->vcpu, 0);
@@ -201,5 +210,7 @@ const struct hypervisor kvm_hypervisor = {
 	.start = kvm_start,
 	.batch = kvm_batch,
 	.nothing = kvm_nothing,
+	.region = kvm_region,
+	.dirty = kvm_dirty,
 	.destroy = kvm_destroy,
 };
