@@ -12,7 +12,7 @@
  * any time. Run pages and guest memory keep their addresses and are mapped over.
  *
  * A spoilt pointer or length is most often a bit off: the kernel or a guest then writes somewhere
- * else in this process. So all that structs point to lies in an arena of its own, in which such
+ * else in this process. So all that structs point to, arrays of arguments too, lies in an arena of its own, in which such
  * addresses stay; else threads lose their stacks now and then.
  */
 #define _GNU_SOURCE
@@ -21,6 +21,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -33,10 +34,12 @@
 #define NR_THREADS	3
 #define NR_VMS		3
 #define NR_SLOTS	6		/* vCPUs */
+#define NR_EVENTS	4
 #define RAM_SIZE	0x10000UL
 #define CODE_SIZE	PAGE_SIZE
 #define BLOB_SIZE	0x8000
 #define ARENA		(1UL << 36)	/* bytes, and its alignment */
+#define ALL_CHIPS	(HVX_VM_LAPIC | HVX_VM_IOAPIC | HVX_VM_PIC | HVX_VM_PIT)
 #define ARRAY(a)	(sizeof(a) / sizeof(*(a)))
 
 struct thread {
@@ -46,10 +49,11 @@ struct thread {
 	uint8_t *edge;		/* a page, and an inaccessible one behind it */
 	uint8_t *readonly;	/* a page */
 	uint8_t *blob;
-	uint64_t buf[64];
+	uint64_t *buf;		/* a page */
 };
 
 static int vms[NR_VMS], vcpus[NR_SLOTS];	/* descriptors, -1: none; shared */
+static int events[NR_EVENTS];			/* eventfds, always open */
 static uint8_t *run_pages, *ram, *code;		/* shared */
 static size_t run_size;
 static volatile bool stop;
@@ -170,7 +174,7 @@ static void fuzz_system(struct thread *t)
 	struct hvx_cpuid *c = (struct hvx_cpuid *)t->buf;
 	unsigned long nr = nrs[below(t, ARRAY(nrs))];
 
-	memset(t->buf, 0, sizeof(t->buf));
+	memset(t->buf, 0, PAGE_SIZE);
 	c->size = sizeof(*c);
 	c->nr = below(t, 2) ? HVX_MAX_CPUID : odd_value(t);
 	c->entries = (uintptr_t)place(t, t->blob, 4000);
@@ -208,7 +212,9 @@ static void fill_slot(int *slot, int fd)
 
 static void fuzz_create_vm(struct thread *t)
 {
-	struct hvx_create_vm create = { .size = sizeof(create), .flags = below(t, 4) };
+	struct hvx_create_vm create = {
+		.size = sizeof(create), .flags = below(t, 2) ? ALL_CHIPS : below(t, 2 * ALL_CHIPS),
+	};
 	struct hvx_region region = {
 		.size = sizeof(region), .len = CODE_SIZE, .hva = (uintptr_t)code,
 	};
@@ -228,7 +234,7 @@ static void fuzz_create_vm(struct thread *t)
 static void fuzz_region(struct thread *t)
 {
 	struct hvx_region region = {
-		.size = sizeof(region), .flags = below(t, 2), .slot = 1 + below(t, 4),
+		.size = sizeof(region), .flags = below(t, 4), .slot = 1 + below(t, 4),
 		.gpa = below(t, 16) * PAGE_SIZE, .len = below(t, 8) * PAGE_SIZE,
 		.hva = (uintptr_t)ram + below(t, 8) * PAGE_SIZE,
 	};
@@ -304,6 +310,133 @@ static void fuzz_fork(struct thread *t)
 	}
 	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
+}
+
+/* ------------------------------------------------------------------ interrupts, clock, dirty log */
+
+static uint32_t any_gsi(struct thread *t)
+{
+	return below(t, 8) ? below(t, 26) : odd_value(t);
+}
+
+static uint64_t any_message(struct thread *t)
+{
+	return below(t, 8) ? 0xfee00000 | below(t, 4) << 12 | below(t, 16) : odd_value(t);
+}
+
+static void fuzz_irq_line(struct thread *t)
+{
+	struct hvx_irq_line line = {
+		.size = sizeof(line), .gsi = any_gsi(t), .level = below(t, 2),
+	};
+
+	call(t, vm_fd(t), HVX_IRQ_LINE, &line, sizeof(line));
+}
+
+static void fuzz_msi(struct thread *t)
+{
+	struct hvx_msi msi = { .size = sizeof(msi), .address = any_message(t), .data = rnd(t) };
+
+	call(t, vm_fd(t), HVX_SIGNAL_MSI, &msi, sizeof(msi));
+}
+
+static void fuzz_routing(struct thread *t)
+{
+	struct hvx_route *routes = (struct hvx_route *)t->buf;
+	struct hvx_routing routing = {
+		.size = sizeof(routing), .nr = below(t, 16), .routes = (uintptr_t)routes,
+	};
+	unsigned int i;
+
+	for (i = 0; i < 16; i++)
+		routes[i] = (struct hvx_route) {
+			.gsi = any_gsi(t), .type = below(t, 4), .pin = below(t, 16),
+			.data = below(t, 256), .address = any_message(t),
+		};
+	if (!below(t, 8))
+		routing.routes = (uintptr_t)place(t, routes, sizeof(*routes) * 16);
+	call(t, vm_fd(t), HVX_SET_ROUTING, &routing, sizeof(routing));
+}
+
+static void fuzz_irqfd(struct thread *t)
+{
+	struct hvx_irqfd irqfd = {
+		.size = sizeof(irqfd), .flags = below(t, 4), .fd = events[below(t, NR_EVENTS)],
+		.gsi = any_gsi(t), .resample_fd = events[below(t, NR_EVENTS)],
+	};
+
+	if (!below(t, 8))
+		irqfd.fd = vcpus[vcpu_slot(t)];
+	call(t, vm_fd(t), HVX_IRQFD, &irqfd, sizeof(irqfd));
+}
+
+/* An eventfd is written to, and now and then another one takes its place */
+static void fuzz_event(struct thread *t)
+{
+	unsigned int i = below(t, NR_EVENTS);
+	int fd;
+
+	if (below(t, 8)) {
+		eventfd_write(events[i], 1 + below(t, 2));
+		return;
+	}
+	fd = eventfd(below(t, 2), EFD_NONBLOCK | EFD_CLOEXEC);
+	if (fd >= 0)
+		fill_slot(&events[i], fd);
+}
+
+static void fuzz_ioeventfd(struct thread *t)
+{
+	struct hvx_ioeventfd e = {
+		.size = sizeof(e), .flags = below(t, 8), .len = 1 << below(t, 4),
+		.addr = below(t, 2) ? 0x10 : below(t, RAM_SIZE), .fd = events[below(t, NR_EVENTS)],
+		.match = below(t, 4),
+	};
+
+	if (!below(t, 8))
+		e.len = odd_value(t);
+	if (!(e.flags & HVX_IOEVENTFD_MATCH))
+		e.match = 0;
+	call(t, vm_fd(t), HVX_IOEVENTFD, &e, sizeof(e));
+}
+
+/* The state of a chip: out, spoilt, and in again, of the same VM or of another */
+static void fuzz_chip(struct thread *t)
+{
+	struct hvx_chip chip = {
+		.size = sizeof(chip), .chip = below(t, 4), .len = PAGE_SIZE,
+		.data = (uintptr_t)t->blob,
+	};
+	int fd = vm_fd(t);
+
+	if (!below(t, 4))
+		chip.len = below(t, 2) ? odd_value(t) : below(t, 512);
+	call(t, fd, HVX_GET_CHIP, &chip, sizeof(chip));
+	if (below(t, 2))
+		spoil(t, t->blob, 224);
+	fd = below(t, 2) ? fd : vm_fd(t);
+	call(t, fd, HVX_SET_CHIP, &chip, sizeof(chip));
+}
+
+static void fuzz_clock(struct thread *t)
+{
+	struct hvx_clock clock = { .size = sizeof(clock), .ns = odd_value(t) };
+
+	call(t, vm_fd(t), below(t, 2) ? HVX_SET_CLOCK : HVX_GET_CLOCK, &clock, sizeof(clock));
+}
+
+static void fuzz_dirty(struct thread *t)
+{
+	struct hvx_dirty dirty = {
+		.size = sizeof(dirty), .flags = below(t, 4), .slot = below(t, 5),
+		.nr = below(t, 9), .data = (uintptr_t)place(t, t->blob, 64), .room = below(t, 8),
+	};
+	struct hvx_memory_info info = { .size = sizeof(info) };
+
+	if (!below(t, 8))
+		dirty.first = odd_value(t);
+	call(t, vm_fd(t), HVX_GET_DIRTY, &dirty, sizeof(dirty));
+	call(t, vm_fd(t), HVX_GET_MEMORY_INFO, &info, sizeof(info));
 }
 
 /* ------------------------------------------------------------------ mappings */
@@ -547,6 +680,7 @@ static void fuzz_code(struct thread *t)
 		"\x0f\xa2", "\xe6\x10", "\xe4\x10", "\xee", "\xec", "\xef", "\xed", "\x0f\x01\xc1",
 		"\x0f\x01\xd9", "\xf4", "\xfb", "\xfa", "\x90", "\x0f\x31", "\x0f\x32", "\x0f\x0b",
 		"\xcc", "\xf3\x6e", "\xf3\x6c", "\xaa", "\xac", "\xa4", "\x0f\x09", "\xf3\x90",
+		"\xe6\x20", "\xe6\x21", "\xe6\xa1", "\xe6\x40", "\xe6\x43", "\xe4\x40", "\xe4\x61",
 		"\xcd\x03", "\x89\x07", "\x8b\x07", "\x0f\x01\xd0", "\x0f\x30", "\x9c", "\x9d",
 	};
 	uint8_t page[CODE_SIZE];
@@ -574,7 +708,9 @@ static const struct {
 	{ 2, fuzz_msr_filter }, { 3, fuzz_map_ram }, { 2, fuzz_map_run }, { 3, fuzz_cpuid },
 	{ 3, fuzz_msrs }, { 2, fuzz_xsave }, { 3, fuzz_state }, { 2, fuzz_debug },
 	{ 2, fuzz_translate }, { 2, fuzz_code }, { 3, fuzz_system }, { 3, fuzz_any_ioctl },
-	{ 1, fuzz_fork },
+	{ 1, fuzz_fork }, { 3, fuzz_irq_line }, { 2, fuzz_msi }, { 2, fuzz_routing },
+	{ 2, fuzz_irqfd }, { 2, fuzz_event }, { 2, fuzz_ioeventfd }, { 2, fuzz_chip },
+	{ 1, fuzz_clock }, { 2, fuzz_dirty },
 };
 
 static void step(struct thread *t)
@@ -654,6 +790,10 @@ static void set_up(struct thread *t, unsigned long seed)
 	code = arena_pages(CODE_SIZE);
 	memset(vms, -1, sizeof(vms));
 	memset(vcpus, -1, sizeof(vcpus));
+	for (i = 0; i < NR_EVENTS; i++) {
+		events[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		REQUIRE(events[i] >= 0, "eventfd: %s", strerror(errno));
+	}
 	for (i = 0; i < NR_THREADS; i++) {
 		t[i].rnd = (seed + i * 0x9e3779b9) | 1;
 		t[i].edge = arena_pages(2 * PAGE_SIZE);
@@ -661,6 +801,7 @@ static void set_up(struct thread *t, unsigned long seed)
 		t[i].readonly = arena_pages(PAGE_SIZE);
 		mprotect(t[i].readonly, PAGE_SIZE, PROT_READ);
 		t[i].blob = arena_pages(BLOB_SIZE);
+		t[i].buf = (uint64_t *)arena_pages(PAGE_SIZE);
 		fuzz_create_vm(&t[i]);
 		fuzz_create_vcpu(&t[i]);
 	}
@@ -704,6 +845,8 @@ TEST_TIME(ioctls, 120)
 		close_slot(&vcpus[i]);
 	for (i = 0; i < NR_VMS; i++)
 		close_slot(&vms[i]);
+	for (i = 0; i < NR_EVENTS; i++)
+		close_slot(&events[i]);
 	munmap(run_pages, NR_SLOTS * run_size);
 	EXPECT_EQ(module_users(), before);
 }

@@ -3,6 +3,7 @@
  * tap.c: runs the tests of a program one after the other, each in a child process, and reports in
  * TAP. Arguments are globs of the tests to run; none means all.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fnmatch.h>
 #include <signal.h>
@@ -13,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "tap.h"
@@ -101,11 +103,35 @@ void tap_skip(const char *fmt, ...)
 	_exit(result->failures ? TAP_FAIL : TAP_SKIP);
 }
 
+/* Say where, then let the signal have its usual effect when the instruction is tried again. */
+static void on_crash(int sig, siginfo_t *info, void *context)
+{
+	const ucontext_t *c = context;
+	char text[120];
+	int len;
+
+	len = snprintf(text, sizeof(text), "# signal %d, code %d: address %p, instruction %#llx\n", sig,
+		       info->si_code, info->si_addr, (unsigned long long)c->uc_mcontext.gregs[REG_RIP]);
+	if (write(STDOUT_FILENO, text, len) != len)
+		_exit(TAP_FAIL);
+}
+
+static void report_crashes(void)
+{
+	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE };
+	struct sigaction sa = { .sa_sigaction = on_crash, .sa_flags = SA_SIGINFO | SA_RESETHAND };
+	unsigned int i;
+
+	for (i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		sigaction(signals[i], &sa, NULL);
+}
+
 static void child(struct tap_test *test)
 {
 	unsigned int seconds = test->seconds * tap_scale();
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	report_crashes();
 	alarm(seconds);
 	test->fn();
 	fflush(stdout);
