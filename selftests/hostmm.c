@@ -18,33 +18,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sysfiles.h"
 #include "vm.h"
 
 #define GPA	0x50000000UL
 #define SLOT	SLOT_FREE
 #define PAGES	64
 #define HUGE	0x200000UL
-
-static bool write_file(const char *name, const char *text)
-{
-	int fd = open(name, O_WRONLY);
-	bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return done;
-}
-
-static long read_number(const char *name)
-{
-	char text[32] = "";
-	int fd = open(name, O_RDONLY);
-
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
-		return -1;
-	close(fd);
-	return atol(text);
-}
 
 static struct vcpu *start(guest_fn fn, void *hva, size_t len)
 {
@@ -96,32 +76,13 @@ static void step(struct vcpu *v, unsigned int n)
 
 /* ------------------------------------------------------------------ swap */
 
-static bool add_swap(void)
-{
-	return !system("{ modprobe -a lzo-rle zram; echo 32M >/sys/block/zram0/disksize;"
-		       " mkswap /dev/zram0; swapon /dev/zram0; } >/dev/null 2>&1") ||
-	       !system("grep -q zram0 /proc/swaps");
-}
-
-/* Pages of this process that are in swap */
-static unsigned int in_swap(void)
-{
-	char text[4096] = "", *at;
-	int fd = open("/proc/self/status", O_RDONLY);
-
-	REQUIRE(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
-	close(fd);
-	at = strstr(text, "VmSwap:");
-	return at ? atoi(at + 7) / 4 : 0;
-}
-
 TEST_TIME(swapped_out, 60)
 {
 	uint64_t *p = (uint64_t *)host_pages(PAGES * PAGE_SIZE);
 	unsigned int i, out = 0;
 	struct vcpu *v;
 
-	if (!add_swap())
+	if (!swap_on())
 		SKIP("no swap");
 	fill(p, 0);
 	v = start(steps, p, PAGES * PAGE_SIZE);
@@ -130,7 +91,7 @@ TEST_TIME(swapped_out, 60)
 		/* What the guest has just used stays; the second time it has not been used since */
 		madvise(p, PAGES * PAGE_SIZE, MADV_PAGEOUT);
 		madvise(p, PAGES * PAGE_SIZE, MADV_PAGEOUT);
-		out += in_swap();
+		out += pages_in_swap(p, PAGES);
 		/* The host reads some back first, the guest the others */
 		if (i & 1)
 			EXPECT_EQ(p[512 * 5], 5 + i + 1);
@@ -145,7 +106,7 @@ TEST_TIME(freed_then_written, 60)
 	struct vcpu *v;
 	unsigned int i;
 
-	if (!add_swap())
+	if (!swap_on())
 		SKIP("no swap");
 	fill(p, 0);
 	v = start(steps, p, PAGES * PAGE_SIZE);
@@ -227,7 +188,7 @@ static void page_out(uint64_t *p, unsigned int n)
 
 TEST_TIME(swapped_under_load, 60)
 {
-	if (!add_swap())
+	if (!swap_on())
 		SKIP("no swap");
 	under_load(page_out, (uint64_t *)host_pages(PAGES * PAGE_SIZE));
 }
@@ -243,7 +204,7 @@ static void compact(uint64_t *p, unsigned int n)
 
 	for (i = n & 1; i < 512; i += 2)
 		madvise((char *)q + i * PAGE_SIZE, PAGE_SIZE, MADV_DONTNEED);
-	write_file("/proc/sys/vm/compact_memory", "1");
+	file_write("/proc/sys/vm/compact_memory", "1");
 	munmap(q, 512 * PAGE_SIZE);
 }
 
@@ -257,7 +218,7 @@ TEST_TIME(migrated_under_load, 60)
 static void protect(uint64_t *p, unsigned int n)
 {
 	/* Soft-dirty tracking takes write permission from all entries */
-	write_file("/proc/self/clear_refs", n & 1 ? "4" : "1");
+	file_write("/proc/self/clear_refs", n & 1 ? "4" : "1");
 }
 
 TEST_TIME(protected_under_load, 60)
@@ -287,26 +248,26 @@ TEST_TIME(merged, 60)
 	struct vcpu *v;
 	unsigned int i;
 
-	if (!write_file("/sys/kernel/mm/ksm/run", "1"))
+	if (!file_write("/sys/kernel/mm/ksm/run", "1"))
 		SKIP("no KSM");
-	write_file("/sys/kernel/mm/ksm/sleep_millisecs", "10");
-	write_file("/sys/kernel/mm/ksm/pages_to_scan", "1000");
+	file_write("/sys/kernel/mm/ksm/sleep_millisecs", "10");
+	file_write("/sys/kernel/mm/ksm/pages_to_scan", "1000");
 	for (i = 0; i < PAGES; i++)
 		p[512 * i] = 7;
 	v = start(reads_then_writes, p, PAGES * PAGE_SIZE);
 	vcpu_expect_sync(v, 0);
 	REQUIRE(!madvise(p, PAGES * PAGE_SIZE, MADV_MERGEABLE));
 	for (end = now_ms() + 20000; now_ms() < end;) {
-		if (read_number("/sys/kernel/mm/ksm/pages_sharing") >= PAGES - 2)
+		if (file_number("/sys/kernel/mm/ksm/pages_sharing") >= PAGES - 2)
 			break;
 		usleep(10000);
 	}
-	EXPECT(read_number("/sys/kernel/mm/ksm/pages_sharing") >= PAGES - 2, "nothing merged");
+	EXPECT(file_number("/sys/kernel/mm/ksm/pages_sharing") >= PAGES - 2, "nothing merged");
 	vcpu_expect_sync(v, 1);
 	EXPECT_EQ(p[512 * 3], 8);
 	EXPECT_EQ(p[512 * 4], 7);
 	vcpu_finish(v);
-	write_file("/sys/kernel/mm/ksm/run", "2");
+	file_write("/sys/kernel/mm/ksm/run", "2");
 }
 
 /* ------------------------------------------------------------------ kinds of memory */
@@ -388,7 +349,7 @@ TEST(hugetlb)
 {
 	void *p;
 
-	write_file("/proc/sys/vm/nr_hugepages", "2");
+	file_write("/proc/sys/vm/nr_hugepages", "2");
 	p = mmap(NULL, HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1,
 		 0);
 	if (p != MAP_FAILED) {
@@ -402,7 +363,7 @@ TEST(hugetlb)
 		munmap(p, HUGE);
 		EXPECT_EQ(vcpu_run_once(v), -EFAULT);
 	}
-	write_file("/proc/sys/vm/nr_hugepages", "0");
+	file_write("/proc/sys/vm/nr_hugepages", "0");
 	if (p == MAP_FAILED)
 		SKIP("no huge pages");
 }

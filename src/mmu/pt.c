@@ -169,13 +169,22 @@ static unsigned int entry_index(u64 gpa, int level)
 
 /* ------------------------------------------------------------------------- tables */
 
+/*
+ * Beside the charge, tables are shown as what they are: sec_pagetables in the memory.stat of the
+ * VMM's control group, SecPageTables in /proc/meminfo.
+ */
 static u64 *alloc_table(void)
 {
-	return (u64 *)__get_free_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	u64 *table = (u64 *)__get_free_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+
+	if (table)
+		mod_lruvec_page_state(virt_to_page(table), NR_SECONDARY_PAGETABLE, 1);
+	return table;
 }
 
 static void free_table(u64 *table)
 {
+	mod_lruvec_page_state(virt_to_page(table), NR_SECONDARY_PAGETABLE, -1);
 	free_page((unsigned long)table);
 }
 
@@ -634,7 +643,7 @@ u64 hvx_pt_prune(struct hvx_pt *pt, int level, u64 gpa, u64 end, unsigned int *b
 	return end;
 }
 
-/* Context: any; no processor can walk the tables any more. */
+/* Context: process; no processor can walk the tables any more. */
 void hvx_pt_free_unhooked(struct hvx_pt *pt, struct hvx_pt_unhooked *unhooked)
 {
 	while (unhooked->first) {
@@ -642,6 +651,8 @@ void hvx_pt_free_unhooked(struct hvx_pt *pt, struct hvx_pt_unhooked *unhooked)
 
 		unhooked->first = (u64 *)(unsigned long)table[0];
 		free_table(table);
+		/* A terabyte has half a million of them */
+		cond_resched();
 	}
 }
 
