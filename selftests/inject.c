@@ -555,3 +555,69 @@ TEST(by_run_page)
 	v->run->regs_dirty = HVX_REGS_EVENT;
 	vcpu_finish(v);
 }
+
+static GUEST_CODE void on_step(struct gcpu *g, struct gframe *f)
+{
+	f->rflags &= ~FL_TF;
+}
+
+GUEST(steps_over_call)
+{
+	g->handler[1] = on_step;
+	asm volatile("sti; pushfq; orl %0, (%%rsp); popfq; vmcall; nop; nop" : :
+		     "i"(FL_TF), "a"(0x1234) : "memory", "cc");
+	GUEST_EQ(g->count[1], 1);
+	GUEST_EQ(g->count[0x50], 1);
+	GUEST_EQ(g->count[0x51], 1);
+	GUEST_EQ(g->trap.vector, 0x51);
+}
+
+/* An interrupt that is half delivered lets an exception go first, while the VMM's waits as well. */
+TEST(two_wait_for_an_exception)
+{
+	struct vcpu *v = vcpu_create(vm_create(HVX_VM_HYPERCALL_EXIT), 0);
+	struct hvx_events *e = &v->run->event;
+
+	vcpu_setup_long_mode(v, steps_over_call);
+	v->run->regs_wanted = HVX_REGS_GPR | HVX_REGS_EVENT;
+	vcpu_expect(v, HVX_EXIT_HYPERCALL);
+	e->type = HVX_EVENT_INTERRUPT;
+	e->vector = 0x50;
+	e->irq_pending = 1;
+	e->irq_vector = 0x51;
+	v->run->regs_dirty = HVX_REGS_EVENT;
+	v->run->immediate_exit = 1;
+	EXPECT_EQ(vcpu_run_once(v), -EINTR);
+	/* The image knows both */
+	EXPECT_EQ(e->type, HVX_EVENT_EXCEPTION);
+	EXPECT_EQ(e->acked_pending, 1);
+	EXPECT_EQ(e->acked_vector, 0x50);
+	EXPECT_EQ(e->irq_pending, 1);
+	EXPECT_EQ(v->run->irq_ready, 0);
+	v->run->immediate_exit = 0;
+	v->run->regs_dirty = HVX_REGS_EVENT;
+	vcpu_finish(v);
+}
+
+TEST(event_errors)
+{
+	struct vcpu *v = start(takes_from_run_page);
+	struct hvx_events *e = &v->run->event;
+
+	vcpu_get(v, HVX_REGS_ALL);
+#define BAD(field, value) ({						\
+	struct hvx_events good = *e;					\
+									\
+	e->field = (value);						\
+	EXPECT_EQ(xioctl(v->fd, HVX_SET_REGS, (void *)HVX_REGS_EVENT), -EINVAL); \
+	*e = good;							\
+})
+	BAD(acked_pending, 2);
+	BAD(init_pending, 1);	/* no local APIC in the kernel */
+	BAD(sipi_pending, 1);
+	BAD(reserved[3], 1);
+	e->type = HVX_EVENT_INTERRUPT;
+	e->vector = 0x50;
+	BAD(acked_pending, 1);
+	EXPECT_EQ(xioctl(v->fd, HVX_SET_REGS, (void *)HVX_REGS_EVENT), 0);
+}

@@ -1234,11 +1234,12 @@ TEST(state_activity)
 	vcpu_get(v, HVX_REGS_ALL);
 	e = &v->run->event;
 	EXPECT_EQ(e->activity, HVX_WAIT_FOR_SIPI);
-	EXPECT_EQ(e->sipi_vector, 0);
+	EXPECT_EQ(e->sipi_pending, 0);
 	EXPECT_EQ(msi(v->vm, APIC | 3 << 12, 0x400), 1);
 	vcpu_get(v, HVX_REGS_ALL);
 	EXPECT_EQ(e->nmi_pending, 1);
 	/* STARTUP by the VMM */
+	e->sipi_pending = 1;
 	e->sipi_vector = 0x12;
 	e->nmi_pending = 0;
 	vcpu_set(v, HVX_REGS_EVENT);
@@ -1298,7 +1299,7 @@ TEST(activity_errors)
 	e->activity = 3;
 	EXPECT_EQ(xioctl(v->fd, HVX_SET_REGS, (void *)HVX_REGS_EVENT), -EINVAL);
 	e->activity = HVX_ACTIVE;
-	e->sipi_vector = 1;
+	e->sipi_pending = 1;
 	EXPECT_EQ(xioctl(v->fd, HVX_SET_REGS, (void *)HVX_REGS_EVENT), -EINVAL);
 	e->activity = HVX_WAIT_FOR_INIT;
 	EXPECT_EQ(xioctl(v->fd, HVX_SET_REGS, (void *)HVX_REGS_EVENT), -EINVAL);

@@ -347,3 +347,66 @@ TEST(translation_other_modes)
 	expect_page(v, 0x80212345, HVX_ACCESS_READ, 0, 0x80212345, 0x200000);
 	v->run->regs_dirty = 0;
 }
+
+static void send_message(struct vm *vm, unsigned int id, uint32_t data)
+{
+	struct hvx_msi msi = { .size = sizeof(msi), .address = 0xfee00000 | id << 12, .data = data };
+
+	EXPECT_EQ(xioctl(vm->fd, HVX_SIGNAL_MSI, &msi), 1);
+}
+
+/* All that one vCPU has, by its run page, to another one of the same id in a new VM. */
+static struct vcpu *copy_regs(struct vcpu *v)
+{
+	struct vcpu *w = vcpu_create_bare(vm_create_bare(HVX_VM_LAPIC), v->id);
+
+	vcpu_get(v, HVX_REGS_ALL);
+	w->run->regs = v->run->regs;
+	w->run->seg = v->run->seg;
+	w->run->ctrl = v->run->ctrl;
+	w->run->debug = v->run->debug;
+	w->run->event = v->run->event;
+	vcpu_set(w, HVX_REGS_ALL);
+	return w;
+}
+
+/* A STARTUP that waits, also for the page at 0, is among what moves. */
+TEST(startup_at_zero)
+{
+	struct vcpu *v = vcpu_create_bare(vm_create_bare(HVX_VM_LAPIC), 3), *w;
+	uint32_t len;
+
+	send_message(v->vm, 3, 0x4500);
+	REQUIRE(!get_state(v, 0, &len));
+	send_message(v->vm, 3, 0x4600);
+	w = copy_regs(v);
+	EXPECT_EQ(w->run->event.activity, HVX_WAIT_FOR_SIPI);
+	EXPECT_EQ(w->run->event.sipi_pending, 1);
+	EXPECT_EQ(w->run->event.sipi_vector, 0);
+	/* Taken for the image */
+	REQUIRE(!get_state(w, 0, &len));
+	vcpu_get(w, HVX_REGS_ALL);
+	EXPECT_EQ(w->run->event.activity, HVX_ACTIVE);
+	EXPECT_EQ(w->run->event.sipi_pending, 0);
+	EXPECT_EQ(w->run->seg.seg[HVX_CS].selector, 0);
+	EXPECT_EQ(w->run->regs.rip, 0);
+}
+
+/* And so is an INIT, with the STARTUP behind it. */
+TEST(init_that_waits)
+{
+	struct vcpu *v = vcpu_create_bare(vm_create_bare(HVX_VM_LAPIC), 3), *w;
+	uint32_t len;
+
+	send_message(v->vm, 3, 0x4500);
+	send_message(v->vm, 3, 0x4612);
+	w = copy_regs(v);
+	EXPECT_EQ(w->run->event.activity, HVX_WAIT_FOR_INIT);
+	EXPECT_EQ(w->run->event.init_pending, 1);
+	EXPECT_EQ(w->run->event.sipi_pending, 1);
+	EXPECT_EQ(w->run->event.sipi_vector, 0x12);
+	REQUIRE(!get_state(w, 0, &len));
+	vcpu_get(w, HVX_REGS_ALL);
+	EXPECT_EQ(w->run->event.activity, HVX_ACTIVE);
+	EXPECT_EQ(w->run->seg.seg[HVX_CS].selector, 0x1200);
+}

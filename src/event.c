@@ -5,8 +5,9 @@
  *   vcpu->inject		goes in with the next entry: an exception, or an event whose
  *			delivery an exit cut short (the backend puts it back there)
  *   vcpu->nmi_pending	an NMI waits for NMIs to be unblocked
- *   vcpu->irq_vector	an interrupt waits for RFLAGS.IF and no shadow: one of the VMM, or one that
- *			was on its way and had to let an exception go first
+ *   vcpu->irq_vector	an interrupt of the VMM waits for RFLAGS.IF and no shadow
+ *   vcpu->acked_vector	one that was on its way and had to let an exception go first: it has been
+ *			acknowledged, by whoever sent it, and nobody else remembers it
  *   vcpu->lapic	interrupts in IRR, and the 8259 pair behind LINT0; an interrupt leaves IRR
  *			when it goes to vcpu->inject, and does not come back
  *
@@ -57,9 +58,10 @@ static void put_back(struct hvx_vcpu *vcpu)
 {
 	const struct hvx_inject *inject = &vcpu->inject;
 
-	if (inject->type == HVX_EVENT_INTERRUPT && !vcpu->irq_pending) {
-		vcpu->irq_pending = true;
-		vcpu->irq_vector = inject->vector;
+	if (inject->type == HVX_EVENT_INTERRUPT) {
+		/* None is taken while one waits here */
+		vcpu->acked_pending = true;
+		vcpu->acked_vector = inject->vector;
 	} else if (inject->type == HVX_EVENT_NMI) {
 		vcpu->nmi_pending = true;
 	} else {
@@ -122,6 +124,10 @@ static void inject_nmi(struct hvx_vcpu *vcpu)
 /* The vector of the next interrupt, taken from where it waits; -1: none */
 static int take_irq(struct hvx_vcpu *vcpu)
 {
+	if (unlikely(vcpu->acked_pending)) {
+		vcpu->acked_pending = false;
+		return vcpu->acked_vector;
+	}
 	if (vcpu->irq_pending) {
 		vcpu->irq_pending = false;
 		return vcpu->irq_vector;
@@ -129,9 +135,10 @@ static int take_irq(struct hvx_vcpu *vcpu)
 	return vcpu->lapic ? hvx_lapic_ack(vcpu) : -1;
 }
 
-static bool irq_waits(struct hvx_vcpu *vcpu)
+bool hvx_irq_waits(struct hvx_vcpu *vcpu)
 {
-	return vcpu->irq_pending || (vcpu->lapic && hvx_lapic_has_irq(vcpu));
+	return vcpu->acked_pending || vcpu->irq_pending ||
+	       (vcpu->lapic && hvx_lapic_has_irq(vcpu));
 }
 
 static void inject_irq(struct hvx_vcpu *vcpu)
@@ -167,10 +174,10 @@ void hvx_event_prepare(struct hvx_vcpu *vcpu)
 		take_nmi_message(vcpu);
 	if (vcpu->nmi_pending && hvx_nmi_open(vcpu))
 		inject_nmi(vcpu);
-	else if (irq_waits(vcpu) && hvx_irq_open(vcpu))
+	else if (hvx_irq_waits(vcpu) && hvx_irq_open(vcpu))
 		inject_irq(vcpu);
 
-	irq = irq_waits(vcpu) || vcpu->want_irq_window;
+	irq = hvx_irq_waits(vcpu) || vcpu->want_irq_window;
 	nmi = vcpu->nmi_pending || vcpu->want_nmi_window;
 	if (irq || nmi)
 		hvx_request(vcpu, HVX_REQ_EVENT);

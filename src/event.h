@@ -43,6 +43,9 @@ int hvx_event_inject(struct hvx_vcpu *vcpu, const struct hvx_event *event);
 /* Choose what goes in with the next entry and ask for windows. Context: window. */
 void hvx_event_prepare(struct hvx_vcpu *vcpu);
 
+/* Is there an interrupt that waits for the guest? Context: vcpu->lock, any. */
+bool hvx_irq_waits(struct hvx_vcpu *vcpu);
+
 /* Would an interrupt or NMI be delivered at once? Context: vcpu->lock, any. */
 bool hvx_irq_open(struct hvx_vcpu *vcpu);
 bool hvx_nmi_open(struct hvx_vcpu *vcpu);

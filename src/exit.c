@@ -367,7 +367,8 @@ static enum hvx_next handle_exception(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 static enum hvx_next handle_window(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	hvx_request(vcpu, HVX_REQ_EVENT);
-	if (x->kind == XK_IRQ_WINDOW && !vcpu->irq_pending && vcpu->want_irq_window)
+	if (x->kind == XK_IRQ_WINDOW && !vcpu->acked_pending && !vcpu->irq_pending &&
+	    vcpu->want_irq_window)
 		return hvx_exit_user(vcpu, HVX_EXIT_IRQ_WINDOW);
 	if (x->kind == XK_NMI_WINDOW && !vcpu->nmi_pending && vcpu->want_nmi_window)
 		return hvx_exit_user(vcpu, HVX_EXIT_NMI_WINDOW);

@@ -124,22 +124,28 @@ static void take_dregs(struct hvx_vcpu *vcpu, const struct hvx_dregs *from)
 /* What a vCPU can wait for when it is not its VMM that starts it */
 static bool activity_valid(const struct hvx_vcpu *vcpu, const struct hvx_events *from)
 {
-	if (from->activity > HVX_WAIT_FOR_SIPI || (from->activity && !vcpu->lapic))
+	if (from->activity > HVX_WAIT_FOR_SIPI || from->init_pending > 1 ||
+	    from->sipi_pending > 1 ||
+	    ((from->activity || from->init_pending) && !vcpu->lapic))
 		return false;
-	return !from->sipi_vector || from->activity == HVX_WAIT_FOR_SIPI;
+	if (from->sipi_pending)
+		return from->init_pending || from->activity == HVX_WAIT_FOR_SIPI;
+	return !from->sipi_vector;
 }
 
 static int check_events(const struct hvx_vcpu *vcpu, const struct hvx_events *from)
 {
 	if (from->type > HVX_EVENT_SOFT_INT || from->insn_len > 15 || from->nmi_masked > 1 ||
-	    from->nmi_pending > 1 || from->irq_pending > 1 || from->halted > 1 ||
+	    from->nmi_pending > 1 || from->irq_pending > 1 || from->acked_pending > 1 ||
+	    from->halted > 1 || memchr_inv(from->reserved, 0, sizeof(from->reserved)) ||
 	    from->shadow & ~(HVX_SHADOW_STI | HVX_SHADOW_MOV_SS) ||
 	    from->flags & ~(HVX_EVENT_HAS_ERROR | HVX_EVENT_HAS_PAYLOAD) ||
 	    !activity_valid(vcpu, from))
 		return -EINVAL;
 	if (from->type == HVX_EVENT_EXCEPTION && from->vector > 31)
 		return -EINVAL;
-	return 0;
+	/* One interrupt is acknowledged at a time */
+	return from->type == HVX_EVENT_INTERRUPT && from->acked_pending ? -EINVAL : 0;
 }
 
 static void take_activity(struct hvx_vcpu *vcpu, const struct hvx_events *from)
@@ -147,22 +153,30 @@ static void take_activity(struct hvx_vcpu *vcpu, const struct hvx_events *from)
 	if (!vcpu->lapic)
 		return;
 	vcpu->activity = from->activity;
-	if (from->sipi_vector)
+	/* INIT first: it makes a STARTUP that came before it void */
+	if (from->init_pending)
+		hvx_lapic_send_init(vcpu);
+	if (from->sipi_pending)
 		hvx_lapic_send_startup(vcpu, from->sipi_vector);
 	hvx_wait_update(vcpu);
 }
 
-static u8 sipi_vector(const struct hvx_vcpu *vcpu)
+/* What a STARTUP that waits can still do: start the processor, or nothing */
+static bool sipi_counts(const struct hvx_vcpu *vcpu, u32 messages)
 {
-	u32 messages = vcpu->lapic ? atomic_read(&vcpu->lapic->messages) : 0;
-
-	return messages & APIC_MSG_SIPI ? messages >> APIC_MSG_VECTOR_SHIFT : 0;
+	return messages & APIC_MSG_SIPI &&
+	       (messages & APIC_MSG_INIT || vcpu->activity == HVX_WAIT_FOR_SIPI);
 }
 
-static bool nmi_pending(const struct hvx_vcpu *vcpu)
+static void fill_messages(const struct hvx_vcpu *vcpu, struct hvx_events *to)
 {
-	return vcpu->nmi_pending ||
-	       (vcpu->lapic && atomic_read(&vcpu->lapic->messages) & APIC_MSG_NMI);
+	u32 messages = atomic_read(&vcpu->lapic->messages);
+
+	to->nmi_pending |= !!(messages & APIC_MSG_NMI);
+	to->init_pending = !!(messages & APIC_MSG_INIT);
+	to->sipi_pending = sipi_counts(vcpu, messages);
+	if (to->sipi_pending)
+		to->sipi_vector = messages >> APIC_MSG_VECTOR_SHIFT;
 }
 
 static void take_events(struct hvx_vcpu *vcpu, const struct hvx_events *from)
@@ -179,6 +193,8 @@ static void take_events(struct hvx_vcpu *vcpu, const struct hvx_events *from)
 	vcpu->nmi_pending = from->nmi_pending;
 	vcpu->irq_pending = from->irq_pending;
 	vcpu->irq_vector = from->irq_vector;
+	vcpu->acked_pending = from->acked_pending;
+	vcpu->acked_vector = from->acked_vector;
 	vcpu->halted = from->halted;
 	take_activity(vcpu, from);
 	vcpu->regs.shadow = (from->shadow & HVX_SHADOW_STI ? SHADOW_STI : 0) |
@@ -296,7 +312,7 @@ static void fill_events(struct hvx_vcpu *vcpu, struct hvx_events *to)
 		.vector = inject->vector,
 		.flags = (inject->has_error ? HVX_EVENT_HAS_ERROR : 0) |
 			 (inject->has_payload ? HVX_EVENT_HAS_PAYLOAD : 0),
-		.nmi_pending = nmi_pending(vcpu),
+		.nmi_pending = vcpu->nmi_pending,
 		.error_code = inject->error,
 		.nmi_masked = !!(vcpu->regs.shadow & SHADOW_NMI),
 		.shadow = (vcpu->regs.shadow & SHADOW_STI ? HVX_SHADOW_STI : 0) |
@@ -306,9 +322,12 @@ static void fill_events(struct hvx_vcpu *vcpu, struct hvx_events *to)
 		.insn_len = inject->insn_len,
 		.halted = vcpu->halted,
 		.activity = vcpu->activity,
-		.sipi_vector = sipi_vector(vcpu),
 		.payload = inject->payload,
+		.acked_pending = vcpu->acked_pending,
+		.acked_vector = vcpu->acked_pending ? vcpu->acked_vector : 0,
 	};
+	if (vcpu->lapic)
+		fill_messages(vcpu, to);
 }
 
 void hvx_sync_fill(struct hvx_vcpu *vcpu, struct hvx_run *to, u64 groups)
@@ -350,7 +369,7 @@ void hvx_sync_to_user(struct hvx_vcpu *vcpu, u64 groups)
 	idle = vcpu->inject.type == HVX_EVENT_NONE && !(vcpu->regs.shadow & ~SHADOW_NMI);
 	flag = vcpu->regs.rflags & RFLAGS_IF;
 	run->if_flag = flag;
-	run->irq_ready = idle && flag && !vcpu->irq_pending;
+	run->irq_ready = idle && flag && !vcpu->acked_pending && !vcpu->irq_pending;
 	run->nmi_ready = idle && !(vcpu->regs.shadow & SHADOW_NMI) && !vcpu->nmi_pending;
 	run->exits = vcpu->exits;
 	if (unlikely(groups))

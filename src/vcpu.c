@@ -89,6 +89,7 @@ void hvx_vcpu_init_signal(struct hvx_vcpu *vcpu)
 	vcpu->inject.type = HVX_EVENT_NONE;
 	vcpu->nmi_pending = false;
 	vcpu->irq_pending = false;
+	vcpu->acked_pending = false;
 	vcpu->halted = false;
 	hvx_paging_set(vcpu);
 	hvx_debug_changed(vcpu);

@@ -85,8 +85,10 @@ struct hvx_vcpu {
 
 	struct hvx_inject inject;		/* [v] goes in with the next entry */
 	bool nmi_pending;			/* [v] */
-	bool irq_pending;			/* [v] */
+	bool irq_pending;			/* [v] of the VMM */
 	u8 irq_vector;				/* [v] */
+	bool acked_pending;			/* [v] its delivery was cut short: goes first */
+	u8 acked_vector;			/* [v] */
 	bool halted;				/* [v] */
 	u8 activity;				/* [v] enum hvx_activity */
 	u8 eoi_vector;				/* [v] for HVX_REQ_EOI */

@@ -120,9 +120,7 @@ bool hvx_wakes_up(struct hvx_vcpu *vcpu)
 		return true;
 	if (nmi_waits(vcpu) && hvx_nmi_open(vcpu))
 		return true;
-	if (!vcpu->irq_pending && !(vcpu->lapic && hvx_lapic_has_irq(vcpu)))
-		return false;
-	return hvx_irq_open(vcpu);
+	return hvx_irq_waits(vcpu) && hvx_irq_open(vcpu);
 }
 
 static bool message_waits(const struct hvx_vcpu *vcpu)

@@ -53,6 +53,7 @@ SIZE(hvx_gprs, 144);
 SIZE(hvx_segs, 160);
 SIZE(hvx_ctrl, 64);
 SIZE(hvx_dregs, 48);
+SIZE(hvx_events, 32);
 PLACE(hvx_run, regs_wanted, 8);
 PLACE(hvx_run, exits, 48);
 PLACE(hvx_run, io, 56);

@@ -53,7 +53,7 @@ static int accept(struct hvx_vcpu *vcpu, u8 vector, bool level)
 }
 
 /* INIT makes a STARTUP that came before it void: the processor starts from INIT again */
-static void send_init(struct hvx_vcpu *vcpu)
+void hvx_lapic_send_init(struct hvx_vcpu *vcpu)
 {
 	atomic_t *messages = &vcpu->lapic->messages;
 	int old = atomic_read(messages);
@@ -102,7 +102,7 @@ static int deliver_to(struct hvx_vcpu *vcpu, const struct hvx_irq_msg *msg)
 		/* "INIT Level De-assert" does nothing to processors of today */
 		if (msg->level && !msg->assert)
 			return 0;
-		send_init(vcpu);
+		hvx_lapic_send_init(vcpu);
 		return 1;
 	case HVX_DM_STARTUP:
 		hvx_lapic_send_startup(vcpu, msg->vector);

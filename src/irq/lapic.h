@@ -115,8 +115,11 @@ void hvx_lapic_set_state(struct hvx_vcpu *vcpu, const struct hvx_lapic_state *st
 
 /* ----------------------------------------------------------------------- ipi.c */
 
-/* A write to ICR, both halves. Context: vcpu->lock, any. */
+/* INIT and STARTUP, as they come by message. Context: any. */
+void hvx_lapic_send_init(struct hvx_vcpu *vcpu);
 void hvx_lapic_send_startup(struct hvx_vcpu *vcpu, u8 vector);
+
+/* A write to ICR, both halves. Context: vcpu->lock, any. */
 void hvx_lapic_send(struct hvx_vcpu *vcpu, u32 low, u32 dest);
 
 /* ---------------------------------------------------------------- apic_timer.c */

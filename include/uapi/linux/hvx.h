@@ -806,13 +806,18 @@ struct hvx_event {
  * @error_code: its error code
  * @nmi_masked: NMIs are blocked until IRET
  * @shadow: bit 0 blocking by STI, bit 1 blocking by MOV SS
- * @irq_pending: an interrupt waits
+ * @irq_pending: an interrupt of the VMM (HVX_INJECT) waits
  * @irq_vector: its vector
  * @payload: CR2 or DR6 of an exception
  * @insn_len: length of the instruction that raised a HVX_EVENT_SOFT_INT
  * @halted: the guest is in HLT
  * @activity: enum hvx_activity; anything but HVX_ACTIVE needs HVX_VM_LAPIC
  * @sipi_vector: of the STARTUP IPI that waits to be taken
+ * @acked_pending: an interrupt that was half delivered waits for an exception that came between
+ * @acked_vector: its vector
+ * @init_pending: an INIT waits to be taken (HVX_VM_LAPIC)
+ * @sipi_pending: a STARTUP IPI waits to be taken, with HVX_WAIT_FOR_SIPI or @init_pending
+ * @reserved: 0
  */
 struct hvx_events {
 	__u8 type;
@@ -829,6 +834,11 @@ struct hvx_events {
 	__u8 activity;
 	__u8 sipi_vector;
 	__u64 payload;
+	__u8 acked_pending;
+	__u8 acked_vector;
+	__u8 init_pending;
+	__u8 sipi_pending;
+	__u8 reserved[4];
 };
 
 /* What a vCPU waits for, besides HLT */
