@@ -258,3 +258,32 @@ TEST_TIME(page_comes_and_goes, 60)
 	tap_note("%u times without the page, %u ends by the word", faults,
 		 by_word[LOW] + by_word[HIGH]);
 }
+
+static uint8_t image[0x10000] __attribute__((aligned(64)));
+
+/* The vCPU goes on from an image of itself, taken while the page is away. */
+static void reload(struct vcpu *v)
+{
+	struct hvx_blob b = { .size = sizeof(b), .len = sizeof(image), .data = (uintptr_t)image };
+
+	REQUIRE(!xioctl(v->fd, HVX_GET_STATE, &b));
+	REQUIRE(!xioctl(v->fd, HVX_SET_STATE, &b));
+}
+
+TEST_TIME(image_without_the_page, 60)
+{
+	struct vcpu *v = start(keep_interrupting);
+	unsigned int faults = 0;
+	pthread_t thread;
+
+	REQUIRE(!pthread_create(&thread, NULL, take_away, (void *)word));
+	while (vcpu_ucall(v) == UC_NONE) {
+		REQUIRE(v->run->exit_reason == HVX_EXIT_MEMORY_FAULT, "%s",
+			exit_name(v->run->exit_reason));
+		reload(v);
+		faults++;
+	}
+	EXPECT_EQ(v->uc.cmd, UC_DONE);
+	pthread_join(thread, NULL);
+	tap_note("%u images, %u ends by the word", faults, by_word[LOW] + by_word[HIGH]);
+}

@@ -103,6 +103,15 @@ static void put_msrs(struct writer *w, struct hvx_vcpu *vcpu)
 	}
 }
 
+static void put_lapic(struct writer *w, struct hvx_vcpu *vcpu)
+{
+	struct hvx_lapic_state *state = section(w, HVX_STATE_LAPIC, sizeof(*state));
+
+	hvx_lapic_get_state(vcpu, state);
+	/* Memory is the VMM's to move: who goes on with the image looks at the word */
+	state->pv_eoi = vcpu->pv.eoi_set;
+}
+
 static u32 write_image(struct hvx_vcpu *vcpu, struct hvx_run *regs, char *image)
 {
 	struct writer w = {
@@ -119,8 +128,7 @@ static u32 write_image(struct hvx_vcpu *vcpu, struct hvx_run *regs, char *image)
 	put_msrs(&w, vcpu);
 	put_section(&w, HVX_STATE_XSAVE, vcpu->fpu, hvx_fpu_info.size);
 	if (vcpu->lapic)
-		hvx_lapic_get_state(vcpu, section(&w, HVX_STATE_LAPIC,
-						  sizeof(struct hvx_lapic_state)));
+		put_lapic(&w, vcpu);
 	w.header->magic = HVX_STATE_MAGIC;
 	w.header->version = HVX_STATE_VERSION;
 	w.header->len = w.next - image;
@@ -277,8 +285,10 @@ static int apply(struct hvx_vcpu *vcpu, const struct reader *r)
 	err = hvx_sync_take(vcpu, r->regs, r->groups & ~HVX_REGS_EVENT);
 	if (err)
 		return err;
-	if (r->lapic)
+	if (r->lapic) {
 		hvx_lapic_set_state(vcpu, r->lapic);
+		hvx_eoi_restore(vcpu, r->lapic->pv_eoi);
+	}
 	return hvx_sync_take(vcpu, r->regs, r->groups & HVX_REGS_EVENT);
 }
 

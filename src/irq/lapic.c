@@ -626,7 +626,8 @@ bool hvx_lapic_state_valid(const struct hvx_vcpu *vcpu, const struct hvx_lapic_s
 		if (!is_derived(reg) && state->regs[i] & ~image_bits(vcpu, reg))
 			return false;
 	}
-	return state->unhalt <= 1 && !memchr_inv(state->reserved, 0, sizeof(state->reserved));
+	return state->unhalt <= 1 && state->pv_eoi <= 1 &&
+	       !memchr_inv(state->reserved, 0, sizeof(state->reserved));
 }
 
 /* Mode and identity come from IA32_APIC_BASE, which is in force already */

@@ -9,7 +9,8 @@
  *
  * Memory is reached through the second-level table, as the guest itself would. If the page has gone
  * meanwhile the answer waits until it can be got in process context; before that nothing is
- * injected and nobody sleeps.
+ * injected and nobody sleeps. A state image says so, too (struct hvx_lapic_state): the answer is in
+ * memory, which moves with the guest.
  */
 #include <linux/errno.h>
 #include "irq/lapic.h"
@@ -82,4 +83,12 @@ int hvx_eoi_settle(struct hvx_vcpu *vcpu, u64 *gpa)
 	else
 		ended(vcpu);
 	return 0;
+}
+
+void hvx_eoi_restore(struct hvx_vcpu *vcpu, bool set)
+{
+	vcpu->pv.eoi_try = false;
+	vcpu->pv.eoi_set = set && vcpu->pv.eoi;
+	if (vcpu->pv.eoi_set)
+		hvx_request(vcpu, HVX_REQ_PV);
 }

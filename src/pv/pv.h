@@ -90,6 +90,8 @@ void hvx_eoi_offer(struct hvx_vcpu *vcpu);
 void hvx_eoi_collect(struct hvx_vcpu *vcpu);
 /* With .eoi_set outside of a window; as hvx_clock_update() */
 int hvx_eoi_settle(struct hvx_vcpu *vcpu, u64 *gpa);
+/* From a state image, after its MSRs: is the answer not known yet? Context: vcpu->lock. */
+void hvx_eoi_restore(struct hvx_vcpu *vcpu, bool set);
 
 /* MSR_KVM_STEAL_TIME was written. Context: vcpu->lock, any. */
 void hvx_steal_changed(struct hvx_vcpu *vcpu);

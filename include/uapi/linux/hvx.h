@@ -1360,6 +1360,8 @@ enum hvx_state_id {
  * @timer_remaining_ns: until the timer fires, 0 when it does not run (one-shot and periodic)
  * @tsc_deadline: IA32_TSC_DEADLINE, 0 when it is not armed
  * @unhalt: 1: KVM_HC_KICK_CPU has come and ends HLT, the next one when there is none; else 0
+ * @pv_eoi: 1: the guest's word of MSR_KVM_PV_EOI_EN, when its memory is there again, says whether
+ *	the highest interrupt in service has ended; else 0
  * @reserved: 0
  */
 struct hvx_lapic_state {
@@ -1367,7 +1369,8 @@ struct hvx_lapic_state {
 	__u64 timer_remaining_ns;
 	__u64 tsc_deadline;
 	__u8 unhalt;
-	__u8 reserved[47];
+	__u8 pv_eoi;
+	__u8 reserved[46];
 };
 
 struct hvx_state_section {
