@@ -4,6 +4,7 @@
  * of its local APIC. Without it nothing that boots by BIOS gets its timer.
  */
 #include <errno.h>
+#include <sys/mman.h>
 
 #include "irq.h"
 
@@ -466,4 +467,37 @@ TEST(state)
 	BAD(0, rotate_on_auto_eoi, 2);
 	BAD(0, init4, 2);
 	BAD(1, reserved[1], 1);
+}
+
+/* INS of a chip's register into memory that comes late: the chip is asked once. */
+#define WIN	0x40000000UL
+
+GUEST(poll_by_ins)
+{
+	uint64_t to = WIN, n = 1;
+
+	begin(1);
+	LINE(4, 1);
+	g_outb(0x20, 0xc);	/* OCW3: poll, which the next read answers and acknowledges */
+	asm volatile("rep insb" : "+D"(to), "+c"(n) : "d"(0x20) : "memory");
+	GUEST_EQ(to, WIN + 1);
+	GUEST_EQ(n, 0);
+	GUEST_EQ(*(volatile uint8_t *)G_HIDE((uint8_t *)WIN), 0x84);
+}
+
+TEST(read_once_by_ins)
+{
+	struct vcpu *v = start(poll_by_ins);
+	void *page = host_pages(PAGE_SIZE);
+
+	*vm_pte(v->vm, WIN) = HOLE | PTE_P | PTE_W;
+	vcpu_expect_sync(v, 4 << 4 | 1);
+	EXPECT(!vm_irq_line(v->vm, 4, 1));
+	REQUIRE(!vm_region(v->vm, 30, 0, HOLE, PAGE_SIZE, page));
+	mprotect(page, PAGE_SIZE, PROT_NONE);
+	EXPECT_EQ(vcpu_run_once(v), -EFAULT);
+	EXPECT_EQ(v->run->exit_reason, HVX_EXIT_MEMORY_FAULT);
+	EXPECT_EQ(vcpu_run_once(v), -EFAULT);
+	mprotect(page, PAGE_SIZE, PROT_READ | PROT_WRITE);
+	vcpu_finish(v);
 }

@@ -191,6 +191,7 @@ static noinline enum hvx_next string_in(struct hvx_vcpu *vcpu, struct hvx_exit *
 	char *data = (char *)vcpu->run + HVX_IO_DATA_OFFSET;
 	unsigned int user = hvx_cpl(vcpu) == 3 ? HVX_USER : 0;
 	struct hvx_walk walk;
+	enum hvx_next next;
 	u64 linear;
 	u32 n;
 	int err;
@@ -203,8 +204,13 @@ static noinline enum hvx_next string_in(struct hvx_vcpu *vcpu, struct hvx_exit *
 		return hvx_linear_fault(vcpu, err ?: -EFAULT, &walk, linear, HVX_WRITE);
 	vcpu->pending_linear = linear;
 	vcpu->pending_count = string_to_kernel(vcpu, x, data, n);
-	if (vcpu->pending_count)
-		return finish_string_in(vcpu);
+	if (vcpu->pending_count) {
+		next = finish_string_in(vcpu);
+		/* The device has given its data: the next HVX_RUN must not ask it again */
+		if (next == HVX_NEXT_ERROR)
+			vcpu->pending = HVX_PENDING_IO_STRING;
+		return next;
+	}
 	vcpu->pending_count = n;
 	vcpu->pending = HVX_PENDING_IO_STRING;
 	fill_exit(vcpu, x, n, HVX_IO_DATA_OFFSET);
