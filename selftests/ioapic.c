@@ -639,3 +639,138 @@ TEST(state)
 	BAD(redirect[3], 1 << 12);
 	BAD(redirect[3], VEC | RE_REMOTE_IRR);
 }
+
+/* ------------------------------------------------------- levels that nobody takes yet */
+
+GUEST(enables_late)
+{
+	g_ioapic_route(PIN, VEC | RE_LEVEL, 0);
+	guest_sync(0);
+	g_take_irqs();
+	GUEST_EQ(taken, 0);
+	g_lapic_enable();
+	g_take_irqs();
+	GUEST_EQ(taken, 1);
+	guest_sync(1);
+	g_eoi();
+	/* A logical ID that nobody has, until this vCPU takes it */
+	g_mmio_write(LAPIC + 0xe0, 0xffffffff);	/* DFR: flat */
+	g_ioapic_route(PIN, VEC | RE_LEVEL | RE_LOGICAL, 4);
+	guest_sync(2);
+	g_take_irqs();
+	GUEST_EQ(taken, 1);
+	g_mmio_write(LAPIC + 0xd0, 4 << 24);	/* LDR */
+	g_take_irqs();
+	GUEST_EQ(taken, 2);
+}
+
+TEST(taken_late)
+{
+	struct vcpu *v = start(enables_late);
+
+	no_eoi = true;
+	vcpu_expect_sync(v, 0);
+	EXPECT(!vm_irq_line(v->vm, PIN, 1));
+	vcpu_expect_sync(v, 1);
+	EXPECT(!vm_irq_line(v->vm, PIN, 0));
+	vcpu_expect_sync(v, 2);
+	EXPECT(!vm_irq_line(v->vm, PIN, 1));
+	vcpu_finish(v);
+}
+
+GUEST(sends_to_1)
+{
+	g_lapic_enable();
+	g_ioapic_route(PIN, VEC | RE_LEVEL, 1);
+	guest_sync(0);
+}
+
+GUEST(is_1)
+{
+	g_lapic_enable();
+	g_take_irqs();
+	GUEST_EQ(g->count[VEC], 1);
+}
+
+/* The destination comes into being while the line is up. */
+TEST(destination_comes_late)
+{
+	struct vcpu *v = start(sends_to_1), *w;
+
+	no_eoi = true;
+	vcpu_expect_sync(v, 0);
+	EXPECT(!vm_irq_line(v->vm, PIN, 1));
+	w = start_in(v->vm, 1, is_1);
+	w->run->event.activity = HVX_ACTIVE;
+	vcpu_set(w, HVX_REGS_EVENT);
+	vcpu_finish(w);
+}
+
+/* ------------------------------------------------------------------ order of restoring */
+
+static uint8_t image[0x10000] __attribute__((aligned(64)));
+
+/* Chips first, vCPUs later: the image of a local APIC knows nothing of what was sent before. */
+static void chip_before_vcpu(uint32_t entry)
+{
+	struct hvx_blob b = { .size = sizeof(b), .len = sizeof(image), .data = (uintptr_t)image };
+	struct vcpu *v = start_look(entry);
+	struct hvx_ioapic_state state;
+
+	REQUIRE(!xioctl(v->fd, HVX_GET_STATE, &b));
+	REQUIRE(!vm_get_chip(v->vm, HVX_CHIP_IOAPIC, &state, sizeof(state)));
+	state.irr = 1U << PIN;
+	state.lines = 1U << PIN;
+	EXPECT_EQ(vm_set_chip(v->vm, HVX_CHIP_IOAPIC, &state, sizeof(state)), 0);
+	REQUIRE(!xioctl(v->fd, HVX_SET_STATE, &b));
+	vcpu_expect_sync(v, 1);
+}
+
+TEST(chip_before_vcpu)
+{
+	no_eoi = true;
+	chip_before_vcpu(VEC | RE_LEVEL);
+	taken = 0;
+	chip_before_vcpu(VEC);
+}
+
+/* The VMM's devices say what they hold before the vCPUs are back. */
+TEST(line_before_vcpu)
+{
+	struct hvx_blob b = { .size = sizeof(b), .len = sizeof(image), .data = (uintptr_t)image };
+	struct vcpu *v = start_look(VEC | RE_LEVEL);
+	struct hvx_ioapic_state state;
+
+	no_eoi = true;
+	REQUIRE(!xioctl(v->fd, HVX_GET_STATE, &b));
+	REQUIRE(!vm_get_chip(v->vm, HVX_CHIP_IOAPIC, &state, sizeof(state)));
+	EXPECT_EQ(vm_set_chip(v->vm, HVX_CHIP_IOAPIC, &state, sizeof(state)), 0);
+	EXPECT(!vm_irq_line(v->vm, PIN, 1));
+	REQUIRE(!xioctl(v->fd, HVX_SET_STATE, &b));
+	vcpu_expect_sync(v, 1);
+}
+
+/* One that sleeps is sent what a new state has, at once. */
+TEST(chip_while_halted)
+{
+	struct hvx_ioapic_state state;
+	struct vcpu *v = start(halts);
+	pthread_t thread;
+	unsigned int i;
+
+	vcpu_expect_sync(v, 0);
+	REQUIRE(!pthread_create(&thread, NULL, run_it, v));
+	REQUIRE(!vm_get_chip(v->vm, HVX_CHIP_IOAPIC, &state, sizeof(state)));
+	state.irr = 1U << PIN;
+	state.lines = 1U << PIN;
+	for (i = 1; i <= 200; i++) {
+		unsigned long long end = now_ms() + 5000 * tap_scale();
+
+		EXPECT_EQ(vm_set_chip(v->vm, HVX_CHIP_IOAPIC, &state, sizeof(state)), 0);
+		while (taken < i && now_ms() < end)
+			sched_yield();
+		if (!EXPECT(taken == i, "%u %u", taken, i))
+			tap_abort();
+	}
+	pthread_join(thread, NULL);
+}

@@ -184,6 +184,8 @@ static noinline enum hvx_next serve_requests(struct hvx_vcpu *vcpu)
 	}
 	if (test_bit(HVX_REQ_MESSAGE, &vcpu->requests))
 		hvx_take_messages(vcpu);
+	if (test_and_clear_bit(HVX_REQ_PINS, &vcpu->requests))
+		hvx_irq_resend(vcpu->vm);
 	if (test_bit(HVX_REQ_BLOCK, &vcpu->requests)) {
 		next = hvx_wait(vcpu);
 		if (next != HVX_NEXT_ENTER)

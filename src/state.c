@@ -288,6 +288,7 @@ static int apply(struct hvx_vcpu *vcpu, const struct reader *r)
 	if (r->lapic) {
 		hvx_lapic_set_state(vcpu, r->lapic);
 		hvx_eoi_restore(vcpu, r->lapic->pv_eoi);
+		hvx_request(vcpu, HVX_REQ_PINS);
 	}
 	return hvx_sync_take(vcpu, r->regs, r->groups & HVX_REGS_EVENT);
 }

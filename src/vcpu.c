@@ -73,6 +73,8 @@ static void reset(struct hvx_vcpu *vcpu)
 	/* Processors that are not the first wait to be started */
 	if (vcpu->vm->flags & HVX_VM_LAPIC && vcpu->id)
 		vcpu->activity = HVX_WAIT_FOR_INIT;
+	/* The state of the chips may have been there before */
+	hvx_request(vcpu, HVX_REQ_PINS);
 }
 
 /* INIT leaves caches, FPU, MTRRs and most MSRs as they are; what was on its way is lost */

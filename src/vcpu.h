@@ -48,6 +48,7 @@ enum hvx_request {
 	HVX_REQ_BLOCK,		/* HLT, or no start yet: hvx_wait() */
 	HVX_REQ_EOI,		/* tell the VMM of an EOI: exit */
 	HVX_REQ_PV,		/* hvx_pv_serve() */
+	HVX_REQ_PINS,		/* pins that nobody took could be taken now: hvx_irq_resend() */
 };
 
 /* What the next HVX_RUN has to finish first */

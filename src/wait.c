@@ -136,7 +136,8 @@ static bool halt_ends(struct hvx_vcpu *vcpu)
 /* Is there anything to do but wait? */
 static bool look(struct hvx_vcpu *vcpu)
 {
-	return message_waits(vcpu) || (vcpu->activity == HVX_ACTIVE && halt_ends(vcpu));
+	return message_waits(vcpu) || test_bit(HVX_REQ_PINS, &vcpu->requests) ||
+	       (vcpu->activity == HVX_ACTIVE && halt_ends(vcpu));
 }
 
 static bool poll(struct hvx_vcpu *vcpu, u64 end)
@@ -216,6 +217,8 @@ enum hvx_next hvx_wait(struct hvx_vcpu *vcpu)
 	for (;;) {
 		if (message_waits(vcpu))
 			hvx_take_messages(vcpu);
+		if (test_and_clear_bit(HVX_REQ_PINS, &vcpu->requests))
+			hvx_irq_resend(vcpu->vm);
 		if (!waiting(vcpu))
 			return HVX_NEXT_ENTER;
 		if (vcpu->activity == HVX_ACTIVE && halt_ends(vcpu))

@@ -91,13 +91,22 @@ void hvx_irq_eoi(struct hvx_vcpu *vcpu, u8 vector)
 		hvx_ioapic_end(vcpu->vm, vector);
 }
 
+void hvx_irq_resend(struct hvx_vm *vm)
+{
+	unsigned long irqflags;
+
+	if (!(vm->flags & HVX_VM_IOAPIC))
+		return;
+	irqflags = hvx_chips_lock(vm);
+	hvx_ioapic_resume(&vm->irq.chips->ioapic);
+	hvx_chips_unlock(vm, irqflags);
+}
+
 static enum hrtimer_restart eoi_timer_fires(struct hrtimer *timer)
 {
 	struct hvx_chips *chips = container_of(timer, struct hvx_chips, eoi_timer);
-	unsigned long irqflags = hvx_chips_lock(chips->vm);
 
-	hvx_ioapic_resume(&chips->ioapic);
-	hvx_chips_unlock(chips->vm, irqflags);
+	hvx_irq_resend(chips->vm);
 	return HRTIMER_NORESTART;
 }
 
@@ -222,6 +231,23 @@ long hvx_chip_get(struct hvx_vm *vm, struct hvx_chip *args)
 	return copy_to_user(u64_to_user_ptr(args->data), &state, size) ? -EFAULT : 0;
 }
 
+/* Whoever runs next sends what waits at the pins */
+static void request_resend(struct hvx_vm *vm)
+{
+	struct hvx_vcpu *vcpu;
+	unsigned int i;
+
+	rcu_read_lock();
+	for (i = 0; i < READ_ONCE(vm->vcpu_limit); i++) {
+		vcpu = rcu_dereference(vm->vcpus[i]);
+		if (vcpu) {
+			hvx_request(vcpu, HVX_REQ_PINS);
+			hvx_vcpu_kick(vcpu);
+		}
+	}
+	rcu_read_unlock();
+}
+
 long hvx_chip_set(struct hvx_vm *vm, const struct hvx_chip *args)
 {
 	struct hvx_chips *chips = vm->irq.chips;
@@ -235,6 +261,8 @@ long hvx_chip_set(struct hvx_vm *vm, const struct hvx_chip *args)
 		return -EINVAL;
 	if (copy_from_user(&state, u64_to_user_ptr(args->data), size))
 		return -EFAULT;
+	if (args->chip == HVX_CHIP_IOAPIC)
+		hrtimer_cancel(&chips->eoi_timer);
 	irqflags = hvx_chips_lock(vm);
 	if (args->chip == HVX_CHIP_PIC) {
 		err = hvx_pic_set_state(&chips->pic, state.pic);
@@ -245,6 +273,8 @@ long hvx_chip_set(struct hvx_vm *vm, const struct hvx_chip *args)
 		hvx_pit_update(chips);
 	}
 	hvx_chips_unlock(vm, irqflags);
+	if (!err && args->chip == HVX_CHIP_IOAPIC)
+		request_resend(vm);
 	return err;
 }
 

@@ -9,6 +9,9 @@
  * Lines are logical levels: the polarity bit is kept and has no meaning. An edge on a masked pin
  * waits for as long as its line stays asserted, which is more than hardware does, and what the
  * firmware and kernels that mask pins on the way expect.
+ *
+ * A level that no local APIC takes is offered again when one may have become ready for it, and so
+ * is what a state brings: see hvx_ioapic_resume().
  */
 #include <linux/bitops.h>
 #include <linux/errno.h>
@@ -41,16 +44,20 @@
 #define RE_DEST_SHIFT	56
 #define RE_WRITABLE	(0x1afffULL | 0xffULL << RE_DEST_SHIFT)
 
-static bool waits(const struct hvx_ioapic *io, unsigned int pin)
-{
-	return io->irr & ~io->delayed & BIT(pin) && !(io->redirect[pin] & RE_MASKED);
-}
-
 /* Only what a local APIC EOIs can be level-triggered */
 static bool is_level(u64 entry)
 {
 	return entry & RE_LEVEL &&
 	       (RE_DELIVERY(entry) == HVX_DM_FIXED || RE_DELIVERY(entry) == HVX_DM_LOWEST);
+}
+
+static bool waits(const struct hvx_ioapic *io, unsigned int pin)
+{
+	u64 entry = io->redirect[pin];
+
+	if (io->fresh && is_level(entry))
+		return false;
+	return io->irr & ~io->delayed & BIT(pin) && !(entry & RE_MASKED);
 }
 
 static int service(struct hvx_ioapic *io, unsigned int pin)
@@ -217,14 +224,12 @@ bool hvx_ioapic_eoi(struct hvx_ioapic *io, u8 vector)
 
 void hvx_ioapic_resume(struct hvx_ioapic *io)
 {
-	u32 pins = io->delayed;
 	unsigned int i;
 
 	io->delayed = 0;
-	for (i = 0; i < HVX_IOAPIC_PINS; i++) {
-		if (pins & BIT(i))
-			service(io, i);
-	}
+	io->fresh = false;
+	for (i = 0; i < HVX_IOAPIC_PINS; i++)
+		service(io, i);
 }
 
 /* ---------------------------------------------------------------------------- state */
@@ -266,8 +271,6 @@ static bool possible(const struct hvx_ioapic_state *state)
 
 int hvx_ioapic_set_state(struct hvx_ioapic *io, const struct hvx_ioapic_state *state)
 {
-	unsigned int i;
-
 	if (!possible(state))
 		return -EINVAL;
 	hvx_ioapic_reset(io);
@@ -276,7 +279,8 @@ int hvx_ioapic_set_state(struct hvx_ioapic *io, const struct hvx_ioapic_state *s
 	io->irr = state->irr;
 	io->lines = state->lines;
 	memcpy(io->redirect, state->redirect, sizeof(io->redirect));
-	for (i = 0; i < HVX_IOAPIC_PINS; i++)
-		service(io, i);
+	/* Local APICs may get their state after this one, which would wipe the messages out */
+	io->delayed = io->irr;
+	io->fresh = true;
 	return 0;
 }

@@ -29,6 +29,7 @@ struct hvx_ioapic {
 	u32 irr;		/* pins that wait */
 	u32 lines;		/* levels of the pins */
 	u32 delayed;		/* pins that wait for hvx_ioapic_resume() */
+	bool fresh;		/* levels wait for it, too: no vCPU has run with this state yet */
 	u32 eois[HVX_IOAPIC_PINS];	/* in a row, with the line still asserted */
 	u64 redirect[HVX_IOAPIC_PINS];
 };
@@ -51,11 +52,17 @@ u32 hvx_ioapic_pins_of(const struct hvx_ioapic *io, u8 vector);
 /* EOI of a vector; lines that are still asserted are sent again. True: io->delayed has changed. */
 bool hvx_ioapic_eoi(struct hvx_ioapic *io, u8 vector);
 
-/* Send the pins that were delayed */
+/*
+ * Send the pins that wait: those that were delayed, those that nobody took, and what came with a
+ * state.
+ */
 void hvx_ioapic_resume(struct hvx_ioapic *io);
 
 void hvx_ioapic_get_state(const struct hvx_ioapic *io, struct hvx_ioapic_state *state);
-/* 0, or -EINVAL for a state that no I/O APIC can be in; then nothing was changed */
+/*
+ * 0, or -EINVAL for a state that no I/O APIC can be in; then nothing was changed. What waits is sent
+ * by hvx_ioapic_resume().
+ */
 int hvx_ioapic_set_state(struct hvx_ioapic *io, const struct hvx_ioapic_state *state);
 
 #endif

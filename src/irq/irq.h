@@ -101,6 +101,12 @@ int hvx_irq_set(struct hvx_vm *vm, u32 source, u32 gsi, bool level);
 /* A level-triggered vector was EOIed by a local APIC. Context: any. */
 void hvx_irq_eoi(struct hvx_vcpu *vcpu, u8 vector);
 
+/*
+ * HVX_REQ_PINS: send what waits at pins of the I/O APIC, because a local APIC may take it now.
+ * Context: any.
+ */
+void hvx_irq_resend(struct hvx_vm *vm);
+
 /* The vector of an interrupt that the 8259 pair offers, acknowledged; -1: none. Context: any. */
 int hvx_pic_ack(struct hvx_vm *vm);
 bool hvx_pic_pending(struct hvx_vm *vm);

@@ -155,6 +155,8 @@ void hvx_lapic_set_base(struct hvx_vcpu *vcpu, u64 value)
 		hvx_lapic_reset(vcpu);
 	else if (changed & APIC_BASE_EXTD)
 		put_identity(vcpu);
+	if (changed & (APIC_BASE_EN | APIC_BASE_EXTD))
+		hvx_request(vcpu, HVX_REQ_PINS);
 	hvx_request(vcpu, HVX_REQ_EVENT);
 }
 
@@ -263,8 +265,10 @@ static void set_svr(struct hvx_vcpu *vcpu, u32 value)
 	unsigned int reg;
 
 	apic_put(regs, APIC_REG_SVR, value);
-	if (value & SVR_ENABLE)
+	if (value & SVR_ENABLE) {
+		hvx_request(vcpu, HVX_REQ_PINS);
 		return;
+	}
 	for (reg = APIC_REG_LVT_TIMER; reg <= APIC_REG_LVT_ERROR; reg += 0x10)
 		apic_put(regs, reg, apic_get(regs, reg) | LVT_MASKED);
 }
@@ -309,9 +313,11 @@ static bool write_reg(struct hvx_vcpu *vcpu, unsigned int reg, u32 value)
 		return true;
 	case APIC_REG_LDR:
 		apic_put(apic->regs, reg, value);
+		hvx_request(vcpu, HVX_REQ_PINS);
 		return true;
 	case APIC_REG_DFR:
 		apic_put(apic->regs, reg, value | 0x0fffffff);
+		hvx_request(vcpu, HVX_REQ_PINS);
 		return true;
 	case APIC_REG_SVR:
 		set_svr(vcpu, value);
