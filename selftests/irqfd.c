@@ -4,11 +4,15 @@
  * Without it device models lose interrupts, get them twice, or bring the kernel down with an
  * eventfd that is closed while somebody writes to it.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "irq.h"
@@ -414,4 +418,111 @@ TEST(too_many_resamplers)
 	fd = event_create();
 	EXPECT_EQ(vm_irqfd(vm, RESAMPLE, fd, PIN, resample), -ENOSPC);
 	EXPECT_EQ(vm_irqfd(vm, 0, fd, PIN, -1), 0);
+}
+
+/*
+ * The last descriptor of an irqfd is closed while another one comes for the same line: what that
+ * one raises stays up.
+ */
+TEST_TIME(one_goes_another_comes, 60)
+{
+	struct vcpu *v = start_look(VEC | RE_LEVEL);
+	struct hvx_ioapic_state state;
+	unsigned int i;
+
+	for (i = 0; i < 200; i++) {
+		int old = event_create(), fd = event_create(), other = event_create();
+		int back = event_create();
+
+		REQUIRE(!vm_irqfd(v->vm, RESAMPLE, old, PIN, back));
+		close(old);
+		usleep(i % 20 * 20);
+		REQUIRE(!vm_irqfd(v->vm, RESAMPLE, fd, PIN, back));
+		event_signal(fd);
+		/* Waits for all that are going */
+		REQUIRE(!vm_irqfd(v->vm, 0, other, PIN + 1, -1));
+		REQUIRE(!vm_irqfd(v->vm, REMOVE, other, PIN + 1, -1));
+		REQUIRE(!vm_get_chip(v->vm, HVX_CHIP_IOAPIC, &state, sizeof(state)));
+		if (!EXPECT(state.lines & 1U << PIN, "round %u", i))
+			break;
+		REQUIRE(!vm_irqfd(v->vm, REMOVE, fd, PIN, -1));
+		close(fd);
+		close(other);
+		close(back);
+	}
+}
+
+/* ------------------------------------------------------------- what it costs others */
+
+/* Function calls by interrupt that this CPU has had so far; CPUs are all online */
+static unsigned long long calls_of_cpu(int cpu)
+{
+	FILE *f = fopen("/proc/interrupts", "r");
+	unsigned long long n = 0;
+	char line[4096], *p;
+	int i;
+
+	REQUIRE(f);
+	while (fgets(line, sizeof(line), f)) {
+		p = strstr(line, "CAL:");
+		if (!p)
+			continue;
+		for (p += 4, i = 0; i <= cpu; i++)
+			n = strtoull(p, &p, 10);
+	}
+	fclose(f);
+	return n;
+}
+
+/* The @n-th CPU that this program may use, for this thread alone; -1: there is none */
+static int stay_on(int n)
+{
+	cpu_set_t may, one;
+	int cpu;
+
+	REQUIRE(!sched_getaffinity(getpid(), sizeof(may), &may));
+	for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (CPU_ISSET(cpu, &may) && !n--)
+			break;
+	}
+	if (cpu == CPU_SETSIZE)
+		return -1;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	REQUIRE(!sched_setaffinity(0, sizeof(one), &one));
+	return cpu;
+}
+
+static void *spin(void *arg)
+{
+	*(volatile int *)arg = stay_on(1);
+	while (!stop)
+		;
+	return NULL;
+}
+
+/* Who changes a table waits for its readers, and interrupts no CPU that has none. */
+TEST(tables_leave_cpus_alone)
+{
+	const unsigned int rounds = 300;
+	struct vm *vm = vm_create(VM_CHIPS);
+	struct hvx_route r = { .gsi = 1, .type = HVX_ROUTE_IOAPIC, .pin = 1 };
+	unsigned long long before, after;
+	volatile int cpu = -2;
+	pthread_t thread;
+	unsigned int i;
+
+	REQUIRE(!pthread_create(&thread, NULL, spin, (void *)&cpu));
+	while (cpu == -2)
+		sched_yield();
+	if (cpu < 0)
+		SKIP("needs two CPUs");
+	stay_on(0);
+	before = calls_of_cpu(cpu);
+	for (i = 0; i < rounds; i++)
+		EXPECT(!vm_routing(vm, &r, 1));
+	after = calls_of_cpu(cpu);
+	stop = true;
+	pthread_join(thread, NULL);
+	EXPECT(after - before < rounds / 2, "%llu interrupts", after - before);
 }

@@ -126,13 +126,19 @@ static int chips_init(struct hvx_vm *vm)
 	hvx_hrtimer_setup(&chips->eoi_timer, eoi_timer_fires, CLOCK_MONOTONIC, HRTIMER_MODE_REL);
 	hvx_pit_init(chips);
 	hvx_irqfd_init(chips);
+	err = init_srcu_struct(&chips->srcu);
+	if (err)
+		goto free;
 	err = hvx_route_init(chips);
-	if (err) {
-		kvfree(chips);
-		return err;
-	}
+	if (err)
+		goto cleanup;
 	vm->irq.chips = chips;
 	return 0;
+cleanup:
+	cleanup_srcu_struct(&chips->srcu);
+free:
+	kvfree(chips);
+	return err;
 }
 
 static void chips_fini(struct hvx_vm *vm)
@@ -146,6 +152,7 @@ static void chips_fini(struct hvx_vm *vm)
 	hvx_pit_fini(chips);
 	hrtimer_cancel(&chips->eoi_timer);
 	hvx_route_fini(chips);
+	cleanup_srcu_struct(&chips->srcu);
 	kvfree(chips);
 }
 

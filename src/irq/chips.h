@@ -9,6 +9,7 @@
 #include <linux/hrtimer.h>
 #include <linux/list.h>
 #include <linux/nospec.h>
+#include <linux/srcu.h>
 #include "../vm.h"
 #include "ioapic.h"
 #include "pic.h"
@@ -27,7 +28,7 @@ enum hvx_pin_chip { HVX_PINS_IOAPIC, HVX_PINS_PIC, HVX_PINS_CHIPS };
 
 /*
  * Field legend: [I] immutable after creation, [l] vm->irq.lock, [r] written under vm->lock and
- * vm->irq.lock, read under either or RCU, [q] irqfd_lock.
+ * vm->irq.lock, read under either or .srcu, [q] irqfd_lock.
  */
 struct hvx_chips {
 	struct hvx_vm *vm;			/* [I] */
@@ -42,13 +43,14 @@ struct hvx_chips {
 	u64 pit_next;				/* [l] time of the next tick, 0: none */
 	u64 pit_period;				/* [l] 0: it is the last one */
 
+	struct srcu_struct srcu;		/* sections are short: who replaces tables waits */
 	struct hvx_routes __rcu *routes;	/* [r] */
 	u16 asserted[HVX_PINS_CHIPS][HVX_IOAPIC_PINS];	/* [l] lines that hold a pin up */
 	u8 sources[HVX_MAX_GSI + 1];		/* [l] who holds a line: enum hvx_irq_source bits */
 
 	spinlock_t irqfd_lock;			/* innermost but for vm->irq.lock */
 	struct list_head irqfds;		/* [q] those that are in use */
-	struct list_head resamplers;		/* [q] of them, read by RCU */
+	struct list_head resamplers;		/* [q] of them, read under .srcu */
 };
 
 /* --------------------------------------------------------------------------- chips.c */
@@ -56,7 +58,7 @@ struct hvx_chips {
 unsigned long hvx_chips_lock(struct hvx_vm *vm) __acquires(&vm->irq.lock);
 /*
  * Unlock, and tell local APICs and irqfds what came of it: no other lock of this folder may be
- * held. Context: any.
+ * held, but irqfd_lock by who only sets lines, which tells no irqfd anything. Context: any.
  */
 void hvx_chips_unlock(struct hvx_vm *vm, unsigned long irqflags) __releases(&vm->irq.lock);
 
@@ -82,7 +84,7 @@ long hvx_route_set(struct hvx_vm *vm, const struct hvx_routing *args);
 /* An edge: the line rises and falls in one piece. Returns as hvx_irq_set(). Context: any. */
 int hvx_irq_pulse(struct hvx_vm *vm, u32 gsi);
 
-/* Does this line lead to one of these pins? Context: RCU. */
+/* Does this line lead to one of these pins? Context: chips->srcu. */
 bool hvx_route_leads_to(struct hvx_vm *vm, u32 gsi, enum hvx_pin_chip chip, u32 pins);
 
 /* --------------------------------------------------------------------------- irqfd.c */

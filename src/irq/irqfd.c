@@ -32,7 +32,7 @@ struct irqfd {
 	wait_queue_entry_t wait;
 	poll_table pt;
 	struct list_head node;		/* of irqfds; empty: deactivated. irqfd_lock */
-	struct list_head resampler;	/* of resamplers. irqfd_lock, read by RCU */
+	struct list_head resampler;	/* of resamplers. irqfd_lock, read under chips->srcu */
 	struct work_struct free;
 };
 
@@ -59,19 +59,21 @@ static bool other_resampler(struct irqfd *irqfd)
 	return false;
 }
 
+/* wakeup() runs no more: nothing raises the line on behalf of this one */
 static void remove_resampler(struct irqfd *irqfd)
 {
 	struct hvx_chips *chips = irqfd->vm->irq.chips;
-	bool last;
 
 	spin_lock_irq(&chips->irqfd_lock);
 	list_del_rcu(&irqfd->resampler);
-	last = !other_resampler(irqfd);
-	spin_unlock_irq(&chips->irqfd_lock);
-	synchronize_rcu_expedited();
-	/* Nobody is left who would lower it */
-	if (last)
+	/*
+	 * Nobody is left who would lower the line. Under the lock: one that comes is on the list
+	 * before it can raise it.
+	 */
+	if (!other_resampler(irqfd))
 		hvx_irq_set(irqfd->vm, HVX_SOURCE_RESAMPLE, irqfd->gsi, false);
+	spin_unlock_irq(&chips->irqfd_lock);
+	synchronize_srcu_expedited(&chips->srcu);
 	eventfd_ctx_put(irqfd->resample);
 }
 
@@ -131,20 +133,23 @@ void hvx_irqfd_resample(struct hvx_vm *vm, enum hvx_pin_chip chip, u32 pins)
 {
 	struct hvx_chips *chips = vm->irq.chips;
 	struct irqfd *irqfd;
+	int idx;
 
 	if (list_empty(&chips->resamplers))
 		return;
-	rcu_read_lock();
+	idx = srcu_read_lock(&chips->srcu);
 	/* All lines fall before anybody is told: who raises one again must not see it fall */
-	list_for_each_entry_rcu(irqfd, &chips->resamplers, resampler) {
+	list_for_each_entry_srcu(irqfd, &chips->resamplers, resampler,
+				 srcu_read_lock_held(&chips->srcu)) {
 		if (hvx_route_leads_to(vm, irqfd->gsi, chip, pins))
 			hvx_irq_set(vm, HVX_SOURCE_RESAMPLE, irqfd->gsi, false);
 	}
-	list_for_each_entry_rcu(irqfd, &chips->resamplers, resampler) {
+	list_for_each_entry_srcu(irqfd, &chips->resamplers, resampler,
+				 srcu_read_lock_held(&chips->srcu)) {
 		if (hvx_route_leads_to(vm, irqfd->gsi, chip, pins))
 			hvx_eventfd_signal(irqfd->resample);
 	}
-	rcu_read_unlock();
+	srcu_read_unlock(&chips->srcu, idx);
 }
 
 /* ------------------------------------------------------------------------- assignment */

@@ -29,7 +29,6 @@ struct route {
 
 /* Replaced as a whole; the routes of a line lie together */
 struct hvx_routes {
-	struct rcu_head rcu;
 	u16 first[HVX_MAX_GSI + 2];	/* by GSI; the next one's is the end */
 	struct route route[];
 };
@@ -136,15 +135,15 @@ int hvx_irq_pulse(struct hvx_vm *vm, u32 gsi)
 	struct hvx_chips *chips = vm->irq.chips;
 	const struct hvx_routes *routes;
 	bool pins = false;
+	int ret = 0, idx;
 	unsigned int i;
-	int ret = 0;
 
 	if (gsi > HVX_MAX_GSI)
 		return -EINVAL;
 	gsi = array_index_nospec(gsi, HVX_MAX_GSI + 1);
 	/* Messages need no lock: most pulses are an MSI of a virtual device */
-	rcu_read_lock();
-	routes = rcu_dereference(chips->routes);
+	idx = srcu_read_lock(&chips->srcu);
+	routes = srcu_dereference(chips->routes, &chips->srcu);
 	if (routes->first[gsi] == routes->first[gsi + 1])
 		ret = -EINVAL;
 	for (i = routes->first[gsi]; i < routes->first[gsi + 1]; i++) {
@@ -154,13 +153,14 @@ int hvx_irq_pulse(struct hvx_vm *vm, u32 gsi)
 		if (r->type == HVX_ROUTE_MSI)
 			ret = combine(ret, hvx_irq_deliver_msi(vm, r->address, r->data));
 	}
-	rcu_read_unlock();
+	srcu_read_unlock(&chips->srcu, idx);
 	return pins ? combine(ret, pulse_pins(chips, gsi)) : ret;
 }
 
 bool hvx_route_leads_to(struct hvx_vm *vm, u32 gsi, enum hvx_pin_chip chip, u32 pins)
 {
-	const struct hvx_routes *routes = rcu_dereference(vm->irq.chips->routes);
+	struct hvx_chips *chips = vm->irq.chips;
+	const struct hvx_routes *routes = srcu_dereference(chips->routes, &chips->srcu);
 	unsigned int i;
 
 	for (i = routes->first[gsi]; i < routes->first[gsi + 1]; i++) {
@@ -256,8 +256,11 @@ static void publish(struct hvx_vm *vm, struct hvx_routes *routes)
 	rcu_assign_pointer(chips->routes, routes);
 	recount(chips, routes);
 	hvx_chips_unlock(vm, irqflags);
-	/* When this call is over no interrupt takes an old route any more */
-	synchronize_rcu_expedited();
+	/*
+	 * When this call is over no interrupt takes an old route any more. RCU would have to
+	 * interrupt all CPUs for it, as often as an unprivileged caller likes.
+	 */
+	synchronize_srcu_expedited(&chips->srcu);
 	mutex_unlock(&vm->lock);
 	kvfree(old);
 }
