@@ -8,7 +8,9 @@ BOCHS_VERSION=3.0+dfsg-1
 # -march=native ties a build to this type of CPU, so it is part of the key.
 cpu_key() { grep -m1 '^flags' /proc/cpuinfo | sha256sum | cut -c1-8; }
 
-BOCHS_DIR=$CACHE/bochs-$(cpu_key)
+# Builds with other patches lie beside this one: a checkout of another state keeps its own.
+BOCHS_KEY=$(cpu_key)-$(key_of "$BOCHS_VERSION" "$LAB_DIR"/bochs/*.patch)
+BOCHS_DIR=$CACHE/bochs-$BOCHS_KEY
 
 bochs_source() {
 	local line uri name sum
