@@ -285,6 +285,28 @@ TEST(own_topology)
 	EXPECT_EQ(view[0].core[3], 2);
 }
 
+/* Who says that a package has one processor means that nothing is shared. */
+TEST(own_package)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *v = vcpu_create(vm, 1);
+
+	vcpu_create(vm, 0);
+	nr = vm_supported_cpuid(vm, table);
+	find(1)->ebx |= 1 << 16;
+	find_index(0xb, 1)->ebx = 1;
+	REQUIRE(!vcpu_set_cpuid(v, table, nr));
+	vcpu_setup_long_mode(v, look);
+	v->g->id = 0;
+	vcpu_finish(v);
+	EXPECT_EQ(view[0].one[1] >> 16, 1 << 8 | 1);
+	EXPECT_EQ(view[0].one[3] >> 28 & 1, 0);
+	check_levels(&view[0], 1, 1, 0);
+	EXPECT_EQ(view[0].l3[0] >> 14, 0);
+	EXPECT_EQ(view[0].ext1[2] & 2, 0);
+	EXPECT_EQ(view[0].ext8[2], 0);
+}
+
 /* Leaves of the hypervisor: Linux finds KVM's, and no service that is not there. */
 TEST(hypervisor)
 {

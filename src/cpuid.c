@@ -11,7 +11,8 @@
  *
  * Topology: one package, one thread in each core, APIC ID = vCPU ID. What depends on vCPU and VM is
  * not in the table: numbers of processors, and shifts, that are 0 there are answered with those of
- * the VM. A VMM that wants another topology writes its own numbers.
+ * the VM. A VMM that wants another topology writes its own numbers; with one in leaf 1 all of them
+ * are its own, also those that are 0.
  */
 #include <asm/cpufeature.h>
 #include <asm/kvm_para.h>
@@ -172,7 +173,8 @@ static void follow(struct hvx_vcpu *vcpu, u32 function, u32 index, struct answer
 		follow_leaf1(vcpu, a, count);
 		break;
 	case 4:
-		follow_cache(a, count);
+		if (!vcpu->own_topology)
+			follow_cache(a, count);
 		break;
 	case 0xb:
 		follow_level(vcpu, a, count);
@@ -182,15 +184,16 @@ static void follow(struct hvx_vcpu *vcpu, u32 function, u32 index, struct answer
 			a->ebx = hvx_xsave_size(hvx_xcr0(vcpu));
 		break;
 	case 0x80000001:
-		if (count > 1 && a->ecx & LEAFX1_ECX_TOPOEXT)
+		if (count > 1 && a->ecx & LEAFX1_ECX_TOPOEXT && !vcpu->own_topology)
 			a->ecx |= LEAFX1_ECX_CMP_LEGACY;
 		break;
 	case 0x80000008:
-		if (!a->ecx && vcpu->topoext)
+		if (!a->ecx && vcpu->topoext && !vcpu->own_topology)
 			a->ecx = order_base_2(count) << 12 | (count - 1);
 		break;
 	case 0x8000001d:
-		follow_cache_ext(a, count);
+		if (!vcpu->own_topology)
+			follow_cache_ext(a, count);
 		break;
 	case 0x8000001e:
 		follow_topoext(vcpu, a);
@@ -524,6 +527,7 @@ static void install(struct hvx_vcpu *vcpu, struct hvx_cpuid_table *table)
 	vcpu->efer_allowed = granted(table, efer_features, ARRAY_SIZE(efer_features));
 	vcpu->guest_xcr0 = (xcr0 & hvx_fpu_info.features) | XF_X87;
 	vcpu->topoext = word(table, 0x80000001, 0, 2) & LEAFX1_ECX_TOPOEXT;
+	vcpu->own_topology = word(table, 1, 0, CPUID_EBX) & LEAF1_EBX_COUNT;
 	vcpu->pv_features = is_kvm(table) ? word(table, KVM_CPUID_FEATURES, 0, 0) : 0;
 }
 

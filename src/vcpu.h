@@ -116,6 +116,7 @@ struct hvx_vcpu {
 	u64 cr4_allowed;			/* [v] CR4 bits that this guest may set */
 	u64 efer_allowed;			/* [v] EFER bits that this guest may set */
 	bool topoext;				/* [v] its CPUID has AMD's topology leaves */
+	bool own_topology;			/* [v] the VMM has said how many processors */
 	u32 pv_features;			/* [v] KVM_FEATURE_* that it is told of */
 	struct hvx_pv pv;
 	u64 msr_values[HVX_MSR_VALUES];		/* [v] see msr_rules.h */
