@@ -42,7 +42,7 @@ static void expect_refusal(int status, const char *part, const char *const *args
 }
 
 /* Wrong in themselves: the kernel is a file that there is */
-TEST_TIME(wrong_flags, 60)
+TEST_TIME(wrong_flags, 90)
 {
 	static const struct {
 		const char *flag, *value, *part;
@@ -75,6 +75,31 @@ TEST_TIME(wrong_flags, 60)
 		{ "--vsock", "2", "--vsock '2': not a number from 3" },
 		{ "--console", "vga", "'vga' is none of serial, virtio, none" },
 		{ "--share", "/tmp,rw", "'rw' is neither ro nor tag=" },
+		{ "--numa", "", "'' is none of cpus=, mem=, host=, distance=" },
+		{ "--numa", "cpus=0,node=1", "'node=1' is none of" },
+		{ "--numa", "cpus=0-", "'0-' is no vCPU" },
+		{ "--numa", "cpus=1-0", "'1-0' is no vCPU" },
+		{ "--numa", "cpus=1024", "'1024' is no vCPU" },
+		{ "--numa", "cpus=0,mem=3M", "pieces of 2 MiB" },
+		{ "--numa", "cpus=0,mem=1M", "out of bounds" },
+		{ "--numa", "mem=64M,host=x", "'x' is no node of the host" },
+		{ "--numa", "distance=10:9", "distances are numbers from 10 to 254" },
+		{ "--numa", "distance=10:", "distances are numbers from 10 to 254" },
+		{ "--numa", "distance=10:255", "distances are numbers from 10 to 254" },
+		{ "--numa", "cpus=0", "no node has memory" },
+		{ "--numa", "mem=64M", "vCPU 0 is in no node" },
+		{ "--numa", "cpus=0-1,mem=64M", "there is no vCPU 1 (--cpus 1)" },
+		{ "--numa", "cpus=0,host=0", "no node has memory" },
+		{ "--numa", "cpus=0,mem=64M,distance=10:20", "2 distances, and there are 1 nodes" },
+		{ "--numa", "cpus=0,mem=64M,distance=11", "the distance to itself is 10" },
+		{ "--cpu-affinity", "", "neither CPUs" },
+		{ "--cpu-affinity", "x", "neither CPUs" },
+		{ "--cpu-affinity", "0=", "neither CPUs" },
+		{ "--cpu-affinity", "0=0:1", "neither CPUs" },
+		{ "--cpu-affinity", "=0", "neither CPUs" },
+		{ "--cpu-affinity", "0=0=0", "neither CPUs" },
+		{ "--cpu-affinity", "254=0", "there is no vCPU 254" },
+		{ "--cpu-affinity", "1=0", "there is no vCPU 1 (--cpus 1)" },
 		{ "--flat", "here", "--flat 'here'" },
 		{ "--flat", "0x100000000", "--flat" },
 		{ "--name", "", "--name needs a value" },
@@ -110,6 +135,31 @@ TEST(too_many)
 	expect_refusal(2, "more than 16 disks", args);
 	expect_refusal(2, "two directories with tag 'share'",
 		       ARGS("run", "-k", "/etc/passwd", "--share", "/tmp", "--share", "/root"));
+}
+
+/* ----------------------------------------------------------------------------- nodes */
+
+TEST(nodes_do_not_fit)
+{
+	expect_refusal(2, "vCPU 1 is in several nodes",
+		       ARGS("run", "-k", "/etc/passwd", "-c", "2", "--numa", "cpus=0-1,mem=64M",
+			    "--numa", "cpus=1"));
+	expect_refusal(2, "the nodes have 65536 KiB of memory, the guest has 131072 (--mem)",
+		       ARGS("run", "-k", "/etc/passwd", "-m", "128M", "--numa", "cpus=0,mem=64M"));
+	expect_refusal(2, "node 1 has no memory to put on nodes of the host",
+		       ARGS("run", "-k", "/etc/passwd", "--numa", "cpus=0,mem=64M", "--numa",
+			    "host=0"));
+}
+
+/* What the host does not have, it says itself */
+TEST(host_has_not)
+{
+	const char *kernel = image();
+
+	expect_refusal(1, "memory of node 0 on node 9: the host's nodes with memory are 0",
+		       ARGS("run", "-k", kernel, FLAT, "--numa", "cpus=0,mem=64M,host=9"));
+	expect_refusal(1, "vCPU 0 on CPU 0,900 of the host: runvm may use 0",
+		       ARGS("run", "-k", kernel, FLAT, "--cpu-affinity", "0,900"));
 }
 
 /* ----------------------------------------------------------------------------- files */
@@ -262,6 +312,29 @@ TEST(dry_run)
 	/* Flags have the last word */
 	EXPECT_EQ(launch_all(&l, ARGS("run", "-c", "1", "--config", config, "--dry-run")), 0);
 	EXPECT(strstr(l.out.text, "cpus = 1\n"));
+}
+
+TEST(dry_run_nodes)
+{
+	const char *kernel = image(), *config;
+	static char text[8192];
+
+	EXPECT_EQ(launch_all(&l, ARGS("run", "-k", kernel, FLAT, "-c", "4", "--numa",
+				      "cpus=0,cpus=2-3,mem=32M,host=0", "--numa",
+				      "cpus=1,mem=64M,distance=30:10", "--cpu-affinity", "0",
+				      "--dry-run")), 0);
+	EXPECT(!*l.err.text, "'%s'", l.err.text);
+	EXPECT(strstr(l.out.text, "mem = 98304K\n"));
+	EXPECT(strstr(l.out.text,
+		      "numa = cpus=0-0,cpus=2-3,mem=32768K,host=0-0,distance=10:20\n"));
+	EXPECT(strstr(l.out.text, "numa = cpus=1-1,mem=65536K,distance=30:10\n"));
+	EXPECT(strstr(l.out.text, "cpu-affinity = 0=0:1=0:2=0:3=0\n"), "'%s'", l.out.text);
+	strcpy(text, l.out.text);
+	config = launch_file("config", text, strlen(text));
+	EXPECT_EQ(launch_all(&l, ARGS("run", "--config", config, "--dry-run")), 0);
+	EXPECT(!strcmp(l.out.text, text), "'%s' from '%s'", l.out.text, text);
+	EXPECT_EQ(launch_all(&l, ARGS("run", "--config", config)), 0);
+	EXPECT(!strcmp(l.out.text, "going down\n"), "'%s', '%s'", l.out.text, l.err.text);
 }
 
 TEST(dry_run_finds_faults)

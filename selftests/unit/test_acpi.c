@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "options_nodes.h"
 #include "runvm_shim.h"
 #include "tap.h"
 
@@ -160,6 +161,96 @@ TEST(mcfg)
 	fake_machine_free(f);
 }
 
+/* ------------------------------------------------------------------------------ nodes */
+
+#define MAX_SEEN	8
+
+static struct seen {
+	unsigned int cpus[256];		/* times that an APIC ID was named, its node + 1 */
+	struct { uint64_t base, end; unsigned int node; } range[MAX_SEEN];
+	unsigned int ranges;
+} seen;
+
+static void see_srat(const uint8_t *t)
+{
+	const uint8_t *p, *end = t + get(t + 4, 4);
+
+	memset(&seen, 0, sizeof(seen));
+	EXPECT_EQ(get(t + 36, 4), 1);
+	for (p = t + 48; p < end; p += p[1]) {
+		REQUIRE(p + 2 <= end && p[1] >= 2 && p + p[1] <= end);
+		if (p[0] == 0) {
+			EXPECT_EQ(p[1], 16);
+			EXPECT_EQ(get(p + 4, 4), 1);
+			EXPECT_EQ(seen.cpus[p[3]], 0);
+			seen.cpus[p[3]] = p[2] + 1;
+		} else {
+			REQUIRE(p[0] == 1 && p[1] == 40 && seen.ranges < MAX_SEEN);
+			EXPECT_EQ(get(p + 28, 4), 1);
+			seen.range[seen.ranges].base = get(p + 8, 8);
+			seen.range[seen.ranges].end = get(p + 8, 8) + get(p + 16, 8);
+			seen.range[seen.ranges++].node = get(p + 2, 4);
+		}
+	}
+}
+
+static void expect_range(unsigned int i, unsigned int node, uint64_t base, uint64_t end)
+{
+	EXPECT_EQ(seen.range[i].node, node);
+	EXPECT_EQ(seen.range[i].base, base);
+	EXPECT_EQ(seen.range[i].end, end);
+}
+
+/* The second node lies around the hole below 4 GiB, the third has no memory */
+static struct fake_machine *three_nodes(unsigned int nr_vcpus)
+{
+	struct fake_machine *f = fake_machine_new(LOW, nr_vcpus);
+	unsigned int i;
+
+	fake_set_high(12ULL << 20);
+	set_numa(&f->options, "cpus=0-1,mem=0x200000,distance=10:15:30");
+	set_numa(&f->options, "cpus=3-253,mem=0xc00000");
+	set_numa(&f->options, "cpus=2");
+	set_numa(&f->options, "mem=0x200000");
+	f->options.node[0].distance[3] = 40;
+	f->options.node[0].nr_distances = 4;
+	for (i = nr_vcpus; i < CPU_SETSIZE; i++)
+		CPU_CLR(i, &f->options.node[1].cpus);
+	return f;
+}
+
+TEST(srat)
+{
+	struct fake_machine *f = three_nodes(254);
+	unsigned int i;
+
+	see_srat(find(&f->m, "SRAT"));
+	for (i = 0; i < 256; i++)
+		EXPECT_EQ(seen.cpus[i], i >= 254 ? 0 : i < 2 ? 1 : i == 2 ? 3 : 2);
+	EXPECT_EQ(seen.ranges, 4);
+	expect_range(0, 0, 0, 2 << 20);
+	expect_range(1, 1, 2 << 20, LOW);
+	expect_range(2, 1, 4ULL << 30, (4ULL << 30) + (10 << 20));
+	expect_range(3, 3, (4ULL << 30) + (10 << 20), (4ULL << 30) + (12 << 20));
+	fake_set_high(0);
+	fake_machine_free(f);
+}
+
+TEST(slit)
+{
+	static const uint8_t matrix[16] = {
+		10, 15, 30, 40, 20, 10, 20, 20, 20, 20, 10, 20, 20, 20, 20, 10,
+	};
+	struct fake_machine *f = three_nodes(4);
+	const uint8_t *t = find(&f->m, "SLIT");
+
+	EXPECT_EQ(get(t + 4, 4), 36 + 8 + 16);
+	EXPECT_EQ(get(t + 36, 8), 4);
+	EXPECT(!memcmp(t + 44, matrix, sizeof(matrix)));
+	fake_set_high(0);
+	fake_machine_free(f);
+}
+
 /* Built anew over what a guest left there, the tables are the same */
 TEST(again)
 {
@@ -212,7 +303,7 @@ static void check_iasl(const char *dir, const char *name, bool again)
 	EXPECT(!system(cmd), "%s: assembles to something else", name);
 }
 
-TEST_TIME(iasl, 120)
+TEST_TIME(iasl, 180)
 {
 	char dir[] = "/tmp/hvx-acpi-XXXXXX", cmd[64];
 	struct fake_machine *f;
@@ -223,7 +314,7 @@ TEST_TIME(iasl, 120)
 		SKIP("no iasl: apt-get install acpica-tools");
 	REQUIRE(mkdtemp(dir));
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-		f = fake_machine_new(LOW, sizes[i]);
+		f = three_nodes(sizes[i]);
 		f->options.disk[0].mmio = true;
 		f->options.nr_disks = 1;
 		t = find(&f->m, "FACP");
@@ -231,10 +322,15 @@ TEST_TIME(iasl, 120)
 		write_table(dir, "dsdt", mem_at(&f->m, get(t + 40, 4), HEADER));
 		write_table(dir, "apic", find(&f->m, "APIC"));
 		write_table(dir, "mcfg", find(&f->m, "MCFG"));
+		write_table(dir, "srat", find(&f->m, "SRAT"));
+		write_table(dir, "slit", find(&f->m, "SLIT"));
+		check_iasl(dir, "srat", false);
+		check_iasl(dir, "slit", false);
 		check_iasl(dir, "facp", false);
 		check_iasl(dir, "apic", false);
 		check_iasl(dir, "mcfg", false);
 		check_iasl(dir, "dsdt", true);
+		fake_set_high(0);
 		fake_machine_free(f);
 	}
 	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);

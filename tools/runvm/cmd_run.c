@@ -83,6 +83,7 @@ static void check(const struct options *o)
 	for (i = 0; i < o->nr_shares; i++)
 		check_share(&o->share[i]);
 	check_memory(o->memory);
+	numa_check(o);
 }
 
 int cmd_run(int argc, char **argv)

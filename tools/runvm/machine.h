@@ -229,6 +229,9 @@ void console_continue(struct machine *m);
 
 /* ---------------------------------------------------------------------------- the machine */
 
+/* machine/numa.c: does the host have the nodes and CPUs that were asked for? Or the end. */
+void numa_check(const struct options *o);
+
 /* Open and check all that the options ask for; ends the program with a line for what is wrong */
 void machine_create(struct machine *m, const struct options *options);
 /* Run the guest to its end; returns the exit status */

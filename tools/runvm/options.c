@@ -4,7 +4,7 @@
  *
  * One table says what there is: command line, configuration file, help and the dump of --dry-run
  * follow from it. The file is read first, so that flags have the last word; what can be given
- * several times (disks, networks, shares) adds up.
+ * several times (nodes, disks, networks, shares) adds up.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -14,10 +14,10 @@
 #include <string.h>
 
 #include "options.h"
+#include "options_nodes.h"
 
 #define MIN_MEMORY	(1ULL << 20)
-#define MAX_MEMORY	(1ULL << 40)
-#define MAX_CPUS	254
+#define DEFAULT_MEMORY	(256ULL << 20)
 
 /* ---------------------------------------------------------------------------- values */
 
@@ -301,6 +301,8 @@ static const struct flag flags[] = {
 	{ "flat", 0, "ADDR", set_flat, "the kernel is a bare program, to be loaded at ADDR" },
 	{ "cpus", 'c', "N", set_cpus, "vCPUs, 1 to 254 (1)" },
 	{ "mem", 'm', "SIZE", set_mem, "memory, with K, M or G; a bare number is MiB (256M)" },
+	{ "numa", 0, "[cpus=LIST][,mem=SIZE][,host=NODES]...", set_numa, "a node of the guest" },
+	{ "cpu-affinity", 0, "CPUS|VCPU=CPUS[:...]", set_affinity, "CPUs that vCPUs may run on" },
 	{ "disk", 'd', "FILE[,ro][,mmio]", set_disk, "raw image or block device" },
 	{ "net", 'n', "user[,fwd=tcp:HOST:GUEST[;...]][,mac=]", set_net, "network without rights" },
 	{ "net", 'n', "tap=IF[,vhost][,mac=]", set_net, "network by a tap interface" },
@@ -436,7 +438,7 @@ static void take_flag(struct options *o, const struct flag *f, const char *value
 
 /* ------------------------------------------------------------------------- all of it */
 
-static void check_together(const struct options *o)
+static void check_together(struct options *o)
 {
 	unsigned int i, j;
 
@@ -447,6 +449,9 @@ static void check_together(const struct options *o)
 			if (!strcmp(o->share[i].tag, o->share[j].tag))
 				usage_error("two directories with tag '%s': set one by ,tag=",
 					    o->share[i].tag);
+	check_nodes(o);
+	if (!o->memory)
+		o->memory = DEFAULT_MEMORY;
 }
 
 static const char *base_name(const char *path)
@@ -459,7 +464,7 @@ static const char *base_name(const char *path)
 void options_parse(struct options *o, int argc, char **argv)
 {
 	*o = (struct options){
-		.cpus = 1, .memory = 256 << 20, .cmdline = "", .user = "nobody",
+		.cpus = 1, .cmdline = "", .user = "nobody",
 		.console = CONSOLE_SERIAL,
 	};
 	walk(o, argc, argv, take_config);
@@ -508,6 +513,7 @@ void options_print(const struct options *o)
 	if (*o->cmdline)
 		printf("cmdline = %s\n", o->cmdline);
 	printf("cpus = %u\nmem = %lluK\n", o->cpus, (unsigned long long)o->memory >> 10);
+	print_nodes(o);
 	print_lists(o);
 	if (o->rng)
 		puts("rng = yes");

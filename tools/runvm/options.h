@@ -3,6 +3,8 @@
 #ifndef RUNVM_OPTIONS_H
 #define RUNVM_OPTIONS_H
 
+#include <sched.h>
+
 #include "runvm.h"
 
 enum net_kind { NET_USER, NET_TAP };
@@ -29,6 +31,25 @@ struct share_option {
 	bool readonly;
 };
 
+#define MAX_CPUS	254
+#define MAX_MEMORY	(1ULL << 40)
+#define MAX_NODES	32
+
+/* A NUMA node of the guest. Memory is given to nodes in their order. */
+struct node_option {
+	cpu_set_t cpus;		/* vCPUs */
+	cpu_set_t host;		/* nodes of the host that its memory is on; none: any */
+	uint64_t memory;	/* bytes */
+	uint8_t distance[MAX_NODES];
+	unsigned int nr_distances;	/* all nodes, or none: 10 and 20 */
+};
+
+/* CPUs of the host for each vCPU; none: any */
+struct affinity {
+	cpu_set_t named;	/* vCPUs that were named */
+	cpu_set_t cpus[MAX_CPUS];
+};
+
 #define MAX_DISKS	16
 #define MAX_NETS	8
 #define MAX_SHARES	4
@@ -40,8 +61,11 @@ struct options {
 	const char *cmdline;	/* "" for none */
 	bool flat;		/* --flat ADDR: @kernel is a bare program, to be loaded at: */
 	uint64_t flat_addr;
-	unsigned int cpus;	/* 1 .. 254 */
+	unsigned int cpus;	/* 1 .. MAX_CPUS */
 	uint64_t memory;	/* bytes */
+	struct node_option node[MAX_NODES];
+	unsigned int nr_nodes;	/* 0: the guest is told of none */
+	struct affinity *affinity;	/* NULL: any; see affinity_of() */
 	struct disk_option disk[MAX_DISKS];
 	unsigned int nr_disks;
 	struct net_option net[MAX_NETS];

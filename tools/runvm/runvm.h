@@ -4,7 +4,8 @@
  *
  *	main.c		command line, the list of commands
  *	cmd_*.c		one command each
- *	options.c	what 'runvm run' was asked for; options_file.c: in a file
+ *	options.c	what 'runvm run' was asked for; options_file.c: in a file;
+ *			options_nodes.c: NUMA nodes, affinity
  *	vm.c		the ABI of /dev/hvx, with failures in words
  *	machine.h	the virtual PC and its rooms, one folder each
  *	guest/		guest programs that are built in

@@ -27,6 +27,23 @@ void die(const char *format, ...)
 	longjmp(*die_to, 1);
 }
 
+void usage_error(const char *format, ...)
+{
+	va_list args;
+	char text[sizeof(died)];
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	die("%s", text);
+}
+
+/* Numbers without a suffix */
+uint64_t parse_size(const char *text, uint64_t min, uint64_t max)
+{
+	return strtoull(text, NULL, 0);
+}
+
 void *mem_at(struct machine *m, uint64_t gpa, uint64_t len)
 {
 	return gpa <= m->vm.mem_size && len <= m->vm.mem_size - gpa ? m->vm.mem + gpa : NULL;

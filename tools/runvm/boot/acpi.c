@@ -4,11 +4,12 @@
  * Names and layouts are those of the ACPI Specification, "ACPI Software Programming Model".
  *
  *	RSDP		at ACPI_BASE, where a guest would search for it as well
- *	XSDT		lists FADT, MADT, MCFG
+ *	XSDT		lists FADT, MADT, MCFG; for guests with nodes SRAT and SLIT
  *	FADT		PM1 event and control, timer, reset register; no SMI, no GPE
  *	FACS, DSDT	FADT points to them
  *	MADT		local APICs, I/O APIC, overrides
  *	MCFG		ECAM of bus 0
+ *	SRAT, SLIT	nodes: srat.c
  */
 #include <assert.h>
 #include <string.h>
@@ -212,6 +213,8 @@ static_assert(sizeof(struct madt_override) == 10, "ACPI");
 static_assert(sizeof(struct madt_nmi) == 6, "ACPI");
 static_assert(sizeof(struct mcfg) == 60, "ACPI");
 
+#define MAX_TABLES	8	/* that the XSDT lists */
+
 /* Where the next table goes */
 struct place {
 	struct machine *m;
@@ -275,14 +278,16 @@ static uint64_t put_table(struct place *p, void *table, size_t len)
 	return put(p, table, len, 16);
 }
 
-static uint64_t put_dsdt(struct place *p)
+/* A table whose @body follows its header */
+static uint64_t put_body(struct place *p, const char *signature, unsigned int revision,
+			 void (*body)(struct aml *a, const struct machine *m))
 {
-	struct header h = head("DSDT", 2);
+	struct header h = head(signature, revision);
 	struct aml a = { };
 	uint64_t at;
 
 	aml_bytes(&a, &h, sizeof(h));
-	dsdt_body(&a, p->m);
+	body(&a, p->m);
 	at = put_table(p, a.data, a.len);
 	aml_free(&a);
 	return at;
@@ -399,7 +404,7 @@ static uint64_t put_xsdt(struct place *p, const uint64_t *tables, size_t len)
 {
 	struct {
 		struct header header;
-		uint64_t entry[8];
+		uint64_t entry[MAX_TABLES];
 	} PACKED xsdt = { .header = head("XSDT", 1) };
 
 	memcpy(xsdt.entry, tables, len);
@@ -411,14 +416,19 @@ uint64_t acpi_build(struct machine *m)
 	struct rsdp rsdp = { .signature = "RSD PTR ", .oem_id = "HVX   ", .revision = 2 };
 	struct place root = { m, ACPI_BASE };
 	struct place p = { m, ACPI_BASE + sizeof(rsdp) };
-	uint64_t tables[3], facs, dsdt;
+	uint64_t tables[MAX_TABLES], facs, dsdt;
+	unsigned int n = 0;
 
 	facs = put_facs(&p);
-	dsdt = put_dsdt(&p);
-	tables[0] = put_fadt(&p, dsdt, facs);
-	tables[1] = put_madt(&p);
-	tables[2] = put_mcfg(&p);
-	rsdp.xsdt = put_xsdt(&p, tables, sizeof(tables));
+	dsdt = put_body(&p, "DSDT", 2, dsdt_body);
+	tables[n++] = put_fadt(&p, dsdt, facs);
+	tables[n++] = put_madt(&p);
+	tables[n++] = put_mcfg(&p);
+	if (m->options->nr_nodes) {
+		tables[n++] = put_body(&p, "SRAT", 3, srat_body);
+		tables[n++] = put_body(&p, "SLIT", 1, slit_body);
+	}
+	rsdp.xsdt = put_xsdt(&p, tables, n * sizeof(tables[0]));
 	rsdp.length = sizeof(rsdp);
 	rsdp.checksum = checksum(&rsdp, 20);
 	rsdp.extended_checksum = checksum(&rsdp, sizeof(rsdp));

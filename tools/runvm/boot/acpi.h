@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* acpi.h: what acpi.c and dsdt.c share. */
+/* acpi.h: what acpi.c, dsdt.c and srat.c share. */
 #ifndef RUNVM_ACPI_H
 #define RUNVM_ACPI_H
 
@@ -9,7 +9,9 @@ struct aml;
 
 /* Devices on virtio over MMIO take the slots from the first, in the order of the options */
 unsigned int virtio_mmio_slots(const struct options *o);
-/* What follows the DSDT's header */
+/* What follows the header of these */
 void dsdt_body(struct aml *a, const struct machine *m);
+void srat_body(struct aml *a, const struct machine *m);
+void slit_body(struct aml *a, const struct machine *m);
 
 #endif

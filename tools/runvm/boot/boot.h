@@ -11,7 +11,7 @@
  *	elf.c		ELF programs; pvh.c those that begin as PVH says
  *	multiboot.c	multiboot 1
  *	flat.c		bare programs, at an address that the user gave
- *	acpi.c, dsdt.c	ACPI tables; aml.c writes their byte code
+ *	acpi.c, dsdt.c	ACPI tables; aml.c writes their byte code; srat.c: NUMA nodes
  *
  * Images are whatever somebody has downloaded: each size, offset and address in them is checked
  * against the file and against memory before it is used. A loader returns false after it has said

@@ -81,7 +81,7 @@ static void pci_osc(struct aml *a)
 	aml_end(a, mark);
 }
 
-static void pci(struct aml *a)
+static void pci(struct aml *a, const struct machine *m)
 {
 	size_t dev = aml_device(a, "PCI0"), crs;
 
@@ -94,6 +94,11 @@ static void pci(struct aml *a)
 	aml_int(a, 0);
 	aml_name(a, "_CCA");
 	aml_int(a, 1);
+	if (m->options->nr_nodes) {
+		/* Linux complains of buses that are in no node */
+		aml_name(a, "_PXM");
+		aml_int(a, 0);
+	}
 	crs = aml_crs(a);
 	aml_res_bus_window(a, 0, (ECAM_SIZE >> 20) - 1);
 	aml_res_io_window(a, PCI_PORT_BASE, PCI_PORT_END - 1);
@@ -191,6 +196,6 @@ void dsdt_body(struct aml *a, const struct machine *m)
 	pvpanic(a);
 	for (i = 0; i < virtio_mmio_slots(m->options); i++)
 		virtio_mmio(a, i);
-	pci(a);
+	pci(a, m);
 	aml_end(a, scope);
 }

@@ -277,6 +277,7 @@ void machine_create(struct machine *m, const struct options *options)
 	pthread_cond_init(&p->go, NULL);
 	sandbox_init(m);
 	vm_create(&m->vm, VM_FLAGS, options->memory);
+	numa_bind(m);
 	bus_init(m);
 	irq_init(m);
 	loop_init(m);

@@ -91,6 +91,13 @@ void vcpus_reset(struct machine *m);
 void vcpus_join(struct machine *m);
 void vcpus_destroy(struct machine *m);
 
+/* ------------------------------------------------------------------------------ numa.c */
+
+/* Guest memory on the nodes of the host that were asked for. Before anything has touched it. */
+void numa_bind(struct machine *m);
+/* A topology for the guest's nodes, in a table that hvx supports */
+void numa_cpuid(struct machine *m, struct hvx_cpuid_entry *entries, unsigned int nr);
+
 /* ----------------------------------------------------------------------------- chips.c */
 
 /* State of the chips in the kernel: as at the beginning */

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "options_nodes.h"
 #include "private.h"
 
 #define SIG_KICK	SIGUSR1
@@ -124,6 +125,20 @@ static void ignore(int signal)
 {
 }
 
+static int start_thread(struct vcpu_thread *t)
+{
+	const cpu_set_t *cpus = affinity_of(t->machine->options, t->index);
+	pthread_attr_t attr;
+	int error;
+
+	pthread_attr_init(&attr);
+	error = cpus ? pthread_attr_setaffinity_np(&attr, sizeof(*cpus), cpus) : 0;
+	if (!error)
+		error = pthread_create(&t->thread, &attr, vcpu_main, t);
+	pthread_attr_destroy(&attr);
+	return error;
+}
+
 void vcpus_start(struct machine *m)
 {
 	struct sigaction kick = { .sa_handler = ignore, .sa_flags = SA_RESTART };
@@ -138,7 +153,7 @@ void vcpus_start(struct machine *m)
 		struct vcpu_thread *t = &p->threads[i];
 
 		*t = (struct vcpu_thread){ .machine = m, .index = i };
-		error = pthread_create(&t->thread, NULL, vcpu_main, t);
+		error = start_thread(t);
 		if (error)
 			die("cannot start a thread for vCPU %u: %s", i, strerror(error));
 		snprintf(name, sizeof(name), "vcpu%u", i);
@@ -232,7 +247,7 @@ static void *alloc(size_t nr, size_t size)
 	return p;
 }
 
-/* The CPU that hvx can give, unchanged */
+/* The CPU that hvx can give, unchanged but for its place among others */
 static void set_cpuid(struct machine *m, struct vcpu *v)
 {
 	struct hvx_cpuid_entry *entries = alloc(HVX_MAX_CPUID, sizeof(*entries));
@@ -242,6 +257,7 @@ static void set_cpuid(struct machine *m, struct vcpu *v)
 
 	if (ioctl(m->vm.fd, HVX_GET_SUPPORTED_CPUID, &args))
 		die("cannot learn what the CPU can do: %s", strerror(errno));
+	numa_cpuid(m, entries, args.nr);
 	if (ioctl(v->fd, HVX_SET_CPUID, &args))
 		die("cannot set what the CPU can do: %s", strerror(errno));
 	free(entries);
