@@ -41,7 +41,7 @@ static const struct label labels[] = {
 	{ "harvest-all", "dirty log, all pages written" },
 	{ "rewrite", "first write to a page after that, per page" },
 	{ "harvest-64th", "dirty log, every 64th page written" },
-	{ "harvest-none", "dirty log, nothing written" },
+	{ "harvest-none", "dirty log, nothing written for three times" },
 	{ "log-end", "dirty log ends" },
 	{ "other-add", "another region is added" },
 	{ "other-delete", "another region is deleted" },
@@ -237,6 +237,7 @@ static void log_rows(struct machine *m, uint8_t *p)
 	harvest(m, NULL, bitmap, BIG_PAGES);
 	touch(m, guest_touch_64th, BIG_PAGES / 64);
 	harvest(m, "harvest-64th", bitmap, BIG_PAGES / 64);
+	harvest(m, NULL, bitmap, 0);
 	harvest(m, NULL, bitmap, 0);
 	harvest(m, "harvest-none", bitmap, 0);
 	region(m, "log-end", BIG, false, G_BIG, G_BIG_SIZE, p);

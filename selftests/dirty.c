@@ -137,6 +137,42 @@ static void exactly(int advice)
 	expect_every(v->vm, 1);
 }
 
+/*
+ * A region that nothing is written to costs its log ever less: what is written after that must be
+ * seen all the same, by whatever way, and once.
+ */
+TEST(after_silence)
+{
+	uint8_t *p = memory(LEN, MADV_NOHUGEPAGE);
+	struct vcpu *v = start(writes_some, LOG, p);
+	unsigned int i;
+
+	step(v, 1);
+	expect_every(v->vm, 1);
+	for (i = 1; i < 8; i++) {
+		unsigned int silence;
+
+		for (silence = 0; silence < i; silence++) {
+			step(v, 0);
+			expect_every(v->vm, 0);
+		}
+		step(v, 100 * i);
+		expect_every(v->vm, 100 * i);
+	}
+	/* One of the two blocks is written to, in the first page and in the last */
+	for (i = 0; i < 4; i++)
+		expect_every(v->vm, 0);
+	step(v, PAGES / 2);
+	expect_every(v->vm, PAGES / 2);
+	/* The end of the log is not the end of writing */
+	for (i = 0; i < 4; i++)
+		expect_every(v->vm, 0);
+	REQUIRE(!vm_region(v->vm, SLOT, 0, GPA, LEN, p));
+	*(uint64_t *)p = 0;
+	step(v, 1);
+	EXPECT_EQ(*(uint64_t *)p, 1);
+}
+
 TEST(exact)
 {
 	exactly(MADV_NOHUGEPAGE);

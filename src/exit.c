@@ -307,6 +307,9 @@ static noinline enum hvx_next handle_fault(struct hvx_vcpu *vcpu, struct hvx_exi
 	int next;
 
 	if (hvx_in_window(vcpu)) {
+		if (x->fault.present && x->fault.access & HVX_WRITE &&
+		    hvx_mmu_allow_write(vcpu, x->fault.gpa))
+			return HVX_NEXT_ENTER;
 		next = hvx_mmio_window(vcpu, x);
 		if (next >= 0)
 			return next;

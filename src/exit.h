@@ -68,6 +68,7 @@ struct hvx_exit {
 			u8 access;	/* HVX_READ, HVX_WRITE, HVX_EXEC */
 			bool gva_valid;
 			bool walk;	/* on a guest page table, not on the final address */
+			bool present;	/* an entry is there, and lacks a right */
 		} fault;
 		struct {
 			u16 port;

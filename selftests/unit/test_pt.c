@@ -7,6 +7,7 @@
 #include <linux/slab.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include "mmu/pt.h"
 #include "tap.h"
 
@@ -27,10 +28,10 @@ static u64 rnd(void)
 	return rnd_state >> 8;
 }
 
-static enum hvx_pt_result map_leaf(struct hvx_pt *pt, u64 gpa, u64 pa, int level,
-				   unsigned int prot)
+static enum hvx_pt_result map_clean(struct hvx_pt *pt, u64 gpa, u64 pa, int level,
+				    unsigned int prot, bool clean)
 {
-	struct hvx_pt_leaf leaf = { .pa = pa, .level = level, .prot = prot };
+	struct hvx_pt_leaf leaf = { .pa = pa, .level = level, .prot = prot, .clean = clean };
 	struct hvx_pt_cache cache = {};
 	enum hvx_pt_result result;
 
@@ -38,6 +39,12 @@ static enum hvx_pt_result map_leaf(struct hvx_pt *pt, u64 gpa, u64 pa, int level
 	result = hvx_pt_map(pt, &cache, gpa, &leaf);
 	hvx_pt_cache_free(&cache);
 	return result;
+}
+
+static enum hvx_pt_result map_leaf(struct hvx_pt *pt, u64 gpa, u64 pa, int level,
+				   unsigned int prot)
+{
+	return map_clean(pt, gpa, pa, level, prot, false);
 }
 
 /* Do a range operation in steps of @step entries */
@@ -364,10 +371,12 @@ TEST(sizes_that_meet)
 static u64 told[2048];
 static unsigned int nr_told;
 
-static void hear(struct hvx_pt *pt, u64 gpa, u64 size)
+static void hear(struct hvx_pt *pt, u64 gpa, u64 size, u64 mask)
 {
-	for (; size; gpa += PAGE, size -= PAGE)
-		told[nr_told++ % ARRAY_SIZE(told)] = gpa;
+	for (; mask; mask >>= 1, gpa += size) {
+		for (u64 at = gpa; mask & 1 && at < gpa + size; at += PAGE)
+			told[nr_told++ % ARRAY_SIZE(told)] = at;
+	}
 }
 
 static void split_range(struct hvx_pt *pt, u64 gpa, u64 end)
@@ -423,6 +432,89 @@ TEST(dirty)
 		one_dirty(formats[i]);
 }
 
+static u64 clear_all(struct hvx_pt *pt, u64 gpa, u64 end)
+{
+	unsigned int budget = ALL;
+	bool changed = false;
+
+	nr_told = 0;
+	hvx_pt_clear_dirty(pt, gpa, end, &budget, &changed);
+	return changed;
+}
+
+/* Two looks without a mark, with a flush between them, and the third leaves the table out */
+static void let_sleep(struct hvx_pt *pt)
+{
+	EXPECT(clear_all(pt, 0, BIT_ULL(21)));
+	EXPECT_EQ(nr_told, 0);
+	EXPECT(!clear_all(pt, 0, BIT_ULL(21)));
+	EXPECT_EQ(nr_told, 0);
+	EXPECT(!(*raw_entry(pt, 0x1000, 2) & pt->format->write));
+}
+
+static void one_sleep(const struct hvx_pt_format *f)
+{
+	const unsigned int rw = HVX_READ | HVX_WRITE | HVX_PT_MAY_WRITE;
+	u64 mark = f->dirty ?: f->write;
+	struct hvx_pt pt;
+
+	REQUIRE(!hvx_pt_init(&pt, f, 0));
+	pt.on_dirty = hear;
+	map_leaf(&pt, 0x1000, 0x5000, 1, rw);
+	map_leaf(&pt, 0x5000, 0x9000, 1, HVX_READ);
+	EXPECT(clear_all(&pt, 0, BIT_ULL(21)));
+	EXPECT_EQ(nr_told, 1);
+	/* A part of a table says nothing of the rest */
+	EXPECT(!clear_all(&pt, 0, 0x100000));
+	EXPECT(*raw_entry(&pt, 0x1000, 2) & f->write);
+	EXPECT(clear_all(&pt, 0, BIT_ULL(21)));
+	EXPECT(!(*raw_entry(&pt, 0x1000, 2) & f->write));
+	/* A write through a translation that was not flushed yet is found the next time */
+	*raw_entry(&pt, 0x1000, 1) |= mark;
+	EXPECT(clear_all(&pt, 0, BIT_ULL(21)));
+	EXPECT_EQ(nr_told, 1);
+	EXPECT(!clear_all(&pt, 0, BIT_ULL(21)));
+	/* Asleep: what nothing can have set is not looked for */
+	*raw_entry(&pt, 0x1000, 1) |= mark;
+	EXPECT(!clear_all(&pt, 0, BIT_ULL(21)));
+	EXPECT_EQ(nr_told, 0);
+	*raw_entry(&pt, 0x1000, 1) &= ~mark;
+	/* Each way to wake it */
+	EXPECT(!hvx_pt_allow_write(&pt, 0x5000));
+	EXPECT(!hvx_pt_allow_write(&pt, 0x6000));
+	EXPECT(!(*raw_entry(&pt, 0x1000, 2) & f->write));
+	EXPECT(hvx_pt_allow_write(&pt, 0x1000));
+	EXPECT(*raw_entry(&pt, 0x1000, 2) & *raw_entry(&pt, 0x1000, 1) & f->write);
+	*raw_entry(&pt, 0x1000, 1) |= mark;
+	EXPECT(clear_all(&pt, 0, BIT_ULL(21)));
+	EXPECT_EQ(nr_told, 1);
+	let_sleep(&pt);
+	map_leaf(&pt, 0x7000, 0xb000, 1, HVX_READ);
+	EXPECT(!(*raw_entry(&pt, 0x1000, 2) & f->write));
+	map_leaf(&pt, 0x8000, 0xc000, 1, rw);
+	EXPECT(clear_all(&pt, 0, BIT_ULL(21)));
+	EXPECT_EQ(nr_told, 1);
+	EXPECT_EQ(told[0], 0x8000);
+	if (f->dirty) {
+		let_sleep(&pt);
+		/* Read for the first time: nobody writes */
+		map_clean(&pt, 0x9000, 0xd000, 1, rw, true);
+		EXPECT(!(*raw_entry(&pt, 0x1000, 2) & f->write));
+		EXPECT(hvx_pt_set_dirty(&pt, 0x9010));
+		EXPECT(clear_all(&pt, 0, BIT_ULL(21)));
+		EXPECT_EQ(nr_told, 1);
+		EXPECT_EQ(told[0], 0x9000);
+	}
+	hvx_pt_fini(&pt);
+	EXPECT_EQ(shim_allocated, 0);
+}
+
+TEST(sleep)
+{
+	for (int i = 0; i < ARRAY_SIZE(formats); i++)
+		one_sleep(formats[i]);
+}
+
 static void one_split(const struct hvx_pt_format *f)
 {
 	const unsigned int prot = HVX_READ | (f->dirty ? HVX_WRITE : 0) | HVX_EXEC;
@@ -476,11 +568,18 @@ struct page {
 	unsigned int prot;
 	u64 pa;
 	bool accessed;
+	bool dirty;
 };
 
 #define NR_PAGES	(24 * 64)
 
 static struct page pages[NR_PAGES];
+static unsigned int nr_heard;
+
+static void count_leaves(struct hvx_pt *pt, u64 gpa, u64 size, u64 mask)
+{
+	nr_heard += __builtin_popcountll(mask);
+}
 
 static int by_gpa(const void *a, const void *b)
 {
@@ -530,6 +629,8 @@ static void random_map(struct hvx_pt *pt)
 {
 	struct page *p = &pages[rnd() % NR_PAGES];
 	unsigned int prot = HVX_READ | (rnd() & (HVX_WRITE | HVX_EXEC));
+	bool clean = pt->format->dirty && rnd() % 4 == 0;
+	bool writes = prot & HVX_WRITE && !clean;
 	enum hvx_pt_result want, got;
 	u64 pa = p->pa;
 
@@ -543,8 +644,10 @@ static void random_map(struct hvx_pt *pt)
 		want = HVX_PT_SAME;
 	else
 		want = HVX_PT_WIDENED;
-	got = map_leaf(pt, p->gpa + rnd() % size_of(p), pa, p->level, prot);
+	got = map_clean(pt, p->gpa + rnd() % size_of(p), pa, p->level, prot, clean);
 	EXPECT_EQ(got, want);
+	if (want != HVX_PT_SAME)
+		p->dirty = writes || (want == HVX_PT_WIDENED && p->dirty);
 	p->prot = want == HVX_PT_WIDENED || want == HVX_PT_SAME ? p->prot | prot : prot;
 	p->pa = pa;
 	if (want != HVX_PT_SAME)
@@ -564,6 +667,7 @@ static void random_range(u64 *gpa, u64 *end)
 
 static void random_unmap(struct hvx_pt *pt)
 {
+	unsigned int dirty = 0;
 	bool want = false;
 	u64 gpa, end;
 
@@ -572,26 +676,40 @@ static void random_unmap(struct hvx_pt *pt)
 		if (!pages[i].prot || !overlaps(&pages[i], gpa, end))
 			continue;
 		want = true;
+		dirty += pages[i].dirty;
+		pages[i].dirty = false;
 		pages[i].prot = 0;
 	}
+	nr_heard = 0;
 	EXPECT_EQ(in_steps(hvx_pt_unmap, pt, gpa, end, 1 + rnd() % 40), want);
+	EXPECT_EQ(nr_heard, dirty);
 	if (rnd() % 2)
 		prune(pt, gpa, end, 1 + rnd() % 40);
 }
 
-static void random_protect(struct hvx_pt *pt)
+/*
+ * The log must tell of exactly what was written to since it was asked last, whatever tables it has
+ * let sleep meanwhile, and it must never say "nothing to flush" when it took something away.
+ */
+static void random_log(struct hvx_pt *pt)
 {
-	bool want = false;
+	unsigned int want = 0;
+	bool changed;
 	u64 gpa, end;
 
 	random_range(&gpa, &end);
 	for (int i = 0; i < NR_PAGES; i++) {
-		if (!(pages[i].prot & HVX_WRITE) || !overlaps(&pages[i], gpa, end))
+		if (!pages[i].dirty || !overlaps(&pages[i], gpa, end))
 			continue;
-		want = true;
-		pages[i].prot &= ~HVX_WRITE;
+		want++;
+		pages[i].dirty = false;
+		if (!pt->format->dirty)
+			pages[i].prot &= ~HVX_WRITE;
 	}
-	EXPECT_EQ(in_steps(hvx_pt_write_protect, pt, gpa, end, 1 + rnd() % 40), want);
+	nr_heard = 0;
+	changed = in_steps(hvx_pt_clear_dirty, pt, gpa, end, 1 + rnd() % 40);
+	EXPECT_EQ(nr_heard, want);
+	EXPECT(changed || !want);
 }
 
 static void random_age(struct hvx_pt *pt)
@@ -612,6 +730,13 @@ static void random_age(struct hvx_pt *pt)
 		  young && pt->format->accessed);
 }
 
+static bool may_write(struct hvx_pt *pt, const struct page *p)
+{
+	u64 write = pt->format->write;
+
+	return *raw_entry(pt, p->gpa, p->level) & *raw_entry(pt, p->gpa, p->level + 1) & write;
+}
+
 /* What the processor does meanwhile */
 static void random_access(struct hvx_pt *pt)
 {
@@ -619,9 +744,21 @@ static void random_access(struct hvx_pt *pt)
 
 	if (!p->prot)
 		return;
-	*raw_entry(pt, p->gpa, p->level) |= pt->format->accessed |
-		(p->prot & HVX_WRITE ? pt->format->dirty : 0);
 	p->accessed = true;
+	*raw_entry(pt, p->gpa, p->level) |= pt->format->accessed;
+	if (!(p->prot & HVX_WRITE) || !pt->format->dirty)
+		return;
+	p->dirty = true;
+	/* By the core, or by the processor, which needs the right from the table above, too */
+	if (rnd() % 4 == 0) {
+		EXPECT(hvx_pt_set_dirty(pt, p->gpa));
+		return;
+	}
+	if (!may_write(pt, p)) {
+		EXPECT(hvx_pt_allow_write(pt, p->gpa));
+		EXPECT(may_write(pt, p));
+	}
+	*raw_entry(pt, p->gpa, p->level) |= pt->format->dirty;
 }
 
 static void random_run(const struct hvx_pt_format *format)
@@ -630,6 +767,7 @@ static void random_run(const struct hvx_pt_format *format)
 
 	make_pages();
 	REQUIRE(!hvx_pt_init(&pt, format, 0));
+	pt.on_dirty = count_leaves;
 	for (int i = 0; i < 60000 && !tap_failures(); i++) {
 		u64 what = rnd() % 64;
 
@@ -638,7 +776,7 @@ static void random_run(const struct hvx_pt_format *format)
 		else if (what < 48)
 			random_unmap(&pt);
 		else if (what < 50)
-			random_protect(&pt);
+			random_log(&pt);
 		else if (what < 52)
 			random_age(&pt);
 		else

@@ -16,6 +16,8 @@
  * again, came before that flush: the page's bit is among those that are handed over now, and the
  * VMM reads the page later than that. The core writes first and sets the bit then.
  *
+ * Where nothing was written to for a while nothing needs to be read: "sleep" in pt.c.
+ *
  * While a region is logged its entries are of 4 KiB; other regions keep theirs.
  */
 #include <linux/mm.h>
@@ -50,8 +52,39 @@ void hvx_dirty_mark(const struct hvx_slot *slot, u64 gpa, u64 len)
 		set_bit(page, slot->dirty);
 }
 
-/* An entry loses its mark. The array cannot be replaced meanwhile: that takes mmu.lock, too. */
-static void on_dirty(struct hvx_pt *pt, u64 gpa, u64 size)
+/* Small pages from @gpa on, all of them in @slot; the first bit is set */
+static void mark_pages(const struct hvx_slot *slot, u64 gpa, u64 mask)
+{
+	u64 page = (gpa - slot->gpa) >> PAGE_SHIFT;
+	atomic64_t *word = (atomic64_t *)&slot->dirty[page / WORD_PAGES];
+	unsigned int shift = page % WORD_PAGES;
+
+	atomic64_or(mask << shift, word);
+	if (shift && mask >> (WORD_PAGES - shift))
+		atomic64_or(mask >> (WORD_PAGES - shift), word + 1);
+}
+
+/* The first page of @mask and those in the same region. Returns what is left of @mask. */
+static u64 mark_first(const struct hvx_slots *slots, u64 gpa, u64 mask)
+{
+	unsigned int first = __ffs(mask);
+	const struct hvx_slot *slot;
+	u64 left, part = mask;
+
+	gpa += first * PAGE_SIZE;
+	slot = hvx_slot_find(slots, gpa);
+	if (WARN_ON_ONCE(!slot))
+		return mask & (mask - 1);
+	left = (slot->gpa + slot->len - gpa) >> PAGE_SHIFT;
+	if (first + left < WORD_PAGES)
+		part &= BIT_ULL(first + left) - 1;
+	if (slot->dirty)
+		mark_pages(slot, gpa, part >> first);
+	return mask & ~part;
+}
+
+/* Entries lose their marks. The array cannot be replaced meanwhile: that takes mmu.lock, too. */
+static void on_dirty(struct hvx_pt *pt, u64 gpa, u64 size, u64 mask)
 {
 	struct hvx_vm *vm = container_of(pt, struct hvx_vm, mmu.pt);
 	const struct hvx_slots *slots;
@@ -60,6 +93,11 @@ static void on_dirty(struct hvx_pt *pt, u64 gpa, u64 size)
 	slots = rcu_dereference_protected(vm->mmu.slots, lockdep_is_held(&vm->mmu.lock));
 	if (likely(!slots->logged))
 		return;
+	while (size == PAGE_SIZE && mask)
+		mask = mark_first(slots, gpa, mask);
+	if (!mask)
+		return;
+	/* A large leaf, which lies in one region */
 	slot = hvx_slot_find(slots, gpa);
 	if (slot && slot->dirty)
 		hvx_dirty_mark(slot, gpa, size);
@@ -101,11 +139,51 @@ void hvx_dirty_start(struct hvx_vm *vm, const struct hvx_slot *slot)
 	hvx_mmu_flush(vm);
 }
 
+#define RUN_BLOCKS	64	/* in one hold of mmu.lock */
+
+/*
+ * From @gpa on, as many blocks as are alike: the VMM maps each by a large entry, or none of them.
+ * Returns where they end.
+ */
+static u64 alike(struct hvx_vm *vm, const struct hvx_slot *slot, u64 gpa, u64 end, bool *large)
+{
+	const u64 block = hvx_pt_level_size(HVX_PT_2M);
+	u64 at = gpa;
+
+	end = min(end, gpa + RUN_BLOCKS * block);
+	read_lock(&vm->mmu.lock);
+	for (; at < end; at += block) {
+		bool is = hvx_level_of_host(vm, slot->hva + (at - slot->gpa)) > HVX_PT_4K;
+
+		if (at == gpa)
+			*large = is;
+		if (is != *large)
+			break;
+	}
+	read_unlock(&vm->mmu.lock);
+	return at;
+}
+
+/*
+ * Blocks that could be large give their small entries up, so that faults bring large ones. What
+ * the host maps by small entries now stays; should it make them large, the MMU notifier tells.
+ */
 void hvx_dirty_stop(struct hvx_vm *vm, const struct hvx_slot *slot)
 {
+	const u64 block = hvx_pt_level_size(HVX_PT_2M);
+	u64 at = ALIGN(slot->gpa, block), end = ALIGN_DOWN(slot->gpa + slot->len, block), next;
+	bool large;
+
 	lockdep_assert_held(&vm->lock);
-	/* Faults bring entries back, as large as they may be */
-	hvx_mmu_clear_range(vm, slot->gpa, slot->gpa + slot->len);
+	/* What is true of one block is true of all that lie in the region as a whole */
+	if (at >= end || hvx_level_of_region(slot, at, vm->mmu.max_level) == HVX_PT_4K)
+		return;
+	for (; at < end; at = next) {
+		next = alike(vm, slot, at, end, &large);
+		if (large)
+			hvx_mmu_clear_range(vm, at, next);
+		cond_resched();
+	}
 }
 
 /* ------------------------------------------------------------------ handing over */
@@ -151,8 +229,13 @@ static u64 word_mask(const struct harvest *h, u64 i)
 
 static u64 take_word(const struct harvest *h, u64 i)
 {
-	u64 mask = word_mask(h, i), bits = READ_ONCE(h->slot->dirty[i]) & mask;
+	u64 bits = READ_ONCE(h->slot->dirty[i]), mask;
 
+	/* Most often nothing was written to */
+	if (!bits)
+		return 0;
+	mask = word_mask(h, i);
+	bits &= mask;
 	if (bits && !h->keep)
 		bits = atomic64_fetch_andnot(bits, (atomic64_t *)&h->slot->dirty[i]) & bits;
 	return bits;
@@ -165,23 +248,52 @@ static void give_back(const struct harvest *h, u64 i, u64 bits)
 		atomic64_or(bits, (atomic64_t *)&h->slot->dirty[i]);
 }
 
+static const u64 zeroes[512];
+
+/* Words from @i on in which nothing stands, by eights, as many as @zeroes has */
+static unsigned int clean_words(const struct harvest *h, u64 i, u64 last)
+{
+	unsigned int n, max = min_t(u64, last - i, ARRAY_SIZE(zeroes));
+	const unsigned long *w = &h->slot->dirty[i];
+
+	/* A bit that is set meanwhile is for the next call */
+	for (n = 0; n + 8 <= max; n += 8, w += 8) {
+		if (data_race(w[0] | w[1] | w[2] | w[3] | w[4] | w[5] | w[6] | w[7]))
+			break;
+	}
+	return n;
+}
+
+static int give_chunk(const struct harvest *h, u64 i, unsigned int n, u64 __user *to)
+{
+	u64 words[CHUNK];
+	unsigned int k;
+
+	for (k = 0; k < n; k++)
+		words[k] = take_word(h, i + k);
+	if (!copy_to_user(to, words, n * sizeof(u64)))
+		return 0;
+	for (k = 0; k < n; k++)
+		give_back(h, i + k, words[k]);
+	return -EFAULT;
+}
+
 static int give_bitmap(const struct harvest *h, u64 __user *to)
 {
 	u64 i = h->first / WORD_PAGES, last = DIV_ROUND_UP(h->end, WORD_PAGES);
-	u64 words[CHUNK];
-	unsigned int n, k;
+	unsigned int n;
+	int err;
 
-	while (i < last) {
-		n = min_t(u64, last - i, CHUNK);
-		for (k = 0; k < n; k++)
-			words[k] = take_word(h, i + k);
-		if (copy_to_user(to, words, n * sizeof(u64))) {
-			for (k = 0; k < n; k++)
-				give_back(h, i + k, words[k]);
-			return -EFAULT;
+	for (; i < last; i += n, to += n) {
+		n = clean_words(h, i, last);
+		if (n) {
+			err = copy_to_user(to, zeroes, n * sizeof(u64)) ? -EFAULT : 0;
+		} else {
+			n = min_t(u64, last - i, CHUNK);
+			err = give_chunk(h, i, n, to);
 		}
-		to += n;
-		i += n;
+		if (err)
+			return err;
 		cond_resched();
 	}
 	return 0;

@@ -195,8 +195,8 @@ static enum hvx_pt_result map_at(struct fault *f, int level)
 		.prot = HVX_READ,
 	};
 
-	if (f->writable && may_write(f))
-		leaf.prot |= HVX_WRITE;
+	if (f->writable)
+		leaf.prot |= may_write(f) ? HVX_WRITE | HVX_PT_MAY_WRITE : HVX_PT_MAY_WRITE;
 	leaf.clean = f->logged && !(f->access & HVX_WRITE);
 	if (level == HVX_PT_4K || !mmu->large_no_exec)
 		leaf.prot |= HVX_EXEC;
@@ -334,6 +334,19 @@ static enum step try_add_entry(struct fault *f, enum hvx_pt_result *result)
 	step = add_entry(f, result);
 	read_unlock(&f->vm->mmu.lock);
 	return step;
+}
+
+bool hvx_mmu_allow_write(struct hvx_vcpu *vcpu, u64 gpa)
+{
+	struct hvx_mmu *mmu = &vcpu->vm->mmu;
+	bool allowed;
+
+	lockdep_assert_irqs_disabled();
+	if (!read_trylock(&mmu->lock))
+		return false;
+	allowed = hvx_pt_allow_write(&mmu->pt, gpa);
+	read_unlock(&mmu->lock);
+	return allowed;
 }
 
 bool hvx_mmu_fault_window(struct hvx_vcpu *vcpu, u64 gpa, unsigned int access)

@@ -89,6 +89,13 @@ enum hvx_fault_result hvx_mmu_fault(struct hvx_vcpu *vcpu, u64 gpa, unsigned int
 bool hvx_mmu_fault_window(struct hvx_vcpu *vcpu, u64 gpa, unsigned int access);
 
 /*
+ * A write to a page that an entry maps: if only the log has taken the right to write away, give it
+ * back. Neither region nor the VMM's page are looked at: that they allow it is what the entry says.
+ * Context: window. True: enter again.
+ */
+bool hvx_mmu_allow_write(struct hvx_vcpu *vcpu, u64 gpa);
+
+/*
  * Read or write guest-physical memory through the VMM's mapping.
  * Context: process, vm->srcu held, current->mm == vm->mm. 0, -ENXIO: no region (or read-only for a
  * write), -EFAULT: the VMM has no memory there.

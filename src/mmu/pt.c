@@ -6,9 +6,9 @@
  *
  * Invariants
  *   - Who changes what is told by a reader/writer lock of the caller, named "the lock" here.
- *     Read side: hvx_pt_map(), hvx_pt_clear_accessed(), in parallel with each other and themselves.
- *     Write side, alone: hvx_pt_unmap(), hvx_pt_write_protect(), hvx_pt_clear_dirty(),
- *     hvx_pt_split(), hvx_pt_prune().
+ *     Read side, in parallel with each other and themselves: hvx_pt_map(), hvx_pt_clear_accessed(),
+ *     hvx_pt_allow_write().
+ *     Write side, alone: hvx_pt_unmap(), hvx_pt_clear_dirty(), hvx_pt_split(), hvx_pt_prune().
  *     Either side, or a window (see mmu.h): hvx_pt_lookup(), hvx_pt_test_accessed(),
  *     hvx_pt_set_dirty().
  *   - Under the read side an entry only goes from absent to present, or gains rights, or loses its
@@ -21,7 +21,8 @@
  *     hvx_pt_prune() takes them out of the tree; processors may walk them until the flush that
  *     follows, and only then hvx_pt_free_unhooked() gives them back.
  *   - A table is all zeroes, hence all absent, before the cmpxchg that makes it reachable.
- *   - Entries that lead to tables allow everything; rights are in leaves alone.
+ *   - Entries that lead to tables allow everything; rights are in leaves alone. The exception are
+ *     tables that the log lets sleep: see "sleep".
  */
 #include <linux/kernel.h>
 #include <linux/mm.h>
@@ -50,8 +51,10 @@
 #define NPT_LARGE		BIT_ULL(7)
 #define NPT_NX			BIT_ULL(63)
 
-/* Both formats leave this bit to software: the leaf maps device memory */
-#define PT_SW_DEVICE		BIT_ULL(52)
+/* Both formats leave these bits to software */
+#define PT_SW_DEVICE		BIT_ULL(52)	/* leaf: of device memory */
+#define PT_SW_MAY_WRITE		BIT_ULL(53)	/* leaf: only the log may lack the right to write */
+#define PT_SW_ASLEEP		BIT_ULL(54)	/* entry that leads to a table: see "sleep" */
 
 #define PT_ADDR_MASK		GENMASK_ULL(51, 12)
 
@@ -135,6 +138,8 @@ static u64 make_leaf(const struct hvx_pt *pt, const struct hvx_pt_leaf *leaf)
 		entry |= f->device;
 	else
 		entry |= f->leaf | pt->encrypt;
+	if (leaf->prot & HVX_PT_MAY_WRITE)
+		entry |= PT_SW_MAY_WRITE;
 	if (leaf->prot & HVX_WRITE)
 		entry |= leaf->clean ? f->write : f->write | f->dirty;
 	if (leaf->prot & HVX_EXEC)
@@ -159,6 +164,8 @@ static unsigned int leaf_prot(const struct hvx_pt *pt, u64 entry)
 		prot |= HVX_EXEC;
 	if (entry & PT_SW_DEVICE)
 		prot |= HVX_PT_DEVICE;
+	if (entry & PT_SW_MAY_WRITE)
+		prot |= HVX_PT_MAY_WRITE;
 	return prot;
 }
 
@@ -299,14 +306,56 @@ static bool iter_next(struct pt_iter *it, const struct hvx_pt *pt)
 	return true;
 }
 
+/* ------------------------------------------------------------------------- sleep */
+
+/*
+ * The log has to look at every leaf for its dirty mark, most of them in vain. So a table of level 1
+ * in which it found none loses the right to write as a whole, in the entry that leads there: the
+ * next write to any of its pages exits, and wakes it. That was with the caller's flush; until then
+ * translations of before let writes through. What these have marked is found when the log looks
+ * again; if even then there is no mark, none can come up, and the table is left out from now on:
+ * it is asleep.
+ *
+ * Who marks a leaf in another way (hvx_pt_map(), hvx_pt_set_dirty()) wakes its table, too.
+ */
+
+static void wake(const struct hvx_pt *pt, u64 *entry, int level)
+{
+	u64 write = pt->format->write, old = READ_ONCE(*entry);
+
+	do {
+		if (!is_table(pt, old, level) || old & write)
+			return;
+	} while (!try_cmpxchg64(entry, &old, (old | write) & ~PT_SW_ASLEEP));
+}
+
+/* There is no mark in the table that @old leads to. True: the caller has to flush */
+static bool doze_off(const struct hvx_pt *pt, u64 *entry, u64 old)
+{
+	u64 write = pt->format->write;
+
+	/* If it was woken meanwhile, it stays so */
+	if (old & write)
+		return try_cmpxchg64(entry, &old, old & ~write);
+	try_cmpxchg64(entry, &old, old | PT_SW_ASLEEP);
+	return false;
+}
+
 /* ------------------------------------------------------------------------- mapping */
+
+/* Has one of 8 entries one of these bits? What is found is read again, and then only once. */
+static bool any_of_8(const u64 *entry, u64 bits)
+{
+	return data_race(entry[0] | entry[1] | entry[2] | entry[3] |
+			 entry[4] | entry[5] | entry[6] | entry[7]) & bits;
+}
 
 static bool is_empty(const struct hvx_pt *pt, const u64 *table)
 {
 	unsigned int i;
 
-	for (i = 0; i < HVX_PT_ENTRIES; i++) {
-		if (is_present(pt, READ_ONCE(table[i])))
+	for (i = 0; i < HVX_PT_ENTRIES; i += 8) {
+		if (any_of_8(&table[i], pt->format->present))
 			return false;
 	}
 	return true;
@@ -403,6 +452,8 @@ enum hvx_pt_result hvx_pt_map(struct hvx_pt *pt, struct hvx_pt_cache *cache, u64
 			return HVX_PT_NO_TABLE;
 		if (!is_table(pt, value, level))
 			return meet_leaf(pt, value, level, gpa, leaf);
+		if (unlikely(!(value & pt->format->write)) && leaf->prot & HVX_WRITE && !leaf->clean)
+			wake(pt, entry, level);
 		table = entry_table(pt, value);
 	}
 	return install_leaf(pt, &table[entry_index(gpa, level)], leaf);
@@ -440,56 +491,173 @@ static u64 dirty_mark(const struct hvx_pt *pt)
 	return pt->format->dirty ?: pt->format->write;
 }
 
-static void leaf_changed(struct hvx_pt *pt, const struct pt_iter *it, u64 old, u64 bits)
-{
-	u64 size = hvx_pt_level_size(it->level);
+/* What to change in leaves: those that have one of .any lose .bits, all of it with ~0 */
+struct change {
+	struct hvx_pt *pt;
+	u64 any;
+	u64 bits;
+	bool done;		/* something was changed; the caller flushes */
+};
 
-	if (bits == ~0ULL)
-		atomic64_dec(&pt->nr_leaves[it->level - 1]);
-	if (pt->on_dirty && old & bits & dirty_mark(pt))
-		pt->on_dirty(pt, ALIGN_DOWN(it->gpa, size), size);
+static bool is_log(const struct change *c)
+{
+	return c->bits == dirty_mark(c->pt);
+}
+
+static void tell_dirty(const struct change *c, u64 gpa, u64 size, u64 mask)
+{
+	if (mask && c->pt->on_dirty)
+		c->pt->on_dirty(c->pt, gpa, size, mask);
 }
 
 /*
- * Clear @bits in every leaf that has one of @any of them, everything in it with @bits of ~0.
- * A cmpxchg, because the processor sets flags meanwhile and other faults add rights.
+ * Change one leaf; what it was, 0 when nothing was to be changed. Atomically, because the processor
+ * sets flags meanwhile and other faults add rights. A dirty mark that comes between the two
+ * accesses stays for the next time.
  */
-static u64 clear_range(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *budget, u64 any,
-		       u64 bits, bool *changed)
+static u64 change_leaf(const struct change *c, u64 *entry)
+{
+	u64 old = READ_ONCE(*entry);
+
+	if (!(old & c->any))
+		return 0;
+	if (c->bits == ~0ULL)
+		return xchg(entry, 0);
+	atomic64_andnot(c->bits, (atomic64_t *)entry);
+	return old;
+}
+
+/* The first of [@i, @end) with one of @bits, or @end */
+static unsigned int find_any(const u64 *table, unsigned int i, unsigned int end, u64 bits)
+{
+	while (i < end) {
+		if (!(i % 8) && i + 8 <= end && !any_of_8(&table[i], bits))
+			i += 8;
+		else if (READ_ONCE(table[i]) & bits)
+			break;
+		else
+			i++;
+	}
+	return i;
+}
+
+/*
+ * Leaves [@first, @end) of the table of level 1 that maps @gpa and what follows. Marks are told of
+ * by words of 64, as the log keeps them.
+ */
+static void change_table(struct change *c, u64 *table, unsigned int first, unsigned int end, u64 gpa)
+{
+	u64 marks = c->bits & dirty_mark(c->pt), dirty = 0, old;
+	unsigned int i, word = first / 64, changed = 0;
+
+	for (i = first; (i = find_any(table, i, end, c->any)) < end; i++) {
+		if (i / 64 != word) {
+			tell_dirty(c, gpa + word * 64 * PAGE_SIZE, PAGE_SIZE, dirty);
+			dirty = 0;
+			word = i / 64;
+		}
+		old = change_leaf(c, &table[i]);
+		changed += !!old;
+		if (old & marks)
+			dirty |= BIT_ULL(i % 64);
+	}
+	tell_dirty(c, gpa + word * 64 * PAGE_SIZE, PAGE_SIZE, dirty);
+	c->done = changed;
+	if (c->bits == ~0ULL)
+		atomic64_sub(changed, &c->pt->nr_leaves[HVX_PT_4K - 1]);
+}
+
+static void change_large(struct change *c, u64 *entry, int level, u64 gpa)
+{
+	u64 size = hvx_pt_level_size(level), old = change_leaf(c, entry);
+
+	if (!old)
+		return;
+	c->done = true;
+	if (c->bits == ~0ULL)
+		atomic64_dec(&c->pt->nr_leaves[level - 1]);
+	tell_dirty(c, ALIGN_DOWN(gpa, size), size, !!(old & c->bits & dirty_mark(c->pt)));
+}
+
+/* What of its table the entry of level 2 at @it stands for: [*first, return value) */
+static unsigned int part_of_table(const struct pt_iter *it, unsigned int *first)
+{
+	u64 left = it->end - ALIGN_DOWN(it->gpa, hvx_pt_level_size(HVX_PT_2M));
+
+	*first = entry_index(it->gpa, HVX_PT_4K);
+	return min_t(u64, DIV_ROUND_UP(left, PAGE_SIZE), HVX_PT_ENTRIES);
+}
+
+/* A table is changed in one go, and costs the budget its leaves */
+static void change_part(struct change *c, const struct pt_iter *it, unsigned int *budget)
+{
+	u64 *entry = iter_entry(it), value = READ_ONCE(*entry);
+	u64 block = ALIGN_DOWN(it->gpa, hvx_pt_level_size(HVX_PT_2M));
+	bool log = is_log(c), before = c->done;
+	unsigned int first, end = part_of_table(it, &first);
+
+	if (log && value & PT_SW_ASLEEP)
+		return;
+	*budget -= min(*budget, end - first);
+	change_table(c, entry_table(c->pt, value), first, end, block);
+	if (log && !c->done && end - first == HVX_PT_ENTRIES)
+		c->done = doze_off(c->pt, entry, value);
+	c->done |= before;
+}
+
+/* Go on to the next entry that matters: most often nothing is there, or all of it sleeps */
+static bool next_awake(const struct change *c, struct pt_iter *it)
+{
+	const u64 size = hvx_pt_level_size(HVX_PT_2M);
+	unsigned int i = entry_index(it->gpa, HVX_PT_2M) + 1, from = i;
+	const u64 *table = it->table[HVX_PT_2M];
+	u64 value;
+
+	if (it->level != HVX_PT_2M || !is_log(c))
+		return iter_next(it, c->pt);
+	for (; i < HVX_PT_ENTRIES; i++) {
+		value = READ_ONCE(table[i]);
+		if (value && !(value & PT_SW_ASLEEP))
+			break;
+	}
+	/* iter_next() goes one further, and to the next table if need be */
+	it->gpa = ALIGN_DOWN(it->gpa, size) + (i - from) * size;
+	return iter_next(it, c->pt);
+}
+
+static u64 change_range(struct change *c, u64 gpa, u64 end, unsigned int *budget)
 {
 	struct pt_iter it;
 	bool more;
 
-	for (more = iter_first(&it, pt, gpa, end, 1); more; more = iter_next(&it, pt)) {
-		u64 *entry = iter_entry(&it);
-		u64 old = READ_ONCE(*entry);
+	for (more = iter_first(&it, c->pt, gpa, end, HVX_PT_2M); more; more = next_awake(c, &it)) {
+		u64 value = READ_ONCE(*iter_entry(&it));
 
 		if (!*budget)
 			return it.gpa;
 		--*budget;
-		if (!is_present(pt, old))
-			continue;
-		while (old & any) {
-			if (!try_cmpxchg64(entry, &old, old & ~bits))
-				continue;
-			*changed = true;
-			leaf_changed(pt, &it, old, bits);
-			break;
-		}
+		if (is_table(c->pt, value, it.level))
+			change_part(c, &it, budget);
+		else if (value)
+			change_large(c, iter_entry(&it), it.level, it.gpa);
 	}
 	return end;
+}
+
+static u64 clear_range(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *budget, u64 any,
+		       u64 bits, bool *changed)
+{
+	struct change c = { .pt = pt, .any = any, .bits = bits };
+	u64 at = change_range(&c, gpa, end, budget);
+
+	*changed |= c.done;
+	return at;
 }
 
 /* Context: write side of the lock. The caller flushes when *@changed. */
 u64 hvx_pt_unmap(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *budget, bool *changed)
 {
 	return clear_range(pt, gpa, end, budget, pt->format->present, ~0ULL, changed);
-}
-
-/* Context: write side of the lock. The caller flushes when *@changed. */
-u64 hvx_pt_write_protect(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *budget, bool *changed)
-{
-	return clear_range(pt, gpa, end, budget, pt->format->write, pt->format->write, changed);
 }
 
 /*
@@ -509,21 +677,57 @@ u64 hvx_pt_clear_dirty(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *budget
 	return clear_range(pt, gpa, end, budget, dirty_mark(pt), dirty_mark(pt), changed);
 }
 
-bool hvx_pt_set_dirty(struct hvx_pt *pt, u64 gpa)
+/* The leaf of @gpa, and the entry that leads to its table (NULL: it is large). NULL: no leaf. */
+static u64 *find_leaf(const struct hvx_pt *pt, u64 gpa, u64 **parent)
 {
-	u64 dirty = pt->format->dirty, old, *entry;
 	struct pt_iter it;
 
 	if (!iter_first(&it, pt, gpa, gpa + 1, 1))
+		return NULL;
+	*parent = NULL;
+	if (it.level == HVX_PT_4K)
+		*parent = &it.table[HVX_PT_2M][entry_index(gpa, HVX_PT_2M)];
+	return iter_entry(&it);
+}
+
+bool hvx_pt_set_dirty(struct hvx_pt *pt, u64 gpa)
+{
+	u64 dirty = pt->format->dirty, old, *entry, *parent;
+
+	entry = find_leaf(pt, gpa, &parent);
+	if (!entry)
 		return false;
-	entry = iter_entry(&it);
 	old = READ_ONCE(*entry);
 	do {
 		if (!is_present(pt, old))
 			return false;
 		if ((old & dirty) == dirty)
-			return true;
+			break;
 	} while (!try_cmpxchg64(entry, &old, old | dirty));
+	/* After the mark: see "sleep". In formats without one a table that sleeps has no such leaf. */
+	if (parent)
+		wake(pt, parent, HVX_PT_2M);
+	return true;
+}
+
+bool hvx_pt_allow_write(struct hvx_pt *pt, u64 gpa)
+{
+	u64 write = pt->format->write, old, *entry, *parent;
+
+	entry = find_leaf(pt, gpa, &parent);
+	if (!entry)
+		return false;
+	old = READ_ONCE(*entry);
+	do {
+		if (!is_present(pt, old))
+			return false;
+		if (old & write)
+			break;
+		if (!(old & PT_SW_MAY_WRITE))
+			return false;
+	} while (!try_cmpxchg64(entry, &old, old | write));
+	if (parent)
+		wake(pt, parent, HVX_PT_2M);
 	return true;
 }
 

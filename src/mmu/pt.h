@@ -38,14 +38,18 @@ struct hvx_pt {
 	u64 *root;
 	int levels;
 	u64 encrypt;			/* address bits that say "encrypted", set in every entry */
-	/* Under the lock: hears of every leaf that was written to when it loses that mark */
-	void (*on_dirty)(struct hvx_pt *pt, u64 gpa, u64 size);	/* NULL: nobody wants to know */
+	/*
+	 * Under the lock: hears of every leaf that was written to when it loses that mark. Leaves
+	 * are of @size, bit i of @mask is for the one at @gpa + i * @size. NULL: nobody wants to know.
+	 */
+	void (*on_dirty)(struct hvx_pt *pt, u64 gpa, u64 size, u64 mask);
 	atomic64_t nr_tables;		/* root included */
 	atomic64_t nr_leaves[HVX_PT_1G];	/* present ones, by level - 1 */
 };
 
-/* What a leaf says: @prot of HVX_READ, HVX_WRITE, HVX_EXEC and HVX_PT_DEVICE */
+/* What a leaf says: @prot of HVX_READ, HVX_WRITE, HVX_EXEC and these */
 #define HVX_PT_DEVICE		BIT(8)	/* not memory: mapped uncached, never read by the host */
+#define HVX_PT_MAY_WRITE	BIT(9)	/* hvx_pt_allow_write() may add HVX_WRITE */
 
 struct hvx_pt_leaf {
 	u64 pa;			/* of the first byte of the leaf */
@@ -103,12 +107,11 @@ enum hvx_pt_result hvx_pt_map(struct hvx_pt *pt, struct hvx_pt_cache *cache, u64
 bool hvx_pt_lookup(const struct hvx_pt *pt, u64 gpa, struct hvx_pt_leaf *leaf);
 
 /*
- * Work on [gpa, end), at most *@budget entries of it. They return where they stopped, @end when
- * all is done; *@changed becomes true when an entry changed, and stays as it is otherwise.
- * Leaves that lie partly inside are taken as a whole.
+ * Work on [gpa, end), at most *@budget entries of it and the rest of the last table. They return
+ * where they stopped, @end when all is done; *@changed becomes true when an entry changed, and
+ * stays as it is otherwise. Leaves that lie partly inside are taken as a whole.
  */
 u64 hvx_pt_unmap(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *budget, bool *changed);
-u64 hvx_pt_write_protect(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *budget, bool *changed);
 u64 hvx_pt_clear_accessed(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *budget, bool *changed);
 
 /*
@@ -122,6 +125,12 @@ u64 hvx_pt_clear_dirty(struct hvx_pt *pt, u64 gpa, u64 end, unsigned int *budget
  * soon as the window closes. Context: either side of the lock, or a window.
  */
 bool hvx_pt_set_dirty(struct hvx_pt *pt, u64 gpa);
+
+/*
+ * Give the right to write back where nothing but the log has taken it. false: that is not what
+ * stands against it. Context: read side of the lock.
+ */
+bool hvx_pt_allow_write(struct hvx_pt *pt, u64 gpa);
 
 /*
  * Replace large leaves by tables of smaller ones with the same rights, not written to. Stops, like

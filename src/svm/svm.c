@@ -149,7 +149,7 @@ static int alloc_pml5(struct svm_vm *vm)
 
 u64 svm_nested_root(struct svm_vm *vm)
 {
-	u64 root = __sme_set(__pa(vm->vm.mmu.pt.root));
+	u64 root = hvx_pt_root_pa(&vm->vm.mmu.pt);
 
 	if (!vm->pml5)
 		return root;

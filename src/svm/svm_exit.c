@@ -201,6 +201,7 @@ static void fill_fault(const struct vmcb *vmcb, struct hvx_exit *x)
 	x->fault.gpa = vmcb->exitinfo2;
 	x->fault.gva_valid = false;
 	x->fault.walk = info & SVM_NPF_WALK;
+	x->fault.present = info & SVM_NPF_P;
 	if (info & SVM_NPF_ID)
 		x->fault.access = HVX_EXEC;
 	else

@@ -122,6 +122,7 @@
 #define SVM_CR_GPR			0xf
 
 /* EXITINFO1 of nested page faults: section "Nested versus Guest Page Faults, Fault Ordering" */
+#define SVM_NPF_P			BIT_ULL(0)
 #define SVM_NPF_RW			BIT_ULL(1)
 #define SVM_NPF_ID			BIT_ULL(4)
 #define SVM_NPF_WALK			BIT_ULL(33)

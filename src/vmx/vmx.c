@@ -114,7 +114,7 @@ static void vmx_vm_fini(struct hvx_vm *vm)
 
 static u64 make_eptp(const struct hvx_pt *pt)
 {
-	return __pa(pt->root) | EPTP_WRITE_BACK | EPTP_WALK(pt->levels) |
+	return hvx_pt_root_pa(pt) | EPTP_WRITE_BACK | EPTP_WALK(pt->levels) |
 	       (vmx_caps.accessed_dirty ? EPTP_ACCESSED_DIRTY : 0);
 }
 

@@ -224,6 +224,7 @@ static void fill_fault(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 			  (q & EPTQ_FETCH ? HVX_EXEC : 0);
 	x->fault.gva_valid = q & EPTQ_LINEAR_VALID;
 	x->fault.walk = x->fault.gva_valid && !(q & EPTQ_FINAL);
+	x->fault.present = q & EPTQ_READABLE;
 	x->fault.gva = x->fault.gva_valid ? vmcs_read(VMCS_GUEST_LINEAR_ADDRESS) : 0;
 }
 

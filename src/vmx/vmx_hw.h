@@ -283,6 +283,7 @@ enum vmx_exit_reason {
 #define EPTQ_READ			BIT(0)
 #define EPTQ_WRITE			BIT(1)
 #define EPTQ_FETCH			BIT(2)
+#define EPTQ_READABLE			BIT(3)	/* all entries that were used allow reading */
 #define EPTQ_LINEAR_VALID		BIT(7)
 #define EPTQ_FINAL			BIT(8)	/* not on a paging-structure entry */
 #define EPTQ_NMI_UNBLOCKED		BIT(12)

@@ -28,6 +28,7 @@
 #define __must_hold(x)
 #define barrier()		asm volatile("" ::: "memory")
 #define READ_ONCE(x)		(*(const volatile typeof(x) *)&(x))
+#define data_race(x)		(x)
 #define WRITE_ONCE(x, v)	(*(volatile typeof(x) *)&(x) = (v))
 #define smp_mb()		__sync_synchronize()
 #define smp_rmb()		__sync_synchronize()
