@@ -8,6 +8,7 @@
  * Random bytes alone would not get far: some operations are what drivers do.
  */
 #include <linux/pci_regs.h>
+#include <linux/virtio_balloon.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_pci.h>
@@ -23,7 +24,8 @@
 
 #define RAM		0x10000
 #define DISK_SIZE	0x8000
-#define SLOTS		6	/* bridge, two disks, console, entropy, and none */
+#define SLOTS		7	/* bridge, two disks, console, entropy, balloon, and none */
+#define SLOT_BALLOON	5
 #define COMMON		0x0000	/* in BAR 0, as virtio/pci.c has it */
 #define NOTIFY		0x3000
 
@@ -71,6 +73,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		blk_create(&fake, &fake_options.disk[i], i);
 	virtio_console_create(&fake);
 	rng_create(&fake);
+	balloon_create(&fake);
 	fake_start();
 	return 0;
 }
@@ -102,6 +105,10 @@ static void begin(unsigned int slot)
 		{ VIRTIO_PCI_COMMON_GFSELECT, 4, 1 },
 		{ VIRTIO_PCI_COMMON_GF, 4, 1 },
 		{ VIRTIO_PCI_COMMON_GFSELECT, 4, 0 },
+		{ VIRTIO_PCI_COMMON_GF, 4, 0x30000000 | 1 << VIRTIO_BALLOON_F_STATS_VQ |
+					   1 << VIRTIO_BALLOON_F_PAGE_POISON |
+					   1 << VIRTIO_BALLOON_F_REPORTING },
+		{ VIRTIO_PCI_COMMON_STATUS, 1, 11 },
 		{ VIRTIO_PCI_COMMON_GF, 4, 0x30000000 | 1 << VIRTIO_BLK_F_DISCARD |
 					   1 << VIRTIO_BLK_F_WRITE_ZEROES },
 		{ VIRTIO_PCI_COMMON_STATUS, 1, 11 },
@@ -119,7 +126,7 @@ static void begin(unsigned int slot)
 
 	fake_write(config(slot, PCI_COMMAND), 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	memset(fake_ram(AVAIL), 0, 64);
-	fake_write(bar(slot, 0) + COMMON + VIRTIO_PCI_COMMON_Q_SELECT, 2, take(1) % 3);
+	fake_write(bar(slot, 0) + COMMON + VIRTIO_PCI_COMMON_Q_SELECT, 2, take(1) % 5);
 	for (i = 0; i < ARRAY_SIZE(writes); i++)
 		fake_write(bar(slot, 0) + COMMON + writes[i].reg, writes[i].len, writes[i].value);
 }
@@ -179,14 +186,48 @@ static void write_request(void)
 	put(DESC + head * 16, desc, sizeof(desc));
 }
 
-static void offer(void)
+/* What the control socket asks for meanwhile */
+static void control(uint32_t what)
 {
-	uint16_t idx, head = take(1) % 9, step = take(1) % 8 ? 1 : take(2);
+	struct balloon_info info;
+
+	fake_type("typed", 5);
+	if (what & 1)
+		balloon_set_target(&fake, what % (RAM + 1));
+	else
+		balloon_query(&fake, &info);
+}
+
+static void offer_one(uint16_t head, uint16_t step)
+{
+	uint16_t idx;
 
 	memcpy(&idx, fake_ram(AVAIL + 2), 2);
 	put(AVAIL + 4 + idx % 8 * 2, &head, 2);
 	idx += step;
 	put(AVAIL + 2, &idx, 2);
+}
+
+static void offer(void)
+{
+	uint16_t head = take(1) % 9;
+
+	offer_one(head, take(1) % 8 ? 1 : take(2));
+}
+
+/* A list of pages for the balloon, or free ones; one beyond the last may be among them */
+static void send_frames(void)
+{
+	uint16_t head = take(1) % 8;
+	uint32_t frame[8], i;
+	struct vring_desc desc = { 0x5000, sizeof(frame) << take(1) % 8, take(1) % 4, 8 };
+
+	for (i = 0; i < ARRAY_SIZE(frame); i++)
+		frame[i] = take(1) % 64 ? take(1) % (RAM >> 12) : take(4);
+	put(0x5000, frame, sizeof(frame));
+	put(DESC + head * 16, &desc, sizeof(desc));
+	offer_one(head, 1);
+	fake_write(bar(SLOT_BALLOON, 0) + NOTIFY + take(1) % 5 * 4, 2, 0);
 }
 
 /* Time for a worker, mostly none */
@@ -242,13 +283,18 @@ static void operation(void)
 		write_descriptor();
 		break;
 	case 9:
-	case 10:
 		write_request();
+		break;
+	case 10:
+		if (take(1) & 1)
+			write_request();
+		else
+			send_frames();
 		break;
 	case 11:
 	case 12:
 		offer();
-		fake_write(bar(slot, 0) + NOTIFY + take(1) % 3 * 4, 2, 0);
+		fake_write(bar(slot, 0) + NOTIFY + take(1) % 5 * 4, 2, 0);
 		let_work();
 		break;
 	case 13:
@@ -257,7 +303,7 @@ static void operation(void)
 		let_work();
 		break;
 	case 14:
-		fake_type("typed", 5);
+		control(take(2));
 		break;
 	default:
 		life(take(1));

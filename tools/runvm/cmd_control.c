@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* runvm status, pause, resume, power, reset, quit: commands to a running guest. */
+/* runvm status, pause, resume, power, reset, quit, balloon: commands to a running guest. */
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "runvm.h"
@@ -30,48 +31,118 @@ static FILE *connect_to(const char *path)
 	return f;
 }
 
-static json_t *ask(const char *path, const char *command)
+/* The answer to @request, which is used up; ends the program if it is a refusal */
+static json_t *ask(const char *path, json_t *request)
 {
+	const char *command = json_string_value(json_object_get(request, "command"));
 	FILE *f = connect_to(path);
 	json_error_t error;
 	json_t *reply;
 
-	fprintf(f, "{\"command\":\"%s\"}\n", command);
+	if (!request || json_dumpf(request, f, JSON_COMPACT))
+		die("not enough memory");
+	fputc('\n', f);
 	fflush(f);
 	reply = json_loadf(f, JSON_DISABLE_EOF_CHECK, &error);
 	fclose(f);
 	if (!json_is_object(reply))
 		die("control socket %s: no answer: %s", path, error.text);
+	if (!json_is_true(json_object_get(reply, "ok")))
+		die("%s: %s", command, json_string_value(json_object_get(reply, "error")));
+	json_decref(request);
 	return reply;
 }
 
-static void print(json_t *reply)
+static void print(json_t *reply, const char *indent)
 {
 	const char *key;
 	json_t *value;
 
 	json_object_foreach(reply, key, value) {
 		if (json_is_string(value))
-			printf("%s: %s\n", key, json_string_value(value));
+			printf("%s%s: %s\n", indent, key, json_string_value(value));
 		else if (json_is_integer(value))
-			printf("%s: %lld\n", key, (long long)json_integer_value(value));
+			printf("%s%s: %lld\n", indent, key, (long long)json_integer_value(value));
+		else if (json_is_boolean(value) && strcmp(key, "ok"))
+			printf("%s%s: %s\n", indent, key, json_is_true(value) ? "yes" : "no");
+		if (!json_is_object(value))
+			continue;
+		printf("%s%s:\n", indent, key);
+		print(value, "  ");
 	}
+}
+
+static bool wants_help(int argc, char **argv)
+{
+	return argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"));
 }
 
 int cmd_control(int argc, char **argv)
 {
 	json_t *reply;
 
-	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
+	if (wants_help(argc, argv)) {
 		printf("usage: runvm %s SOCKET   (of runvm run --control SOCKET)\n", argv[0]);
 		return 0;
 	}
 	if (argc != 2)
 		usage_error("%s takes one argument: the guest's control socket", argv[0]);
-	reply = ask(argv[1], argv[0]);
-	if (!json_is_true(json_object_get(reply, "ok")))
-		die("%s: %s", argv[0], json_string_value(json_object_get(reply, "error")));
-	print(reply);
+	reply = ask(argv[1], json_pack("{s:s}", "command", argv[0]));
+	print(reply, "");
+	json_decref(reply);
+	return 0;
+}
+
+/* ------------------------------------------------------------------------------ balloon */
+
+/* For how long the guest's kernel may take to answer */
+#define PATIENCE_MS	1000
+#define STEP_MS		20
+
+/* Statistics that are not older than @ms, or a guest that has none to give */
+static bool is_fresh(json_t *reply, int ms)
+{
+	json_t *stats = json_object_get(reply, "statistics");
+
+	return !json_is_true(json_object_get(reply, "driver")) ||
+	       (stats && json_integer_value(json_object_get(stats, "age")) <= ms);
+}
+
+/* Each question has the guest send newer statistics, which are in a later answer */
+static json_t *ask_for_news(const char *path)
+{
+	const struct timespec step = { .tv_nsec = STEP_MS * 1000000 };
+	json_t *reply;
+	int ms;
+
+	for (ms = 0;; ms += STEP_MS) {
+		reply = ask(path, json_pack("{s:s}", "command", "balloon"));
+		if (is_fresh(reply, ms) || ms >= PATIENCE_MS)
+			return reply;
+		json_decref(reply);
+		nanosleep(&step, NULL);
+	}
+}
+
+int cmd_balloon(int argc, char **argv)
+{
+	json_t *reply;
+
+	if (wants_help(argc, argv)) {
+		printf("usage: runvm balloon SOCKET          say what memory the guest has\n"
+		       "       runvm balloon SOCKET SIZE     say what it shall have, with K, M or G; "
+		       "a bare number is MiB\n");
+		return 0;
+	}
+	if (argc != 2 && argc != 3)
+		usage_error("balloon takes the guest's control socket, and the memory it shall "
+			    "have");
+	if (argc == 2)
+		reply = ask_for_news(argv[1]);
+	else
+		reply = ask(argv[1], json_pack("{s:s, s:I}", "command", "balloon", "target",
+			    (json_int_t)parse_mib(argv[2], MIN_MEMORY, MAX_MEMORY)));
+	print(reply, "");
 	json_decref(reply);
 	return 0;
 }

@@ -85,6 +85,11 @@ struct machine;
  * they get as volatile data of a hostile guest.
  */
 void *mem_at(struct machine *m, uint64_t gpa, uint64_t len);
+/*
+ * Give the host back what of these bytes of RAM is whole pages: the guest reads zeroes there, and
+ * has new memory where it writes. 0 or an error number.
+ */
+int mem_discard(struct machine *m, void *at, uint64_t len);
 /* Bytes of RAM below 4 GiB, and above */
 uint64_t mem_low(const struct machine *m);
 uint64_t mem_high(const struct machine *m);
@@ -217,6 +222,28 @@ void pci_create(struct machine *m);
 void virtio_create(struct machine *m);
 void control_create(struct machine *m);
 
+/*
+ * virtio/balloon.c: memory that the guest gives back. Main thread, and only where there is
+ * machine::balloon. balloon_query() asks the guest for newer statistics, too: a later call has them.
+ */
+#define BALLOON_STATS	16
+struct balloon_info {
+	uint64_t target;	/* bytes that the guest shall have, */
+	uint64_t actual;	/* and has, if its driver is right */
+	bool driver;		/* there is one */
+	uint64_t reported;	/* bytes of free pages that it has given back so far */
+	int64_t age;		/* of the statistics, in ms; -1: there are none */
+	unsigned int nr_stats;
+	struct {
+		const char *name;
+		uint64_t value;	/* as the guest says */
+	} stat[BALLOON_STATS];
+};
+
+void balloon_query(struct machine *m, struct balloon_info *info);
+/* @bytes: at most all of memory */
+void balloon_set_target(struct machine *m, uint64_t bytes);
+
 /* What the guest writes to its console, and what is typed there; dev/console.c */
 void console_write(struct machine *m, const void *data, size_t len);
 /* The console's reader: called in the main thread with what was typed; returns how much it took */
@@ -245,6 +272,7 @@ struct machine {
 	struct vcpu *vcpus;
 	struct console *console;	/* dev/console.c */
 	struct power *power;		/* dev/power.c */
+	struct balloon *balloon;	/* virtio/balloon.c, or NULL */
 	/* machine/private.h */
 	struct machine_private *p;
 };

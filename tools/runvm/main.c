@@ -20,6 +20,8 @@ static const struct command commands[] = {
 	{ "power", "SOCKET", "press its power button", cmd_control },
 	{ "reset", "SOCKET", "reset it", cmd_control },
 	{ "quit", "SOCKET", "end it at once", cmd_control },
+	{ "balloon", "SOCKET [SIZE]", "say what memory it has, or what it shall have",
+	  cmd_balloon },
 };
 
 static void complain(const char *format, va_list args)
@@ -89,13 +91,24 @@ uint64_t parse_size(const char *text, uint64_t min, uint64_t max)
 	return n << shift;
 }
 
+uint64_t parse_mib(const char *text, uint64_t min, uint64_t max)
+{
+	char with_unit[32];
+
+	if (*text && strspn(text, "0123456789") == strlen(text) && strlen(text) < 20) {
+		snprintf(with_unit, sizeof(with_unit), "%sM", text);
+		text = with_unit;
+	}
+	return parse_size(text, min, max);
+}
+
 static void print_help(FILE *to)
 {
 	unsigned int i;
 
 	fputs("runvm starts virtual machines on hvx.\n\n", to);
 	for (i = 0; i < ARRAY_SIZE(commands); i++)
-		fprintf(to, "  runvm %-7s%-17s %s\n", commands[i].name, commands[i].args,
+		fprintf(to, "  runvm %-8s%-17s %s\n", commands[i].name, commands[i].args,
 			commands[i].help);
 	fputs("  runvm --help, runvm --version\n\n"
 	      "Exit status: 1 for a failure, 2 for wrong arguments; of guests see runvm(1).\n", to);

@@ -16,7 +16,6 @@
 #include "options.h"
 #include "options_nodes.h"
 
-#define MIN_MEMORY	(1ULL << 20)
 #define DEFAULT_MEMORY	(256ULL << 20)
 
 /* ---------------------------------------------------------------------------- values */
@@ -121,16 +120,9 @@ static void set_cpus(struct options *o, const char *text)
 	o->cpus = number("cpus", text, 1, MAX_CPUS);
 }
 
-/* A bare number is MiB, as other VMMs have it */
 static void set_mem(struct options *o, const char *text)
 {
-	char with_unit[32];
-
-	if (*text && strspn(text, "0123456789") == strlen(text) && strlen(text) < 20) {
-		snprintf(with_unit, sizeof(with_unit), "%sM", text);
-		text = with_unit;
-	}
-	o->memory = parse_size(text, MIN_MEMORY, MAX_MEMORY);
+	o->memory = parse_mib(text, MIN_MEMORY, MAX_MEMORY);
 	if (o->memory & 0xfff)
 		usage_error("--mem '%s': memory comes in pages of 4 KiB", text);
 }
@@ -227,6 +219,11 @@ static void set_rng(struct options *o, const char *text)
 	o->rng = yes("rng", text);
 }
 
+static void set_balloon(struct options *o, const char *text)
+{
+	o->balloon = yes("balloon", text);
+}
+
 static void set_vsock(struct options *o, const char *text)
 {
 	o->vsock_cid = number("vsock", text, 3, 0xfffffffe);
@@ -307,6 +304,7 @@ static const struct flag flags[] = {
 	{ "net", 'n', "user[,fwd=tcp:HOST:GUEST[;...]][,mac=]", set_net, "network without rights" },
 	{ "net", 'n', "tap=IF[,vhost][,mac=]", set_net, "network by a tap interface" },
 	{ "rng", 0, NULL, set_rng, "source of random numbers" },
+	{ "balloon", 0, NULL, set_balloon, "let the guest give memory back (runvm balloon)" },
 	{ "vsock", 0, "CID", set_vsock, "sockets between host and guest" },
 	{ "share", 0, "DIR[,tag=TAG][,ro]", set_share, "directory of the host for the guest" },
 	{ "console", 0, "serial|virtio|none", set_console, "what the terminal is for (serial)" },
@@ -517,6 +515,8 @@ void options_print(const struct options *o)
 	print_lists(o);
 	if (o->rng)
 		puts("rng = yes");
+	if (o->balloon)
+		puts("balloon = yes");
 	if (o->vsock_cid)
 		printf("vsock = %u\n", o->vsock_cid);
 	printf("console = %s\n", consoles[o->console]);

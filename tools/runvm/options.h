@@ -32,7 +32,6 @@ struct share_option {
 };
 
 #define MAX_CPUS	254
-#define MAX_MEMORY	(1ULL << 40)
 #define MAX_NODES	32
 
 /* A NUMA node of the guest. Memory is given to nodes in their order. */
@@ -73,6 +72,7 @@ struct options {
 	struct share_option share[MAX_SHARES];
 	unsigned int nr_shares;
 	bool rng;
+	bool balloon;
 	uint32_t vsock_cid;	/* 0: none */
 	enum console_kind console;
 	bool no_reboot;

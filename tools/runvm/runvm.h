@@ -38,6 +38,7 @@ struct command {
 
 int cmd_run(int argc, char **argv);
 int cmd_control(int argc, char **argv);
+int cmd_balloon(int argc, char **argv);
 int cmd_hello(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
@@ -49,5 +50,11 @@ void usage_error(const char *format, ...) __attribute__((noreturn, format(printf
 
 /* A number with an optional suffix K, M or G; a usage error when it is none or out of bounds */
 uint64_t parse_size(const char *text, uint64_t min, uint64_t max);
+/* The same, but a bare number is MiB, as other VMMs have it */
+uint64_t parse_mib(const char *text, uint64_t min, uint64_t max);
+
+/* Of guests that 'runvm run' starts */
+#define MIN_MEMORY	(1ULL << 20)
+#define MAX_MEMORY	(1ULL << 40)
 
 #endif

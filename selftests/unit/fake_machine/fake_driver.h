@@ -8,7 +8,7 @@
 
 #include "fake_machine/fake_machine.h"
 
-#define DRIVER_QUEUES	4
+#define DRIVER_QUEUES	5
 #define DRIVER_SIZE	16	/* entries of a queue, unless struct driver::size says otherwise */
 #define DRIVER_AREA	0x2000	/* of guest memory, for each queue */
 

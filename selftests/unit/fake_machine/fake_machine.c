@@ -63,6 +63,7 @@ static unsigned int nr_irqfds, next_gsi = GSI_FIRST_MSI;
 static bool line[64];
 static uint8_t *ram;
 static uint64_t ram_size;
+static _Atomic unsigned int discards;
 static console_reader *reader;
 static void *reader_opaque;
 static _Atomic unsigned int pulls;
@@ -75,6 +76,8 @@ void fake_init(uint64_t size)
 	ram = calloc(1, size);
 	CHECK(ram);
 	fake.options = &fake_options;
+	fake.vm.mem = ram;
+	fake.vm.mem_size = size;
 }
 
 uint8_t *fake_ram(uint64_t gpa)
@@ -85,6 +88,24 @@ uint8_t *fake_ram(uint64_t gpa)
 void *mem_at(struct machine *m, uint64_t gpa, uint64_t len)
 {
 	return gpa <= ram_size && len <= ram_size - gpa ? ram + gpa : NULL;
+}
+
+int mem_discard(struct machine *m, void *at, uint64_t len)
+{
+	uint64_t from = (uint8_t *)at - ram, to = from + len;
+
+	CHECK(from <= ram_size && len <= ram_size - from);
+	from = (from + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+	to &= ~(PAGE_SIZE - 1);
+	if (from < to)
+		memset(ram + from, 0, to - from);
+	discards++;
+	return 0;
+}
+
+unsigned int fake_discards(void)
+{
+	return discards;
 }
 
 void machine_add_device(struct machine *m, struct device *dev)

@@ -15,6 +15,8 @@ extern struct options fake_options;
 /* @ram bytes at 0; blocks of their own, so that AddressSanitizer sees what leaves them */
 void fake_init(uint64_t ram);
 uint8_t *fake_ram(uint64_t gpa);
+/* How often devices have given memory back, whole pages or none */
+unsigned int fake_discards(void);
 
 /* All devices */
 void fake_start(void);

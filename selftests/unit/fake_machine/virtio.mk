@@ -2,4 +2,4 @@
 # runvm's PCI and virtio devices, in the fake machine
 virtio_SRCS := $(addprefix ../../tools/runvm/,$(addprefix pci/,host.c config.c msix.c) \
 	$(addprefix virtio/,queue.c device.c worker.c pci.c mmio.c blk.c blk_io.c blk_image.c \
-	console.c rng.c)) fake_machine/fake_machine.c
+	console.c rng.c balloon.c)) fake_machine/fake_machine.c

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -38,7 +39,12 @@ struct control {
 
 /* -------------------------------------------------------------------------- commands */
 
-static json_t *status(struct machine *m)
+static json_t *refuse(const char *why)
+{
+	return json_pack("{s:b, s:s}", "ok", 0, "error", why);
+}
+
+static json_t *status(struct machine *m, json_t *none)
 {
 	json_int_t exits = 0;
 	unsigned int i;
@@ -61,36 +67,93 @@ static void quit(struct machine *m)
 	machine_end(m, FATE_QUIT, 0);
 }
 
-static const struct {
+static json_t *statistics(const struct balloon_info *info)
+{
+	json_t *stats = json_pack("{s:I}", "age", (json_int_t)info->age);
+	unsigned int i;
+
+	/* What does not fit is nothing that a guest can have of memory */
+	for (i = 0; i < info->nr_stats; i++)
+		if (info->stat[i].value <= INT64_MAX)
+			json_object_set_new(stats, info->stat[i].name,
+					    json_integer(info->stat[i].value));
+	return stats;
+}
+
+static json_t *set_balloon(struct machine *m, json_t *target)
+{
+	json_int_t bytes = json_integer_value(target);
+	char why[128];
+
+	if (json_is_integer(target) && bytes >= (json_int_t)MIN_MEMORY &&
+	    bytes <= (json_int_t)m->vm.mem_size) {
+		balloon_set_target(m, bytes);
+		return json_pack("{s:b}", "ok", 1);
+	}
+	snprintf(why, sizeof(why), "the target is a number of bytes from %llu to %llu, which is all "
+		 "the guest's memory", MIN_MEMORY, (unsigned long long)m->vm.mem_size);
+	return refuse(why);
+}
+
+static json_t *balloon(struct machine *m, json_t *target)
+{
+	struct balloon_info info;
+	json_t *reply;
+
+	if (!m->balloon)
+		return refuse("the guest was started without --balloon");
+	if (target)
+		return set_balloon(m, target);
+	balloon_query(m, &info);
+	reply = json_pack("{s:b, s:I, s:I, s:I, s:b, s:I}", "ok", 1, "memory",
+			  (json_int_t)m->vm.mem_size, "target", (json_int_t)info.target, "actual",
+			  (json_int_t)info.actual, "driver", info.driver, "reported",
+			  (json_int_t)info.reported);
+	if (info.age >= 0)
+		json_object_set_new(reply, "statistics", statistics(&info));
+	return reply;
+}
+
+static const struct order {
 	const char *name;
-	void (*run)(struct machine *m);	/* NULL: status, which has an answer of its own */
+	void (*run)(struct machine *m);
+	/* Instead, for what has an answer of its own; @value of @member, NULL if it is not there */
+	json_t *(*reply)(struct machine *m, json_t *value);
+	const char *member;
 } commands[] = {
-	{ "status", NULL },
+	{ "status", .reply = status },
 	{ "pause", machine_pause },
 	{ "resume", machine_resume },
 	{ "power", machine_press_power },
 	{ "reset", reset },
 	{ "quit", quit },
+	{ "balloon", .reply = balloon, .member = "target" },
 };
 
-static json_t *refuse(const char *why)
+static json_t *carry_out(struct machine *m, const struct order *c, json_t *request)
 {
-	return json_pack("{s:b, s:s}", "ok", 0, "error", why);
+	json_t *value = c->member ? json_object_get(request, c->member) : NULL;
+	char why[128];
+
+	if (json_object_size(request) != (value ? 2 : 1)) {
+		snprintf(why, sizeof(why), "%s has no other member than 'command'%s%s", c->name,
+			 c->member ? " and " : "", c->member ? c->member : "");
+		return refuse(why);
+	}
+	if (c->reply)
+		return c->reply(m, value);
+	c->run(m);
+	return json_pack("{s:b}", "ok", 1);
 }
 
-static json_t *carry_out(struct machine *m, const char *name)
+static json_t *look_up(struct machine *m, const char *name, json_t *request)
 {
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(commands); i++) {
-		if (strcmp(commands[i].name, name))
-			continue;
-		if (!commands[i].run)
-			return status(m);
-		commands[i].run(m);
-		return json_pack("{s:b}", "ok", 1);
-	}
-	return refuse("no such command: status, pause, resume, power, reset, quit");
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(commands[i].name, name))
+			return carry_out(m, &commands[i], request);
+	return refuse("no such command: status, pause, resume, power, reset, quit, balloon");
 }
 
 static json_t *answer(struct machine *m, const char *line, size_t len)
@@ -102,12 +165,10 @@ static json_t *answer(struct machine *m, const char *line, size_t len)
 	if (!request)
 		return refuse(error.text);
 	name = json_object_get(request, "command");
-	if (!json_is_string(name))
-		reply = refuse("an object with a string 'command' is needed");
-	else if (json_object_size(request) != 1)
-		reply = refuse("commands have no other member than 'command'");
+	if (json_is_string(name))
+		reply = look_up(m, json_string_value(name), request);
 	else
-		reply = carry_out(m, json_string_value(name));
+		reply = refuse("an object with a string 'command' is needed");
 	json_decref(request);
 	return reply;
 }

@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -177,6 +176,7 @@ static int say_fate(struct machine *m, enum fate fate)
 static void reset_machine(struct machine *m)
 {
 	struct machine_private *p = m->p;
+	int error;
 
 	vcpus_stop(m);
 	if (m->options->verbose)
@@ -184,8 +184,9 @@ static void reset_machine(struct machine *m)
 	resume_devices(m);
 	reset_devices(m);
 	irq_reset(m);
-	if (madvise(m->vm.mem, m->vm.mem_size, MADV_DONTNEED))
-		die("cannot clear the guest's memory: %s", strerror(errno));
+	error = mem_discard(m, m->vm.mem, m->vm.mem_size);
+	if (error)
+		die("cannot clear the guest's memory: %s", strerror(error));
 	chips_reset(m);
 	vcpus_reset(m);
 	boot_prepare(m, &m->vcpus[0]);

@@ -19,4 +19,6 @@ void virtio_create(struct machine *m)
 		vsock_create(m, o->vsock_cid);
 	for (i = 0; i < o->nr_shares; i++)
 		fs9p_create(m, &o->share[i]);
+	if (o->balloon)
+		balloon_create(m);
 }

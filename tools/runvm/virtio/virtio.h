@@ -8,7 +8,7 @@
  *	worker.c	the thread of a device, and who may use the device when
  *	pci.c mmio.c	transports
  *	create.c	the devices that the options ask for
- *	blk*.c net*.c console.c rng.c vsock.c fs9p.c	the devices
+ *	blk*.c net*.c console.c rng.c vsock.c fs9p.c balloon.c	the devices
  *	p9*.c		what fs9p.c serves directories by
  *	vhost.c	queues that the host's kernel serves
  *
@@ -271,5 +271,6 @@ void rng_create(struct machine *m);
 void net_create(struct machine *m, const struct net_option *option, unsigned int index);
 void vsock_create(struct machine *m, uint32_t cid);
 void fs9p_create(struct machine *m, const struct share_option *option);
+void balloon_create(struct machine *m);
 
 #endif
