@@ -22,7 +22,7 @@ PVH = {"6.1-pvh": "6.1-full"}
 WHOLE = {"debian": ["vmlinuz", "initrd", "hello.deb"], "installer": ["vmlinuz", "initrd"]}
 
 # What a virtual machine has; those that a kernel has built in, or has not, are left out.
-MODULES = ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_console", "virtio-rng",
+MODULES = ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_console", "virtio-rng", "virtio_balloon",
            "vmw_vsock_virtio_transport", "9pnet_virtio", "9p", "virtiofs", "ext4", "pvpanic-mmio",
            "pvpanic-pci", "button", "evdev"]
 

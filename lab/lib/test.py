@@ -37,7 +37,7 @@ EVERY = "boot:6.1:1 boot:6.1:4 boot:6.12:1 boot:6.12:4 boot:sid:1 boot:sid:4"
 KERNELS_OF_GUESTS = ["6.1", "6.12", "sid"]
 GUESTS = [
     ("vmx", f"{EVERY} devices:6.1:1 nodes:6.1", KERNELS_OF_GUESTS, ["--mem", "1024"], 1500),
-    ("svm", f"{EVERY} devices:6.12:2 two:6.12 fates:6.1", KERNELS_OF_GUESTS, ["--smp", "2", "--mem", "2048"], 1200),
+    ("svm", f"{EVERY} devices:6.12:2 two:6.12 fates:6.1 balloon:6.12", KERNELS_OF_GUESTS, ["--smp", "2", "--mem", "2048"], 1200),
     ("svm", "debian installer", ["debian", "installer"], ["--smp", "2", "--mem", "2048"], 1200),
     ("svm", "reboots:6.12:20", ["6.12"], ["--smp", "2"], 1200),
     ("svm", "numa:6.12", ["6.12"], ["--smp", "2", "--numa", "2", "--mem", "2048"], 400),
