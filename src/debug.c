@@ -18,13 +18,6 @@
 
 #define CR4_DE		BIT(3)
 
-/* Host DR7 is as an exit leaves it: no breakpoint enabled. Give it back. */
-static void restore_host_dr7(void)
-{
-	if (hw_breakpoint_active())
-		set_debugreg(this_cpu_read(cpu_dr7), 7);
-}
-
 #define EACH_DR(DO)	do { DO(0); DO(1); DO(2); DO(3); } while (0)
 
 void hvx_debug_load(struct hvx_vcpu *vcpu)
@@ -49,13 +42,6 @@ void hvx_debug_restore(struct hvx_vcpu *vcpu)
 	EACH_DR(RESTORE);
 #undef RESTORE
 	vcpu->host_dr_loaded = false;
-}
-
-void hvx_debug_leave(struct hvx_vcpu *vcpu)
-{
-	if (unlikely(vcpu->host_dr_loaded))
-		hvx_debug_restore(vcpu);
-	restore_host_dr7();
 }
 
 void hvx_debug_changed(struct hvx_vcpu *vcpu)

@@ -3,6 +3,9 @@
 #ifndef HVX_DEBUG_H
 #define HVX_DEBUG_H
 
+#include <linux/percpu.h>
+#include <asm/processor.h>	/* debugreg.h relies on it */
+#include <asm/debugreg.h>
 #include "run.h"
 
 #define DR6_BS		BIT(14)
@@ -25,7 +28,14 @@ static inline void hvx_debug_enter(struct hvx_vcpu *vcpu)
 void hvx_debug_changed(struct hvx_vcpu *vcpu);
 
 /* After the last entry of a window: the host's breakpoints work again. Context: window. */
-void hvx_debug_leave(struct hvx_vcpu *vcpu);
+static inline void hvx_debug_leave(struct hvx_vcpu *vcpu)
+{
+	if (unlikely(vcpu->host_dr_loaded))
+		hvx_debug_restore(vcpu);
+	/* Host DR7 is as an exit leaves it: no breakpoint enabled. Give it back. */
+	if (unlikely(hw_breakpoint_active()))
+		set_debugreg(this_cpu_read(cpu_dr7), 7);
+}
 
 /* HVX_SET_DEBUG: 0 or -EINVAL. Context: process, vcpu->lock. */
 int hvx_debug_set(struct hvx_vcpu *vcpu, const struct hvx_debug *args);

@@ -2,26 +2,20 @@
 /*
  * FPU, SSE and AVX state of a vCPU.
  *
- * The FPU belongs to the window: with interrupts off nobody else changes it, NMI handlers included.
- * So the registers are exchanged by value: what is in them goes to an area of this CPU, the
- * guest's come from the vCPU's, and at the end the other way round. Afterwards they are bit for
- * bit what they were, whoever's they were: the task's, or ones that the kernel knows to be stale.
- * The kernel's bookkeeping stays true without being told; kernel_fpu_begin() and kernel_fpu_end()
- * would save and reload the task's state besides, for about three times the instructions.
- *
- * XRSTOR and XSAVE run with the host's XCR0; the guest's is on the CPU only while it runs. Only
- * what guests can have is exchanged. PKRU and AMX state are not given to them: the kernel keeps
- * PKRU out of its own XSAVE areas, and AMX needs services that modules do not have.
+ * What a guest can have, the vCPU's image of it and XCR0; the exchange at both ends of a window is in
+ * fpu_switch.h.
  */
 #include <asm/fpu/api.h>
 #include <asm/cpufeature.h>
 #include <asm/fpu/xcr.h>
 #include <linux/gfp.h>
+#include <linux/jump_label.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
 #include <linux/string.h>
 #include "compat.h"
 #include "fpu.h"
+#include "fpu_switch.h"
 #include "run.h"
 
 #define XSAVE_LEGACY	512
@@ -32,46 +26,11 @@
 #define MXCSR_MASK_OFF	28
 
 struct hvx_fpu_info hvx_fpu_info;
+struct hvx_fpu_host hvx_fpu_host;
 
-static u64 host_xcr0;
-static u64 host_xss;
-static void __percpu *host_area;	/* of the CPU whose window is open */
-
-static __always_inline void xrstor(const void *area, u64 mask)
-{
-	asm volatile("xrstor64 %0" :: "m" (*(const char *)area), "a" ((u32)mask),
-		     "d" ((u32)(mask >> 32)) : "memory");
-}
-
-/* XSAVEOPT would trust that the area still holds what was restored from it last */
-static __always_inline void xsave_all(void *area, u64 mask)
-{
-	asm volatile("xsave64 %0" : "+m" (*(char *)area) : "a" ((u32)mask),
-		     "d" ((u32)(mask >> 32)) : "memory");
-}
-
-static __always_inline void xsave(void *area, u64 mask)
-{
-	u32 lo = mask, hi = mask >> 32;
-
-	if (likely(hvx_fpu_info.xsaveopt))
-		asm volatile("xsaveopt64 %0" : "+m" (*(char *)area) : "a" (lo), "d" (hi)
-			     : "memory");
-	else
-		xsave_all(area, mask);
-}
-
-/*
- * Some AMD processors neither save nor restore the x87 pointers while no exception is pending:
- * empty the state first, so that one side does not see the other's.
- */
-static __always_inline void clear_x87_pointers(void)
-{
-	static const int zero;
-
-	if (static_cpu_has_bug(X86_BUG_FXSAVE_LEAK))
-		asm volatile("fnclex\n\temms\n\tfildl %0" :: "m" (zero));
-}
+DEFINE_STATIC_KEY_FALSE(hvx_fpu_has_xsaveopt);
+DEFINE_STATIC_KEY_FALSE(hvx_fpu_has_xss);
+DEFINE_STATIC_KEY_FALSE(hvx_fpu_xcr0_unseen);
 
 u32 hvx_xsave_size(u64 xcr0)
 {
@@ -90,14 +49,15 @@ static void read_layout(void)
 	int i;
 
 	for (i = 2; i < 63; i++) {
-		if (!(host_xcr0 & BIT_ULL(i)))
+		if (!(hvx_fpu_host.xcr0 & BIT_ULL(i)))
 			continue;
 		cpuid_count(0xd, i, &eax, &ebx, &ecx, &edx);
 		hvx_fpu_info.len[i] = eax;
 		hvx_fpu_info.offset[i] = ebx;
 	}
 	cpuid_count(0xd, 1, &eax, &ebx, &ecx, &edx);
-	hvx_fpu_info.xsaveopt = eax & BIT(0);
+	if (eax & BIT(0))
+		static_branch_enable(&hvx_fpu_has_xsaveopt);
 }
 
 static u32 read_mxcsr_mask(void)
@@ -117,7 +77,7 @@ static u32 read_mxcsr_mask(void)
 
 void hvx_fpu_stop(void)
 {
-	free_percpu(host_area);
+	free_percpu(hvx_fpu_host.area);
 }
 
 int hvx_fpu_start(void)
@@ -126,18 +86,26 @@ int hvx_fpu_start(void)
 		pr_err("this CPU or kernel has no XSAVE (is \"noxsave\" on the kernel command line?)\n");
 		return -EOPNOTSUPP;
 	}
-	host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+	hvx_fpu_host.xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
 	if (boot_cpu_has(X86_FEATURE_XSAVES))
-		host_xss = hvx_rdmsr(MSR_IA32_XSS);
+		hvx_fpu_host.xss = hvx_rdmsr(MSR_IA32_XSS);
+	if (hvx_fpu_host.xss)
+		static_branch_enable(&hvx_fpu_has_xss);
 	read_layout();
-	hvx_fpu_info.features = host_xcr0 & (XF_X87 | XF_SSE | XF_AVX | XF_AVX512);
+	hvx_fpu_info.features = hvx_fpu_host.xcr0 & (XF_X87 | XF_SSE | XF_AVX | XF_AVX512);
 	hvx_fpu_info.size = hvx_xsave_size(hvx_fpu_info.features);
 	hvx_fpu_info.mxcsr_mask = read_mxcsr_mask();
-	host_area = __alloc_percpu(hvx_fpu_info.size, 64);
-	if (host_area && hvx_fpu_info.mxcsr_mask)
+	hvx_fpu_host.area = __alloc_percpu(hvx_fpu_info.size, 64);
+	if (hvx_fpu_host.area && hvx_fpu_info.mxcsr_mask)
 		return 0;
 	hvx_fpu_stop();
 	return -ENOMEM;
+}
+
+void hvx_fpu_bind(u32 traits)
+{
+	if (traits & HVX_TRAIT_XCR0)
+		static_branch_enable(&hvx_fpu_xcr0_unseen);
 }
 
 static void init_image(char *area)
@@ -168,34 +136,11 @@ void hvx_fpu_fini(struct hvx_vcpu *vcpu)
 		free_pages_exact(vcpu->fpu, hvx_fpu_info.size);
 }
 
-void hvx_fpu_enter(struct hvx_vcpu *vcpu)
-{
-	xsave_all(this_cpu_ptr(host_area), hvx_fpu_info.features);
-	clear_x87_pointers();
-	xrstor(vcpu->fpu, hvx_fpu_info.features);
-	if (unlikely(host_xss))
-		hvx_wrmsr(MSR_IA32_XSS, 0);
-	if (vcpu->regs.xcr0 != host_xcr0)
-		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->regs.xcr0);
-}
-
-/* Where XSETBV is not intercepted the guest's value is on the CPU alone */
 u64 hvx_xcr0(struct hvx_vcpu *vcpu)
 {
-	if (unlikely(hvx_ops->traits & HVX_TRAIT_XCR0) && hvx_in_window(vcpu))
-		vcpu->regs.xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+	if (hvx_in_window(vcpu))
+		hvx_fpu_see_xcr0(vcpu);
 	return vcpu->regs.xcr0;
-}
-
-void hvx_fpu_leave(struct hvx_vcpu *vcpu)
-{
-	if (hvx_xcr0(vcpu) != host_xcr0)
-		xsetbv(XCR_XFEATURE_ENABLED_MASK, host_xcr0);
-	if (unlikely(host_xss))
-		hvx_wrmsr(MSR_IA32_XSS, host_xss);
-	xsave(vcpu->fpu, hvx_fpu_info.features);
-	clear_x87_pointers();
-	xrstor(this_cpu_ptr(host_area), hvx_fpu_info.features);
 }
 
 void hvx_set_xcr0(struct hvx_vcpu *vcpu, u64 xcr0)

@@ -18,7 +18,6 @@ struct hvx_fpu_info {
 	u64 features;		/* XCR0 bits that guests can have */
 	u32 size;		/* of an XSAVE image with all of them */
 	u32 mxcsr_mask;
-	bool xsaveopt;
 	u32 offset[64];		/* of each component in the standard format */
 	u32 len[64];
 };
@@ -26,13 +25,10 @@ struct hvx_fpu_info {
 extern struct hvx_fpu_info hvx_fpu_info;	/* immutable after load */
 
 int hvx_fpu_start(void);	/* at load: 0, -ENOMEM, or -EOPNOTSUPP after a pr_err() */
+void hvx_fpu_bind(u32 traits);	/* of the backend, when it has started */
 void hvx_fpu_stop(void);
 int hvx_fpu_init(struct hvx_vcpu *vcpu);
 void hvx_fpu_fini(struct hvx_vcpu *vcpu);
-
-/* Around the entries of a window: the guest's state in, the guest's out. Context: window. */
-void hvx_fpu_enter(struct hvx_vcpu *vcpu);
-void hvx_fpu_leave(struct hvx_vcpu *vcpu);
 
 /* The guest's XCR0, which may be on the CPU alone. Context: vcpu->lock. */
 u64 hvx_xcr0(struct hvx_vcpu *vcpu);

@@ -177,6 +177,7 @@ static int __init hvx_init(void)
 	if (err)
 		goto irq;
 	bind_ops(ops);
+	hvx_fpu_bind(ops->traits);
 	hvx_msr_rules_start();
 	err = misc_register(&hvx_device);
 	if (err)

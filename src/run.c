@@ -27,7 +27,7 @@
 #include "debug.h"
 #include "entry_check.h"
 #include "event.h"
-#include "fpu.h"
+#include "fpu_switch.h"
 #include "run.h"
 #include "sync.h"
 #include "wait.h"
@@ -219,35 +219,46 @@ static enum hvx_next prepare(struct hvx_vcpu *vcpu)
 	return HVX_NEXT_ENTER;
 }
 
-static enum hvx_next run_until_exit(struct hvx_vcpu *vcpu)
+/*
+ * The first window opens without a look at what prepare() does: whatever of it waits makes
+ * enter_once() leave, and what it waits for otherwise is asked for by hvx_run().
+ */
+static __always_inline enum hvx_next run_until_exit(struct hvx_vcpu *vcpu)
 {
 	struct hvx_exit *x = &vcpu->exit;
 	enum hvx_next next;
 
 	for (;;) {
-		next = prepare(vcpu);
-		if (next != HVX_NEXT_ENTER)
-			return next;
 		next = run_window(vcpu, x);
-		if (next == HVX_NEXT_USER)
+		if (likely(next == HVX_NEXT_USER))
 			return next;
 		if (next == HVX_NEXT_PROCESS)
 			next = handle_in_process(vcpu, x);
 		if (next == HVX_NEXT_USER || next == HVX_NEXT_ERROR)
 			return next;
+		next = prepare(vcpu);
+		if (next != HVX_NEXT_ENTER)
+			return next;
 	}
 }
 
-/* immediate_exit, irq_window and nmi_window, in one word that is most often 0 */
+/* What the VMM writes before HVX_RUN: nothing, most often */
+struct input {
+	u64 head;		/* immediate_exit, irq_window and nmi_window, in one word */
+	u64 wanted;
+	u64 dirty;
+};
+
 static_assert(offsetof(struct hvx_run, immediate_exit) == 0 &&
 	      offsetof(struct hvx_run, nmi_window) < sizeof(u64));
 
-static noinline void take_windows(struct hvx_vcpu *vcpu, u64 head)
+#define IMMEDIATE_EXIT	0xffULL		/* in .head */
+
+static void take_windows(struct hvx_vcpu *vcpu)
 {
 	bool irq = READ_ONCE(vcpu->run->irq_window);
 	bool nmi = READ_ONCE(vcpu->run->nmi_window);
 
-	vcpu->run_head = head;
 	if (irq == vcpu->want_irq_window && nmi == vcpu->want_nmi_window)
 		return;
 	vcpu->want_irq_window = irq;
@@ -255,65 +266,89 @@ static noinline void take_windows(struct hvx_vcpu *vcpu, u64 head)
 	hvx_request(vcpu, HVX_REQ_EVENT);
 }
 
-/* What the VMM wrote to the run page. 0 or -EINVAL. */
-static int take_input(struct hvx_vcpu *vcpu)
+/* As take_input(). immediate_exit is not remembered, and so looked at each time. */
+static noinline int take_changes(struct hvx_vcpu *vcpu, struct input in)
 {
-	struct hvx_run *run = vcpu->run;
-	u64 dirty = READ_ONCE(run->regs_dirty);
-	u64 head = READ_ONCE(*(u64 *)run);
+	int err;
 
-	if (unlikely(dirty)) {
-		int err = hvx_sync_from_user(vcpu, dirty);
-
+	if (in.wanted & ~HVX_REGS_ALL)
+		return -EINVAL;
+	vcpu->exit_mask = hvx_sync_mask(in.wanted);
+	vcpu->wanted = in.wanted;
+	if (in.dirty) {
+		err = hvx_sync_from_user(vcpu, in.dirty);
 		if (err)
 			return err;
-		run->regs_dirty = 0;
+		vcpu->run->regs_dirty = 0;
 	}
-	if (unlikely(head != vcpu->run_head))
-		take_windows(vcpu, head);
+	vcpu->run_head = in.head & ~IMMEDIATE_EXIT;
+	take_windows(vcpu);
+	return in.head & IMMEDIATE_EXIT ? 1 : 0;
+}
+
+/* 0; 1 for immediate_exit; or -EINVAL */
+static __always_inline int take_input(struct hvx_vcpu *vcpu)
+{
+	struct hvx_run *run = vcpu->run;
+	struct input in = {
+		.head = READ_ONCE(*(u64 *)run),
+		.wanted = READ_ONCE(run->regs_wanted),
+		.dirty = READ_ONCE(run->regs_dirty),
+	};
+
+	int ret = 0;
+
+	if (unlikely((in.head ^ vcpu->run_head) | (in.wanted ^ vcpu->wanted) | in.dirty)) {
+		ret = take_changes(vcpu, in);
+		if (ret < 0)
+			return ret;
+	}
 	/* Without a local APIC HLT is the VMM's, and over when it runs the vCPU again */
 	if (unlikely(vcpu->halted) && !vcpu->lapic)
 		vcpu->halted = false;
 	vcpu->has_run = true;
-	return 0;
+	return ret;
 }
 
-static enum hvx_next finish_last_exit(struct hvx_vcpu *vcpu)
+static __always_inline enum hvx_next finish_last_exit(struct hvx_vcpu *vcpu)
 {
 	if (likely(vcpu->pending == HVX_PENDING_NONE))
 		return HVX_NEXT_ENTER;
 	return hvx_complete(vcpu);
 }
 
+/* What is rare before the first window */
+static noinline enum hvx_next prepare_first(struct hvx_vcpu *vcpu, enum hvx_next next,
+					    bool immediate_exit)
+{
+	if (vcpu->pv.steal_time)
+		hvx_steal_begin(vcpu);
+	if (next != HVX_NEXT_ENTER)
+		return next;
+	if (immediate_exit)
+		return hvx_exit_error(vcpu, HVX_EXIT_INTERRUPTED, -EINTR);
+	return prepare(vcpu);
+}
+
 int hvx_run(struct hvx_vcpu *vcpu)
 {
-	u64 wanted = READ_ONCE(vcpu->run->regs_wanted);
 	enum hvx_next next;
-	int err;
+	int input;
 
 	lockdep_assert_held(&vcpu->lock);
-	if (unlikely(wanted != vcpu->wanted)) {
-		if (wanted & ~HVX_REGS_ALL)
-			return -EINVAL;
-		vcpu->exit_mask = hvx_sync_mask(wanted);
-		vcpu->wanted = wanted;
-	}
-	err = take_input(vcpu);
-	if (unlikely(err))
-		return err;
+	input = take_input(vcpu);
+	if (unlikely(input < 0))
+		return input;
 	WRITE_ONCE(vcpu->runner, current);
 	next = finish_last_exit(vcpu);
-	if (unlikely(vcpu->pv.steal_time))
-		hvx_steal_begin(vcpu);
-	if (next == HVX_NEXT_ENTER) {
-		if (unlikely(READ_ONCE(vcpu->run->immediate_exit)))
-			next = hvx_exit_error(vcpu, HVX_EXIT_INTERRUPTED, -EINTR);
-		else
-			next = run_until_exit(vcpu);
-	}
+	if (unlikely((vcpu->requests & ~BIT(HVX_REQ_EVENT)) | vcpu->pv.expires |
+		     vcpu->pv.steal_time | input))
+		next = prepare_first(vcpu, next, input);
+	if (likely(next == HVX_NEXT_ENTER))
+		next = run_until_exit(vcpu);
 	if (unlikely(vcpu->pv.watched))
 		hvx_steal_end(vcpu);
 	WRITE_ONCE(vcpu->runner, NULL);
-	hvx_sync_to_user(vcpu, wanted);
-	return next == HVX_NEXT_ERROR ? vcpu->run_error : 0;
+	hvx_sync_to_user(vcpu, vcpu->wanted);
+	return unlikely(next == HVX_NEXT_ERROR) ? vcpu->run_error : 0;
 }

@@ -359,20 +359,12 @@ u64 hvx_sync_mask(u64 groups)
 	return mask;
 }
 
-void hvx_sync_to_user(struct hvx_vcpu *vcpu, u64 groups)
+void hvx_sync_ready(struct hvx_vcpu *vcpu)
 {
-	struct hvx_run *run = vcpu->run;
-	bool idle, flag;
+	u32 shadow = vcpu->regs.shadow;
+	bool idle = vcpu->inject.type == HVX_EVENT_NONE && !(shadow & ~SHADOW_NMI);
 
-	groups &= HVX_REGS_ALL;
-	hvx_need(vcpu, RM(RFLAGS) | RM(SHADOW));
-	idle = vcpu->inject.type == HVX_EVENT_NONE && !(vcpu->regs.shadow & ~SHADOW_NMI);
-	flag = vcpu->regs.rflags & RFLAGS_IF;
-	run->if_flag = flag;
-	run->irq_ready = idle && flag && !vcpu->acked_pending && !vcpu->irq_pending;
-	run->nmi_ready = idle && !(vcpu->regs.shadow & SHADOW_NMI) && !vcpu->nmi_pending;
-	run->exits = vcpu->exits;
-	if (unlikely(groups))
-		hvx_sync_fill(vcpu, run, groups);
-	run->regs_valid = groups;
+	vcpu->run->irq_ready = idle && vcpu->regs.rflags & RFLAGS_IF && !vcpu->acked_pending &&
+			       !vcpu->irq_pending;
+	vcpu->run->nmi_ready = idle && !(shadow & SHADOW_NMI) && !vcpu->nmi_pending;
 }

@@ -233,7 +233,7 @@ static long ioctl_translate(struct hvx_vcpu *vcpu, void __user *argp)
 	return HVX_PUT_ARGS(argp, &args);
 }
 
-static noinline long rare_ioctl(struct hvx_vcpu *vcpu, unsigned int cmd, unsigned long arg)
+static long locked_ioctl(struct hvx_vcpu *vcpu, unsigned int cmd, unsigned long arg)
 {
 	void __user *argp = (void __user *)arg;
 
@@ -263,6 +263,23 @@ static noinline long rare_ioctl(struct hvx_vcpu *vcpu, unsigned int cmd, unsigne
 	return -ENOTTY;
 }
 
+/* Whatever is no matter of HVX_RUN */
+static noinline long rare_ioctl(struct hvx_vcpu *vcpu, unsigned int cmd, unsigned long arg)
+{
+	long ret;
+
+	if (mutex_lock_killable(&vcpu->lock))
+		return -EINTR;
+	ret = locked_ioctl(vcpu, cmd, arg);
+	mutex_unlock(&vcpu->lock);
+	return ret;
+}
+
+static __always_inline int lock_vcpu(struct hvx_vcpu *vcpu)
+{
+	return likely(mutex_trylock(&vcpu->lock)) ? 0 : mutex_lock_killable(&vcpu->lock);
+}
+
 static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct hvx_vcpu *vcpu = file->private_data;
@@ -270,14 +287,13 @@ static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	if (unlikely(current->mm != vcpu->vm->mm))
 		return -EIO;
-	if (cmd == HVX_CHECK_CAP)
-		return hvx_check_cap(arg);
-	if (mutex_lock_killable(&vcpu->lock))
+	if (unlikely(cmd != HVX_RUN))
+		return cmd == HVX_CHECK_CAP ? hvx_check_cap(arg) : rare_ioctl(vcpu, cmd, arg);
+	if (unlikely(arg))
+		return -EINVAL;
+	if (unlikely(lock_vcpu(vcpu)))
 		return -EINTR;
-	if (likely(cmd == HVX_RUN))
-		ret = arg ? -EINVAL : hvx_run(vcpu);
-	else
-		ret = rare_ioctl(vcpu, cmd, arg);
+	ret = hvx_run(vcpu);
 	mutex_unlock(&vcpu->lock);
 	return ret;
 }
