@@ -41,6 +41,15 @@ static __always_inline u64 hvx_rdmsr(u32 msr)
 	return lo | (u64)hi << 32;
 }
 
+/* Of an MSR with nothing above bit 31, or where that does not matter */
+static __always_inline u32 hvx_rdmsr_low(u32 msr)
+{
+	u32 lo;
+
+	asm volatile("rdmsr" : "=a" (lo) : "c" (msr) : "edx");
+	return lo;
+}
+
 static __always_inline void hvx_wrmsr(u32 msr, u64 value)
 {
 	asm volatile("wrmsr" :: "c" (msr), "a" ((u32)value), "d" ((u32)(value >> 32)) : "memory");

@@ -87,11 +87,9 @@ struct svm_vcpu {
 	u32 guest_tf;		/* RFLAGS.TF under SVM_ATT_STEPPING */
 	u64 iret_rip;
 	struct svm_entry entry;	/* to go back to when VMRUN refuses */
-	int cpu;		/* where VMCB and ASID are known, -1: nowhere */
-	u64 asid_gen;		/* svm_cpu.asid_gen that the ASID belongs to */
+	u64 asid_gen;		/* svm_cpu.asid_gen that the ASID belongs to; 0: none */
 	u64 msrpm_gen;		/* svm_vm.msrpm_gen that this vCPU has seen */
 	u64 serial;		/* never used twice, unlike the address */
-	u64 host_tsc_aux;	/* window */
 	bool tsc_aux_loaded;	/* window: TSC_AUX is the guest's */
 	bool machine_check;	/* window: one stopped the guest, close() gives it to the host */
 };
@@ -109,12 +107,16 @@ struct svm_cpu {
 	u64 hsave_pa;		/* ditto */
 	u64 host_pa;		/* ditto */
 	struct vmcb *host;	/* ditto: what VMSAVE writes at host_pa */
-	u64 efer;		/* window: what to give back */
+	u32 efer;		/* window: what to give back; there is nothing above bit 31 */
 	u64 old_hsave_pa;	/* window: what to give back when SVME was set already */
-	u64 asid_gen;
+	u64 asid_gen;		/* moves when ASIDs are given out anew; no two CPUs have the same */
+	u64 tsc_aux;		/* the kernel's own, which never changes, or SVM_TSC_AUX_UNKNOWN */
 	u32 next_asid;
 	u64 last_serial;	/* svm_vcpu that ran last here */
 };
+
+#define SVM_FIRST_ASID_GEN(cpu)	((u64)(cpu) << 48 | 1)
+#define SVM_TSC_AUX_UNKNOWN	(~0ULL)		/* the register has 32 bits */
 
 /* Clean after every exit; CR2 is written at every entry */
 #define SVM_CLEAN_KEPT	GENMASK(8, 0)
@@ -161,6 +163,18 @@ static inline void svm_intercept(struct svm_vcpu *svm, unsigned int i, bool on)
 		svm_dirty(svm, SVM_CLEAN_I);
 }
 
+/*
+ * Bring the VMLOAD state into the VMCB. GS.base on the CPU is the host's meanwhile. Outside of a
+ * window it is there already.
+ */
+static inline void svm_save_hidden(struct svm_vcpu *svm)
+{
+	if (svm->sw.hidden)
+		return;
+	svm_vmsave(svm->sw.vmcb_pa);
+	svm->vmcb->gs.base = svm->sw.guest_gs;
+}
+
 /* svm.c */
 u64 svm_nested_root(struct svm_vm *vm);
 
@@ -176,7 +190,6 @@ void svm_load_tsc_aux(struct svm_vcpu *svm);
 
 /* svm_vmcb.c */
 void svm_vmcb_reset(struct svm_vcpu *svm);
-void svm_save_hidden(struct svm_vcpu *svm);
 void svm_read_regs(struct hvx_vcpu *vcpu, u64 mask);
 void svm_write_regs(struct svm_vcpu *svm);
 void svm_update_debug(struct hvx_vcpu *vcpu);

@@ -28,15 +28,6 @@ static struct vmcb_seg *vmcb_seg(struct vmcb *vmcb, unsigned int i)
 	return segs[i];
 }
 
-/* Bring the VMLOAD state into the VMCB. GS.base on the CPU is the host's meanwhile. */
-void svm_save_hidden(struct svm_vcpu *svm)
-{
-	if (svm->sw.hidden)
-		return;
-	svm_vmsave(svm->sw.vmcb_pa);
-	svm->vmcb->gs.base = svm->sw.guest_gs;
-}
-
 /*
  * The VMCB knows "not present" where the cache knows "unusable", and CPL apart from SS. Busy is not
  * always shown in TR, nor G in CS.

@@ -61,6 +61,8 @@ int svm_cpus_alloc(void)
 		cpu->hsave_pa = __sme_set(page_to_phys(cpu->pages));
 		cpu->host = page_address(cpu->pages + 1);
 		cpu->host_pa = __sme_set(page_to_phys(cpu->pages + 1));
+		cpu->asid_gen = SVM_FIRST_ASID_GEN(i);
+		cpu->tsc_aux = SVM_TSC_AUX_UNKNOWN;
 	}
 	return 0;
 }
@@ -103,7 +105,6 @@ static void arrive(struct svm_vcpu *svm, struct svm_cpu *cpu)
 {
 	svm->vmcb->guest_asid = next_asid(cpu);
 	svm->asid_gen = cpu->asid_gen;
-	svm->cpu = raw_smp_processor_id();
 	svm->sw.host_gs = cpu->host->gs.base;
 	flush_asid(svm);
 	/* "VMCB Clean Field": bits count only for the CPU that ran this VMCB last */
@@ -111,33 +112,40 @@ static void arrive(struct svm_vcpu *svm, struct svm_cpu *cpu)
 }
 
 /* Take over VM_HSAVE_PA. It is somebody else's: so were the ASIDs. */
-static void take_hsave(struct svm_cpu *cpu)
+static noinline void take_hsave(struct svm_cpu *cpu)
 {
 	hvx_wrmsr(SVM_MSR_VM_HSAVE_PA, cpu->hsave_pa);
 	cpu->asid_gen++;
 	cpu->next_asid = 0;
 }
 
-static int take_svme(struct svm_cpu *cpu)
+/* Who has SVME set may have VM_HSAVE_PA and TSC_AUX for itself, too */
+static noinline int share_svme(struct svm_cpu *cpu)
 {
-	u64 efer = hvx_rdmsr(SVM_MSR_EFER);
-
-	if (unlikely(efer & SVM_EFER_SVME)) {
-		if (!svm_share) {
-			svm_say_held();
-			return -EBUSY;
-		}
-	} else {
-		hvx_wrmsr(SVM_MSR_EFER, efer | SVM_EFER_SVME);
+	if (!svm_share) {
+		svm_say_held();
+		return -EBUSY;
 	}
-	cpu->efer = efer;
 	cpu->old_hsave_pa = hvx_rdmsr(SVM_MSR_VM_HSAVE_PA);
-	if (unlikely(cpu->old_hsave_pa != cpu->hsave_pa))
+	cpu->tsc_aux = SVM_TSC_AUX_UNKNOWN;
+	return 0;
+}
+
+static __always_inline int take_svme(struct svm_cpu *cpu)
+{
+	u32 efer = hvx_rdmsr_low(SVM_MSR_EFER);
+
+	cpu->efer = efer;
+	if (likely(!(efer & SVM_EFER_SVME)))
+		hvx_wrmsr(SVM_MSR_EFER, efer | SVM_EFER_SVME);
+	else if (share_svme(cpu))
+		return -EBUSY;
+	if (unlikely(hvx_rdmsr(SVM_MSR_VM_HSAVE_PA) != cpu->hsave_pa))
 		take_hsave(cpu);
 	return 0;
 }
 
-static void give_svme_back(struct svm_cpu *cpu)
+static __always_inline void give_svme_back(struct svm_cpu *cpu)
 {
 	if (unlikely(cpu->efer & SVM_EFER_SVME))
 		hvx_wrmsr(SVM_MSR_VM_HSAVE_PA, cpu->old_hsave_pa);
@@ -148,36 +156,29 @@ static void give_svme_back(struct svm_cpu *cpu)
 /* RDTSCP and RDPID of the guest see the register itself */
 void svm_load_tsc_aux(struct svm_vcpu *svm)
 {
-	u64 aux = svm->vcpu.regs.tsc_aux;
+	struct svm_cpu *cpu = this_cpu_ptr(&svm_cpus);
 
 	if (!svm_features.tsc_aux)
 		return;
-	if (!svm->tsc_aux_loaded)
-		svm->host_tsc_aux = hvx_rdmsr(MSR_TSC_AUX);
-	if (svm->tsc_aux_loaded || aux != svm->host_tsc_aux) {
-		hvx_wrmsr(MSR_TSC_AUX, aux);
+	if (cpu->tsc_aux == SVM_TSC_AUX_UNKNOWN)
+		cpu->tsc_aux = hvx_rdmsr(MSR_TSC_AUX);
+	if (svm->tsc_aux_loaded || svm->vcpu.regs.tsc_aux != cpu->tsc_aux) {
+		hvx_wrmsr(MSR_TSC_AUX, svm->vcpu.regs.tsc_aux);
 		svm->tsc_aux_loaded = true;
 	}
-}
-
-static void restore_tsc_aux(struct svm_vcpu *svm)
-{
-	if (svm->tsc_aux_loaded)
-		hvx_wrmsr(MSR_TSC_AUX, svm->host_tsc_aux);
-	svm->tsc_aux_loaded = false;
 }
 
 /* What one guest taught the branch predictors is not for the next one, nor for this VMM */
 static void part_from_last_guest(struct svm_vcpu *svm, struct svm_cpu *cpu)
 {
-	if (likely(cpu->last_serial == svm->serial))
+	if (cpu->last_serial == svm->serial)
 		return;
 	cpu->last_serial = svm->serial;
 	if (svm_features.ibpb)
 		hvx_wrmsr(MSR_IA32_PRED_CMD, PRED_CMD_IBPB);
 }
 
-static void protect_vmm(void)
+static __always_inline void protect_vmm(void)
 {
 #ifdef X86_FEATURE_IBPB_EXIT_TO_USER
 	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
@@ -196,26 +197,44 @@ static void take_machine_check(struct svm_vcpu *svm)
 	svm->machine_check = false;
 }
 
-int svm_open(struct hvx_vcpu *vcpu)
+/* This window is not like the last one of this CPU, or of this vCPU */
+static noinline void adapt(struct svm_vcpu *svm, struct svm_cpu *cpu, u64 msrpm_gen)
 {
-	struct svm_vcpu *svm = to_svm(vcpu);
-	struct svm_cpu *cpu = this_cpu_ptr(&svm_cpus);
-	u64 msrpm_gen = atomic64_read(&to_svm_vm(vcpu->vm)->msrpm_gen);
-
-	if (take_svme(cpu))
-		return -EBUSY;
-	svm_vmsave(cpu->host_pa);
-	svm->sw.hidden = SVM_HIDDEN_IN_VMCB;
-	if (unlikely(svm->cpu != raw_smp_processor_id() || svm->asid_gen != cpu->asid_gen))
+	if (svm->asid_gen != cpu->asid_gen)
 		arrive(svm, cpu);
-	if (unlikely(svm->msrpm_gen != msrpm_gen)) {
+	if (svm->msrpm_gen != msrpm_gen) {
 		svm->msrpm_gen = msrpm_gen;
 		svm_dirty(svm, SVM_CLEAN_IOPM);
 	}
 	part_from_last_guest(svm, cpu);
 	svm_load_tsc_aux(svm);
+}
+
+int svm_open(struct hvx_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct svm_cpu *cpu = this_cpu_ptr(&svm_cpus);
+	u64 msrpm_gen;
+
+	if (unlikely(take_svme(cpu)))
+		return -EBUSY;
+	svm_vmsave(cpu->host_pa);
 	svm_clgi();
+	msrpm_gen = atomic64_read(&to_svm_vm(vcpu->vm)->msrpm_gen);
+	if (unlikely((svm->asid_gen ^ cpu->asid_gen) | (svm->msrpm_gen ^ msrpm_gen) |
+		     (svm->serial ^ cpu->last_serial) | (vcpu->regs.tsc_aux ^ cpu->tsc_aux)))
+		adapt(svm, cpu, msrpm_gen);
 	return 0;
+}
+
+/* After a window that was not like others; GIF is 1 */
+static noinline void close_rest(struct svm_vcpu *svm, struct svm_cpu *cpu)
+{
+	if (svm->tsc_aux_loaded)
+		hvx_wrmsr(MSR_TSC_AUX, cpu->tsc_aux);
+	svm->tsc_aux_loaded = false;
+	if (svm->machine_check)
+		take_machine_check(svm);
 }
 
 void svm_close(struct hvx_vcpu *vcpu)
@@ -227,11 +246,10 @@ void svm_close(struct hvx_vcpu *vcpu)
 	svm->sw.hidden = SVM_HIDDEN_IN_VMCB;
 	svm_vmload(cpu->host_pa);
 	svm_stgi();
-	restore_tsc_aux(svm);
 	give_svme_back(cpu);
 	protect_vmm();
-	if (unlikely(svm->machine_check))
-		take_machine_check(svm);
+	if (unlikely(svm->tsc_aux_loaded | svm->machine_check))
+		close_rest(svm, cpu);
 }
 
 void svm_tlb_flush(struct hvx_vcpu *vcpu)
