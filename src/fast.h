@@ -14,6 +14,7 @@
 #include <linux/nospec.h>
 #include "compat.h"
 #include "cpuid.h"
+#include "io.h"
 #include "irq/lapic.h"
 #include "vcpu.h"
 
@@ -21,6 +22,13 @@
 
 /* Kinds worth asking for */
 #define HVX_FAST_KINDS	(BIT(XK_CPUID) | BIT(XK_HYPERCALL) | BIT(XK_RDMSR) | BIT(XK_WRMSR))
+
+/* What became of an exit */
+enum hvx_fast {
+	HVX_FAST_NO,		/* nothing was changed */
+	HVX_FAST_DONE,		/* over: the guest goes on behind the instruction */
+	HVX_FAST_USER,		/* ditto, but first comes the VMM: the run page is filled in */
+};
 
 /* Nothing waits that the run loop has to look at. Context: window. */
 static __always_inline bool hvx_may_reenter(const struct hvx_vcpu *vcpu)
@@ -103,22 +111,27 @@ static __always_inline bool hvx_fast_answer(struct hvx_vcpu *vcpu, enum hvx_exit
 }
 
 /*
- * Answer an exit of one of HVX_FAST_KINDS. true: done, the guest goes on behind the instruction;
- * false: nothing was changed. Context: window. Afterwards the guest is entered only if
- * hvx_may_reenter(); else the exit is XK_DONE.
+ * Answer an exit of one of HVX_FAST_KINDS. Context: window. After HVX_FAST_DONE the guest is
+ * entered only if hvx_may_reenter(); else the exit is XK_DONE. After HVX_FAST_USER it is XK_USER.
  */
-static __always_inline bool hvx_fast_exit(struct hvx_vcpu *vcpu, enum hvx_exit_kind kind)
+static __always_inline enum hvx_fast hvx_fast_exit(struct hvx_vcpu *vcpu, enum hvx_exit_kind kind)
 {
 	bool done = hvx_fast_answer(vcpu, kind);
 
 	vcpu->exits += done;
-	return done;
+	return done ? HVX_FAST_DONE : HVX_FAST_NO;
 }
 
-/* The same for IN and OUT of one value, where a device in the kernel answers */
-static __always_inline bool hvx_fast_io(struct hvx_vcpu *vcpu, u16 port, u32 width, bool in)
+/* The same for IN and OUT of one value, which somebody always answers */
+static __always_inline enum hvx_fast hvx_fast_io(struct hvx_vcpu *vcpu, struct hvx_exit *x,
+						 u16 port, u32 width, bool in)
 {
-	return rcu_access_pointer(vcpu->vm->irq.bus) && hvx_bus_fast_io(vcpu, port, width, in);
+	if (rcu_access_pointer(vcpu->vm->irq.bus) && hvx_bus_fast_io(vcpu, port, width, in))
+		return HVX_FAST_DONE;
+	x->io.width = width;
+	x->io.string = false;
+	hvx_io_to_user(vcpu, port, width, in);
+	return HVX_FAST_USER;
 }
 
 #endif

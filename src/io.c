@@ -45,36 +45,25 @@ static void move_reg(struct hvx_vcpu *vcpu, enum hvx_reg_index reg, s64 by, u64 
 		vcpu->regs.gpr[reg] = (value + by) & mask;
 }
 
-static __always_inline void fill_exit(struct hvx_vcpu *vcpu, const struct hvx_exit *x, u32 count,
-				      u32 offset)
+/* A device in the kernel takes it? */
+static noinline bool to_kernel(struct hvx_vcpu *vcpu, const struct hvx_exit *x)
 {
-	struct hvx_exit_io *io = &vcpu->run->io;
+	u32 value = vcpu->regs.gpr[REG_RAX];
 
-	io->port = x->io.port;
-	io->width = x->io.width;
-	io->write = !x->io.in;
-	io->count = count;
-	io->data_offset = offset;
+	if (!hvx_bus_pio(vcpu, x->io.port, x->io.width, !x->io.in, &value))
+		return false;
+	if (x->io.in)
+		hvx_io_put(vcpu, x->io.width, value);
+	return true;
 }
 
 static enum hvx_next single(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
-	u32 value = vcpu->regs.gpr[REG_RAX];
-
-	if (hvx_bus_pio(vcpu, x->io.port, x->io.width, !x->io.in, &value)) {
-		if (x->io.in)
-			hvx_io_put(vcpu, x->io.width, value);
+	if (rcu_access_pointer(vcpu->vm->irq.bus) && to_kernel(vcpu, x))
 		return hvx_skip(vcpu, x);
-	}
-	fill_exit(vcpu, x, 1, offsetof(struct hvx_run, io.data));
-	if (x->io.in) {
-		vcpu->run->io.data = 0;
-		vcpu->pending = HVX_PENDING_IO_IN;
-	} else {
-		vcpu->run->io.data = value & (~0u >> (32 - 8 * x->io.width));
-	}
+	hvx_io_to_user(vcpu, x->io.port, x->io.width, x->io.in);
 	hvx_skip(vcpu, x);
-	return hvx_exit_user(vcpu, HVX_EXIT_IO);
+	return HVX_NEXT_USER;
 }
 
 /* Elements of a string that can move now: all, or what the data page holds */
@@ -163,9 +152,9 @@ static noinline enum hvx_next string_out(struct hvx_vcpu *vcpu, struct hvx_exit 
 	/* Of those that follow, the kernel may take some */
 	if (hvx_bus_has_port(vcpu->vm, x->io.port))
 		n = 1;
-	fill_exit(vcpu, x, n, HVX_IO_DATA_OFFSET);
+	hvx_io_fill(vcpu, x->io.port, x->io.width, x->io.in, n, HVX_IO_DATA_OFFSET);
 	advance(vcpu, x, n);
-	return hvx_exit_user(vcpu, HVX_EXIT_IO);
+	return HVX_NEXT_USER;
 }
 
 static noinline enum hvx_next finish_string_in(struct hvx_vcpu *vcpu)
@@ -213,8 +202,8 @@ static noinline enum hvx_next string_in(struct hvx_vcpu *vcpu, struct hvx_exit *
 	}
 	vcpu->pending_count = n;
 	vcpu->pending = HVX_PENDING_IO_STRING;
-	fill_exit(vcpu, x, n, HVX_IO_DATA_OFFSET);
-	return hvx_exit_user(vcpu, HVX_EXIT_IO);
+	hvx_io_fill(vcpu, x->io.port, x->io.width, x->io.in, n, HVX_IO_DATA_OFFSET);
+	return HVX_NEXT_USER;
 }
 
 enum hvx_next hvx_handle_io(struct hvx_vcpu *vcpu, struct hvx_exit *x)

@@ -65,7 +65,7 @@ static __always_inline enum hvx_next enter_once(struct hvx_vcpu *vcpu, struct hv
 	vcpu->exits++;
 	if (unlikely(vcpu->pv.eoi_set))
 		hvx_eoi_collect(vcpu);
-	return hvx_handle_exit(vcpu, x);
+	return x->kind == XK_USER ? HVX_NEXT_USER : hvx_handle_exit(vcpu, x);
 }
 
 /*

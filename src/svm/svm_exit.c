@@ -305,8 +305,7 @@ static __always_inline void set_head(struct hvx_exit *x, u8 kind, u8 len)
 		      offsetof(struct hvx_exit, nr_insn) == 2 &&
 		      offsetof(struct hvx_exit, decode) == 3);
 
-	*(u32 *)x = kind;
-	x->insn_len = len;
+	*(u32 *)x = kind | len << 8;
 }
 
 static void translate(struct svm_vcpu *svm, struct hvx_exit *x)
@@ -398,34 +397,53 @@ static __always_inline void end_at(struct svm_vcpu *svm, u64 next)
 
 /*
  * Answer an exit on the spot: see fast.h. The registers stay in the VMCB meanwhile, only the GPRs
- * are in the cache. true: it is over.
+ * are in the cache.
  */
-static __always_inline bool finish_fast(struct svm_vcpu *svm, enum hvx_exit_kind kind)
+static __always_inline enum hvx_fast finish_fast(struct svm_vcpu *svm, enum hvx_exit_kind kind)
 {
 	u64 next = svm->vmcb->nrip;
 
 	if (!static_branch_likely(&svm_has_nrip) || !plain_end(svm, next) ||
 	    !hvx_fast_exit(&svm->vcpu, kind))
-		return false;
+		return HVX_FAST_NO;
 	end_at(svm, next);
-	return true;
+	return HVX_FAST_DONE;
 }
 
-/* The same for IN and OUT, whose exit says where they end on all processors */
-static __always_inline bool finish_fast_io(struct svm_vcpu *svm)
+/* The exit is the VMM's, and the guest at @next, which plain_end() knows of */
+static __always_inline void fill_user(struct svm_vcpu *svm, struct hvx_exit *x, u64 next)
+{
+	struct hvx_regs *regs = &svm->vcpu.regs;
+	const struct vmcb *vmcb = svm->vmcb;
+
+	set_head(x, XK_USER, 0);
+	regs->cr2 = vmcb->cr2;
+	regs->rip = next;
+	regs->rflags = vmcb->rflags;
+	regs->shadow = svm->nmi_shadow;
+	regs->avail = AVAILABLE;
+	regs->dirty = 0;
+}
+
+/* As finish_fast() for IN and OUT, whose exit says where they end on all processors */
+static __always_inline enum hvx_fast finish_fast_io(struct svm_vcpu *svm, struct hvx_exit *x)
 {
 	u32 info = svm->vmcb->exitinfo1;
 	u64 next = svm->vmcb->exitinfo2;
+	enum hvx_fast fast;
 
-	if (info & SVM_IOIO_STR || !plain_end(svm, next) ||
-	    !hvx_fast_io(&svm->vcpu, info >> SVM_IOIO_PORT_SHIFT, info >> SVM_IOIO_SZ_SHIFT & 7,
-			 info & SVM_IOIO_TYPE))
-		return false;
-	end_at(svm, next);
-	return true;
+	if (info & SVM_IOIO_STR || !plain_end(svm, next))
+		return HVX_FAST_NO;
+	fast = hvx_fast_io(&svm->vcpu, x, info >> SVM_IOIO_PORT_SHIFT,
+			   info >> SVM_IOIO_SZ_SHIFT & 7, info & SVM_IOIO_TYPE);
+	if (fast == HVX_FAST_USER)
+		fill_user(svm, x, next);
+	else
+		end_at(svm, next);
+	return fast;
 }
 
-static __always_inline bool answered(struct svm_vcpu *svm, u64 code)
+static __always_inline enum hvx_fast answered(struct svm_vcpu *svm, struct hvx_exit *x, u64 code)
 {
 	switch (code) {
 	case SVM_VMEXIT_CPUID:
@@ -435,9 +453,9 @@ static __always_inline bool answered(struct svm_vcpu *svm, u64 code)
 	case SVM_VMEXIT_MSR:
 		return finish_fast(svm, svm->vmcb->exitinfo1 & 1 ? XK_WRMSR : XK_RDMSR);
 	case SVM_VMEXIT_IOIO:
-		return finish_fast_io(svm);
+		return finish_fast_io(svm, x);
 	}
-	return false;
+	return HVX_FAST_NO;
 }
 
 /* Not traced, as nothing between two VMRUNs: the guest's TR is on the CPU */
@@ -462,12 +480,14 @@ notrace bool svm_exited(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	struct hvx_regs *regs = &vcpu->regs;
 	struct vmcb *vmcb = svm->vmcb;
 	u64 code = vmcb->exitcode;
-	bool done;
+	enum hvx_fast fast;
 
 	vmcb->clean = svm_features.clean;
 	regs->gpr[REG_RAX] = vmcb->rax;
-	done = answered(svm, code);
-	if (done && hvx_may_reenter(vcpu))
+	fast = answered(svm, x, code);
+	if (fast == HVX_FAST_USER)
+		return false;
+	if (fast == HVX_FAST_DONE && hvx_may_reenter(vcpu))
 		return true;
 	regs->cr2 = vmcb->cr2;
 	regs->rip = vmcb->rip;
@@ -476,7 +496,7 @@ notrace bool svm_exited(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	regs->dirty = 0;
 	read_shadow(svm);
 	/* An instruction exits before or after the delivery of an event, never during it */
-	if (unlikely(done))
+	if (unlikely(fast == HVX_FAST_DONE))
 		set_head(x, XK_DONE, 0);
 	else if (likely(code < ARRAY_SIZE(kinds) && kinds[code].shape == SHAPE_INSN &&
 			!svm->attention))

@@ -75,6 +75,7 @@ static const struct exit_rule exit_rules[NR_EXIT_REASONS] = {
 
 static const struct exit_rule unknown_rule = RULE(XK_UNKNOWN, DETAIL);
 static const struct exit_rule done_rule = RULE(XK_DONE, 0);
+static const struct exit_rule user_rule = RULE(XK_USER, 0);
 
 static_assert(offsetof(struct hvx_exit, kind) == 0 && offsetof(struct hvx_exit, insn_len) == 1 &&
 	      offsetof(struct hvx_exit, nr_insn) == 2 && offsetof(struct hvx_exit, decode) == 3);
@@ -381,37 +382,59 @@ static __always_inline void translate_exit(struct vmx_vcpu *vmx, struct hvx_exit
 	}
 }
 
-static __always_inline bool answer(struct vmx_vcpu *vmx, u32 reason)
+static __always_inline enum hvx_fast answer(struct vmx_vcpu *vmx, struct hvx_exit *x, u32 reason)
 {
 	u64 q;
 
 	if (reason != ER_IO)
 		return hvx_fast_exit(&vmx->vcpu, exit_rules[reason].kind);
 	q = vmcs_read(VMCS_EXIT_QUALIFICATION);
-	return !(q & IO_STRING) && hvx_fast_io(&vmx->vcpu, q >> 16, (q & 7) + 1, q & IO_IN);
+	if (unlikely(q & IO_STRING))
+		return HVX_FAST_NO;
+	return hvx_fast_io(&vmx->vcpu, x, q >> 16, (q & 7) + 1, q & IO_IN);
+}
+
+/* The exit is the VMM's, and the guest is past the instruction */
+static __always_inline void fill_user(struct vmx_vcpu *vmx, struct hvx_exit *x, u64 rip, u64 rflags)
+{
+	struct hvx_regs *regs = &vmx->vcpu.regs;
+
+	memcpy(x, &user_rule, 4);
+	regs->rip = rip;
+	regs->rflags = rflags;
+	regs->shadow = 0;
+	regs->avail = vmx->avail | RM(RIP) | RM(RFLAGS) | RM(SHADOW);
+	regs->dirty = RM(RIP);
+	regs->cr2 = native_read_cr2();
 }
 
 /*
  * An exit that is answered on the spot: see fast.h. RIP goes from field to field, nothing else of
- * the guest is looked at. true: it is over.
+ * the guest is looked at.
  */
-static __always_inline bool finish_fast(struct vmx_vcpu *vmx, u32 reason)
+static __always_inline enum hvx_fast finish_fast(struct vmx_vcpu *vmx, struct hvx_exit *x,
+						 u32 reason)
 {
-	u64 rip, next;
+	u64 rip, next, rflags;
+	enum hvx_fast fast;
 
 	if (reason >= NR_EXIT_REASONS ||
 	    !((HVX_FAST_KINDS | BIT(XK_IO)) & BIT(exit_rules[reason].kind)))
-		return false;
+		return HVX_FAST_NO;
 	if (unlikely(vmx->primary & PRI_MONITOR_TRAP_FLAG) ||
-	    unlikely(vmcs_read(VMCS_GUEST_INTERRUPTIBILITY)) ||
-	    unlikely(vmcs_read(VMCS_GUEST_RFLAGS) & X86_EFLAGS_TF))
-		return false;
+	    unlikely(vmcs_read(VMCS_GUEST_INTERRUPTIBILITY)))
+		return HVX_FAST_NO;
+	rflags = vmcs_read(VMCS_GUEST_RFLAGS);
 	rip = vmcs_read(VMCS_GUEST_RIP);
 	next = rip + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
-	if (unlikely((next ^ rip) >> 32) || !answer(vmx, reason))
-		return false;
-	vmcs_write(VMCS_GUEST_RIP, next);
-	return true;
+	if (unlikely(rflags & X86_EFLAGS_TF || (next ^ rip) >> 32))
+		return HVX_FAST_NO;
+	fast = answer(vmx, x, reason);
+	if (likely(fast == HVX_FAST_DONE))
+		vmcs_write(VMCS_GUEST_RIP, next);
+	else if (fast == HVX_FAST_USER)
+		fill_user(vmx, x, next, rflags);
+	return fast;
 }
 
 /* The exit is over, and something else waits */
@@ -435,6 +458,7 @@ void vmx_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	struct hvx_regs *regs = &vcpu->regs;
+	enum hvx_fast fast;
 	u32 reason;
 
 	if (likely(regs->dirty == RM(RIP)))
@@ -451,13 +475,15 @@ void vmx_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	if (likely(!(reason & ER_ENTRY_FAILURE))) {
 		vmx->launched = true;
 		vcpu->inject.type = HVX_EVENT_NONE;
-		while (finish_fast(vmx, reason)) {
+		while ((fast = finish_fast(vmx, x, reason)) == HVX_FAST_DONE) {
 			if (unlikely(!hvx_may_reenter(vcpu))) {
 				fill_done(vmx, x);
 				return;
 			}
 			reason = enter_guest(vmx, true);
 		}
+		if (fast == HVX_FAST_USER)
+			return;
 	}
 	if (unlikely(reason & ER_ENTRY_FAILURE)) {
 		fill_failure(vmx, x, reason);
