@@ -534,6 +534,9 @@ static enum hvx_next finish(struct hvx_vcpu *vcpu, enum hvx_pending pending)
 		return hvx_msr_complete(vcpu);
 	case HVX_PENDING_HYPERCALL:
 		return complete_hypercall(vcpu);
+	case HVX_PENDING_MOVE:
+		hvx_mmio_move_complete(vcpu);
+		break;
 	case HVX_PENDING_NONE:
 		break;
 	}

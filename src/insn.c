@@ -76,18 +76,26 @@ static u64 wrap(struct hvx_vcpu *vcpu, u64 linear)
 	return hvx_long_mode(vcpu) ? linear : (u32)linear;
 }
 
-/* Without a walk: all bytes that can matter are on a page that is known. Returns how many. */
-static unsigned int known_bytes(struct hvx_vcpu *vcpu, u64 linear, u8 *bytes)
+/* Without a walk: all bytes that can matter are on a page that is known; NULL: they are not */
+static const u8 *known_code(struct hvx_vcpu *vcpu, u64 linear)
 {
 	unsigned int offset = offset_in_page(linear);
 	const u8 *page;
 
 	if (!hvx_in_window(vcpu) || offset > PAGE_SIZE - HVX_INSN_MAX)
-		return 0;
+		return NULL;
 	page = hvx_code_lookup(vcpu, linear);
-	if (!page)
+	return page ? page + offset : NULL;
+}
+
+/* Returns how many */
+static unsigned int known_bytes(struct hvx_vcpu *vcpu, u64 linear, u8 *bytes)
+{
+	const u8 *code = known_code(vcpu, linear);
+
+	if (!code)
 		return 0;
-	memcpy(bytes, page + offset, HVX_INSN_MAX);
+	memcpy(bytes, code, HVX_INSN_MAX);
 	return HVX_INSN_MAX;
 }
 
@@ -144,25 +152,55 @@ void hvx_insn_prefetch(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	x->nr_insn = known_bytes(vcpu, linear, x->insn);
 }
 
-/* The same instruction meets MMIO again and again: its bytes are compared, not decoded */
-const struct hvx_insn *hvx_insn_at_hand(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+static u64 eight_bytes(const u8 *at)
+{
+	u64 value;
+
+	memcpy(&value, at, sizeof(value));
+	return value;
+}
+
+/* Two overlapping loads have all 15 bytes of an instruction */
+static bool same_bytes(const u8 *a, const u8 *b)
+{
+	const unsigned int second = HVX_INSN_MAX - sizeof(u64);
+
+	return eight_bytes(a) == eight_bytes(b) &&
+	       eight_bytes(a + second) == eight_bytes(b + second);
+}
+
+static noinline const struct hvx_insn *decode_at_hand(struct hvx_vcpu *vcpu, struct hvx_exit *x,
+						      enum hvx_insn_mode mode)
 {
 	struct hvx_decoded *last = &vcpu->emul.last;
-	enum hvx_insn_mode mode;
 
+	/* From a copy: other vCPUs may write to the code */
 	hvx_insn_prefetch(vcpu, x);
 	if (x->nr_insn < HVX_INSN_MAX)
 		return NULL;
-	hvx_need(vcpu, FETCH_REGS);
-	locate(vcpu, &mode);
-	if (likely(last->mode == mode && !memcmp(last->bytes, x->insn, HVX_INSN_MAX)))
-		return &last->insn;
 	last->mode = HVX_NO_MODE;
 	if (hvx_decode(&last->insn, x->insn, HVX_INSN_MAX, mode))
 		return NULL;
 	memcpy(last->bytes, x->insn, HVX_INSN_MAX);
 	last->mode = mode;
 	return &last->insn;
+}
+
+/* The same instruction meets MMIO again and again: its bytes are compared, not decoded */
+const struct hvx_insn *hvx_insn_at_hand(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	const struct hvx_decoded *last = &vcpu->emul.last;
+	enum hvx_insn_mode mode;
+	const u8 *code = x->insn;
+	u64 linear;
+
+	hvx_need(vcpu, FETCH_REGS);
+	linear = locate(vcpu, &mode);
+	if (x->nr_insn < HVX_INSN_MAX)
+		code = known_code(vcpu, linear);
+	if (likely(code && last->mode == mode && same_bytes(last->bytes, code)))
+		return &last->insn;
+	return decode_at_hand(vcpu, x, mode);
 }
 
 int hvx_insn_decode(struct hvx_vcpu *vcpu, struct hvx_insn *insn, const u8 *bytes, unsigned int nr)

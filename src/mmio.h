@@ -14,10 +14,13 @@
 int hvx_mmio(struct hvx_vcpu *vcpu, const struct hvx_exit *x);
 
 /*
- * The same in the window, where a device in the kernel answers a plain MOV: enum hvx_next when it
- * is over; -1, and nothing was changed. Context: window.
+ * The same in the window, where it is a plain MOV: enum hvx_next, _USER with vcpu->pending; -1, and
+ * nothing was changed. Context: window.
  */
 int hvx_mmio_window(struct hvx_vcpu *vcpu, struct hvx_exit *x);
+
+/* HVX_PENDING_MOVE: the VMM answered. Context: process, vcpu->lock held. */
+void hvx_mmio_move_complete(struct hvx_vcpu *vcpu);
 
 /* The VMM answered: go on where hvx_mmio() stopped. Context and return as hvx_mmio(). */
 int hvx_mmio_complete(struct hvx_vcpu *vcpu);

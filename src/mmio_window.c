@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A plain MOV to or from a device in the kernel, finished in the window.
+ * A plain MOV to or from a device, without the emulator.
  *
- * That is what drivers do to doorbells, to the I/O APIC and to local APICs in xAPIC mode, and it
- * needs none of what mmio.c is for: the processor has checked the segment and walked the page
- * tables, and said where the access goes. What is left is its width and the register.
+ * That is what drivers do to doorbells, to the I/O APIC, to local APICs in xAPIC mode and to the
+ * VMM's devices, and it needs none of what mmio.c is for: the processor has checked the segment and
+ * walked the page tables, and said where the access goes. What is left is its width and the
+ * register. Devices in the kernel answer in the window; for the VMM's the run page is filled in
+ * there, and hvx_mmio_move_complete() ends the instruction.
  *
  * All else (other instructions, accesses across a page or unaligned, code that is not at hand)
  * takes the long way, which has changed nothing by then.
  */
+#include "emul/alu.h"
 #include "insn.h"
 #include "irq/lapic.h"
 #include "mmio.h"
@@ -17,19 +20,18 @@
 
 #define RFLAGS_RF	BIT(16)
 
-/* A device may be there, and no memory is */
-static bool is_device(struct hvx_vcpu *vcpu, u64 gpa)
+static bool in_kernel(struct hvx_vcpu *vcpu, u64 gpa)
 {
-	struct hvx_vm *vm = vcpu->vm;
-	bool memory;
-	int idx;
+	return hvx_lapic_covers(vcpu, gpa) || hvx_bus_covers(vcpu->vm, gpa);
+}
 
-	if (!hvx_lapic_covers(vcpu, gpa) && !hvx_bus_covers(vm, gpa))
-		return false;
-	idx = srcu_read_lock(&vm->srcu);
-	memory = hvx_slot_find(hvx_slots(vm), gpa);
+static bool is_memory(struct hvx_vm *vm, u64 gpa)
+{
+	int idx = srcu_read_lock(&vm->srcu);
+	bool memory = hvx_slot_find(hvx_slots(vm), gpa);
+
 	srcu_read_unlock(&vm->srcu, idx);
-	return !memory;
+	return memory;
 }
 
 /* MOV and MOVZX between memory and a general register, or of an immediate value to memory */
@@ -75,37 +77,72 @@ static bool ask(struct hvx_vcpu *vcpu, u64 gpa, u32 len, bool write, u64 *data)
 	       hvx_bus_mmio(vcpu, gpa, len, write, data);
 }
 
-static bool move(struct hvx_vcpu *vcpu, const struct hvx_insn *insn, u64 gpa, bool write)
+static enum hvx_next finish(struct hvx_vcpu *vcpu)
 {
-	u32 size = write ? insn->dst.size : insn->src.size;
-	u64 data = 0;
-
-	if (!is_plain(insn, write) || !is_access(vcpu, insn, gpa, size))
-		return false;
-	if (write)
-		data = insn->src.kind == OPD_IMM ? insn->imm : hvx_gpr(vcpu, insn->src.reg);
-	if (!ask(vcpu, gpa, size, write, &data))
-		return false;
-	if (!write)
-		load(vcpu, &insn->dst, data);
-	return true;
-}
-
-int hvx_mmio_window(struct hvx_vcpu *vcpu, struct hvx_exit *x)
-{
-	const struct hvx_insn *insn;
-
-	if (x->fault.walk || x->fault.access & HVX_EXEC || vcpu->inject.type != HVX_EVENT_NONE ||
-	    !is_device(vcpu, x->fault.gpa))
-		return -1;
-	insn = hvx_insn_at_hand(vcpu, x);
-	if (!insn || !move(vcpu, insn, x->fault.gpa, x->fault.access & HVX_WRITE))
-		return -1;
 	/* An exit of a fault may leave it set */
 	if (hvx_rflags(vcpu) & RFLAGS_RF) {
 		vcpu->regs.rflags &= ~(u64)RFLAGS_RF;
 		hvx_changed(vcpu, RM(RFLAGS));
 	}
-	x->insn_len = insn->len;
-	return hvx_skip(vcpu, x);
+	return hvx_skip(vcpu, &vcpu->exit);
+}
+
+static enum hvx_next to_user(struct hvx_vcpu *vcpu, u64 gpa, u32 len, bool write, u64 data)
+{
+	struct hvx_exit_mmio mmio = { .gpa = gpa, .len = len, .write = write };
+
+	memcpy(mmio.data, &data, sizeof(data));
+	vcpu->run->mmio = mmio;
+	vcpu->emul.rip = vcpu->regs.rip;
+	vcpu->pending = HVX_PENDING_MOVE;
+	return hvx_exit_user(vcpu, HVX_EXIT_MMIO);
+}
+
+static int move(struct hvx_vcpu *vcpu, const struct hvx_insn *insn, u64 gpa, bool write,
+		bool kernel)
+{
+	u32 size = write ? insn->dst.size : insn->src.size;
+	u64 data = 0;
+
+	if (!is_plain(insn, write) || !is_access(vcpu, insn, gpa, size))
+		return -1;
+	vcpu->exit.insn_len = insn->len;
+	if (write)
+		data = insn->src.kind == OPD_IMM ? insn->imm : hvx_gpr(vcpu, insn->src.reg);
+	if (!kernel || !ask(vcpu, gpa, size, write, &data))
+		return to_user(vcpu, gpa, size, write, data & hvx_size_mask(size));
+	if (!write)
+		load(vcpu, &insn->dst, data);
+	return finish(vcpu);
+}
+
+int hvx_mmio_window(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	u64 gpa = x->fault.gpa;
+	bool kernel = in_kernel(vcpu, gpa);
+	const struct hvx_insn *insn;
+
+	/* Most faults are of memory: spare them the rest */
+	if (!kernel && (gpa & PAGE_MASK) != vcpu->emul.mmio_page)
+		return -1;
+	if (x->fault.walk || x->fault.access & HVX_EXEC || vcpu->inject.type != HVX_EVENT_NONE ||
+	    is_memory(vcpu->vm, gpa))
+		return -1;
+	insn = hvx_insn_at_hand(vcpu, x);
+	return insn ? move(vcpu, insn, gpa, x->fault.access & HVX_WRITE, kernel) : -1;
+}
+
+void hvx_mmio_move_complete(struct hvx_vcpu *vcpu)
+{
+	const struct hvx_insn *insn = &vcpu->emul.last.insn;
+	u64 data;
+
+	/* The VMM sent the guest elsewhere */
+	if (hvx_rip(vcpu) != vcpu->emul.rip)
+		return;
+	if (insn->src.kind == OPD_MEM) {
+		memcpy(&data, vcpu->run->mmio.data, sizeof(data));
+		load(vcpu, &insn->dst, data & hvx_size_mask(insn->src.size));
+	}
+	finish(vcpu);
 }

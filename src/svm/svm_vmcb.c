@@ -17,15 +17,17 @@
 #define RM_HIDDEN	(RM_SEG(SEG_FS) | RM_SEG(SEG_GS) | RM_SEG(SEG_TR) | RM_SEG(SEG_LDTR) | \
 			 RM(SYSENTER) | RM(SYSCALL))
 
+#define SEG_AT(name)	offsetof(struct vmcb, name)
+
+static const u16 seg_at[NR_SEGS] = {
+	[SEG_ES] = SEG_AT(es), [SEG_CS] = SEG_AT(cs), [SEG_SS] = SEG_AT(ss), [SEG_DS] = SEG_AT(ds),
+	[SEG_FS] = SEG_AT(fs), [SEG_GS] = SEG_AT(gs), [SEG_TR] = SEG_AT(tr),
+	[SEG_LDTR] = SEG_AT(ldtr),
+};
+
 static struct vmcb_seg *vmcb_seg(struct vmcb *vmcb, unsigned int i)
 {
-	struct vmcb_seg *const segs[NR_SEGS] = {
-		[SEG_ES] = &vmcb->es, [SEG_CS] = &vmcb->cs, [SEG_SS] = &vmcb->ss,
-		[SEG_DS] = &vmcb->ds, [SEG_FS] = &vmcb->fs, [SEG_GS] = &vmcb->gs,
-		[SEG_TR] = &vmcb->tr, [SEG_LDTR] = &vmcb->ldtr,
-	};
-
-	return segs[i];
+	return (void *)vmcb + seg_at[i];
 }
 
 /*
@@ -96,7 +98,7 @@ void svm_read_regs(struct hvx_vcpu *vcpu, u64 mask)
 	struct svm_vcpu *svm = to_svm(vcpu);
 	struct hvx_regs *regs = &vcpu->regs;
 	const struct vmcb *vmcb = svm->vmcb;
-	unsigned int i;
+	unsigned long segs = (mask & RM_SEGS) >> RB_SEG;
 
 	if (mask & RM_HIDDEN)
 		svm_save_hidden(svm);
@@ -104,13 +106,12 @@ void svm_read_regs(struct hvx_vcpu *vcpu, u64 mask)
 		regs->gpr[REG_RSP] = vmcb->rsp;
 	if (mask & RM(CR3))
 		regs->cr3 = vmcb->cr3;
-	if (mask & RM_SEGS)
-		for (i = 0; i < NR_SEGS; i++)
-			if (mask & RM_SEG(i))
-				read_seg(svm, i);
+	for (; segs; segs &= segs - 1)
+		read_seg(svm, __ffs(segs));
 	if (mask & RM(TABLES))
 		read_tables(regs, vmcb);
-	read_syscall_msrs(regs, vmcb, mask);
+	if (mask & (RM(SYSENTER) | RM(SYSCALL)))
+		read_syscall_msrs(regs, vmcb, mask);
 	regs->avail |= mask;
 }
 
