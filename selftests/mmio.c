@@ -305,6 +305,81 @@ TEST(finished_before_exit)
 	EXPECT_EQ(value, 0xfeedbeef);
 }
 
+/* ------------------------------------------------------- the same one again and again */
+
+extern char repeated_read[], repeated_write[];
+
+/* A driver's loop: what hvx knows of the instruction from the rounds before must not show */
+GUEST(repeat)
+{
+	uint64_t n = 12, sum = 0, v;
+
+	asm volatile("1: mov %[n], %[v]\n"
+		     "repeated_write: movw %w[v], 0x20(%[dev])\n"
+		     "repeated_read: movzbl 0x11(%[dev]), %k[v]\n\t"
+		     "add %[v], %[sum]\n\t"
+		     "dec %[n]\n\tjnz 1b"
+		     : [n] "+r"(n), [sum] "+r"(sum), [v] "=&a"(v) : [dev] "b"(HOLE) : "memory");
+	value = sum;
+}
+
+static void expect_at(struct vcpu *v, const char *insn)
+{
+	EXPECT_EQ(v->run->regs.rip, (uintptr_t)insn);
+}
+
+TEST(repeated)
+{
+	struct vcpu *v = vcpu_create(vm_create(0), 0);
+	struct hvx_run *run = v->run;
+	unsigned int i;
+
+	vcpu_setup_long_mode(v, repeat);
+	for (i = 12; i; i--) {
+		expect_mmio(v, HOLE + 0x20, 2, 1);
+		EXPECT_EQ(*(uint64_t *)run->mmio.data, i);
+		expect_at(v, repeated_write);
+		expect_mmio(v, HOLE + 0x11, 1, 0);
+		EXPECT_EQ(*(uint64_t *)run->mmio.data, 0);
+		expect_at(v, repeated_read);
+		/* Of one byte the others do not count */
+		*(uint64_t *)run->mmio.data = 0xff00 + i;
+		if (i != 2)
+			continue;
+		/* Taken in once, and the instruction is over */
+		run->immediate_exit = 1;
+		EXPECT_EQ(vcpu_run_once(v), -EINTR);
+		run->immediate_exit = 0;
+		*(uint64_t *)run->mmio.data = 0x77;
+		vcpu_get(v, HVX_REGS_GPR);
+		EXPECT(run->regs.rip > (uintptr_t)repeated_read);
+	}
+	vcpu_finish(v);
+	EXPECT_EQ(value, 12 * 13 / 2);
+}
+
+/* The VMM executes the instruction itself: hvx does not do so, too */
+TEST(repeated_elsewhere)
+{
+	struct vcpu *v = vcpu_create(vm_create(0), 0);
+	struct hvx_run *run = v->run;
+	unsigned int i;
+
+	vcpu_setup_long_mode(v, repeat);
+	for (i = 12; i; i--) {
+		expect_mmio(v, HOLE + 0x20, 2, 1);
+		expect_mmio(v, HOLE + 0x11, 1, 0);
+		*(uint64_t *)run->mmio.data = 1;
+		if (i > 2)
+			continue;
+		/* Past it, with what the write left in the register */
+		run->regs.rip += 4;
+		run->regs_dirty = HVX_REGS_GPR;
+	}
+	vcpu_finish(v);
+	EXPECT_EQ(value, 10 + 2 + 1);
+}
+
 static const char readonly[64] __attribute__((aligned(64))) = "unchanged";
 
 GUEST(write_readonly)
