@@ -152,10 +152,10 @@ static void use_in_child(struct vcpu *v)
 {
 	struct hvx_create_vcpu vcpu = { .size = sizeof(vcpu), .id = 9 };
 
-	EXPECT_EQ(xioctl(v->fd, HVX_RUN, NULL), -EIO);
-	EXPECT_EQ(xioctl(v->fd, HVX_GET_REGS, (void *)HVX_REGS_GPR), -EIO);
-	EXPECT_EQ(vm_region(v->vm, 100, 0, 0xc0000000, PAGE_SIZE, host_pages(PAGE_SIZE)), -EIO);
-	EXPECT_EQ(xioctl(v->vm->fd, HVX_CREATE_VCPU, &vcpu), -EIO);
+	EXPECT_EQ(xioctl(v->fd, HVX_RUN, NULL), -EPERM);
+	EXPECT_EQ(xioctl(v->fd, HVX_GET_REGS, (void *)HVX_REGS_GPR), -EPERM);
+	EXPECT_EQ(vm_region(v->vm, 100, 0, 0xc0000000, PAGE_SIZE, host_pages(PAGE_SIZE)), -EPERM);
+	EXPECT_EQ(xioctl(v->vm->fd, HVX_CREATE_VCPU, &vcpu), -EPERM);
 	/* /dev/hvx itself is anybody's. */
 	EXPECT_EQ(xioctl(hvx_open(), HVX_GET_API_VERSION, NULL), HVX_API_VERSION);
 }
@@ -204,7 +204,7 @@ TEST(orphaned)
 			while (getppid() == pid)
 				usleep(1000);
 			usleep(50000);
-			c = xioctl(v->fd, HVX_RUN, NULL) != -EIO;
+			c = xioctl(v->fd, HVX_RUN, NULL) != -EPERM;
 			if (write(pipes[1], &c, 1) != 1)
 				_exit(1);
 		}
@@ -248,7 +248,7 @@ TEST(exec_keeps_fd)
 		exec_self(v->fd);
 	}
 	status = wait_for(pid);
-	EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == EIO, "status %#x", status);
+	EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == EPERM, "status %#x", status);
 }
 
 static void *run_thread(void *arg)
@@ -282,7 +282,7 @@ TEST(exec_while_running)
 		exec_self(v->fd);
 	}
 	status = wait_for(pid);
-	EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == EIO, "status %#x", status);
+	EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == EPERM, "status %#x", status);
 }
 
 /* ------------------------------------------------------------------ the end, early */

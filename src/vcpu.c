@@ -286,7 +286,7 @@ static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	long ret;
 
 	if (unlikely(current->mm != vcpu->vm->mm))
-		return -EIO;
+		return -EPERM;
 	if (unlikely(cmd != HVX_RUN))
 		return cmd == HVX_CHECK_CAP ? hvx_check_cap(arg) : rare_ioctl(vcpu, cmd, arg);
 	if (unlikely(arg))

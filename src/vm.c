@@ -193,7 +193,7 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	void __user *argp = (void __user *)arg;
 
 	if (current->mm != vm->mm)
-		return -EIO;
+		return -EPERM;
 	switch (cmd) {
 	case HVX_CHECK_CAP:
 		return hvx_check_cap(arg);

@@ -15,7 +15,7 @@
  *   - Pointers travel as __u64, so 32-bit and 64-bit callers share every layout.
  *   - Ask for capabilities (HVX_CHECK_CAP), never guess from versions. What the hardware or this
  *     build cannot do is EOPNOTSUPP.
- *   - A VM belongs to the address space that created it: other processes get EIO.
+ *   - A VM belongs to the address space that created it: other processes get EPERM.
  *   - Errors common to all: EFAULT (bad pointer), ENOTTY (unknown ioctl), EINTR (signal).
  */
 #ifndef _UAPI_LINUX_HVX_H
@@ -623,7 +623,7 @@ struct hvx_clock {
  * Runs the guest until something for the VMM happens. The argument must be 0. Returns 0 with the
  * exit in the run page; EINTR (and HVX_EXIT_INTERRUPTED) for a signal or immediate_exit; EFAULT
  * (and HVX_EXIT_MEMORY_FAULT) when guest memory cannot be had; EINVAL for registers in the run
- * page that no processor could hold; EIO from another address space.
+ * page that no processor could hold; EPERM from another address space.
  * One thread at a time; other threads wait.
  */
 #define HVX_RUN			_IO(HVX_IOC, 0x40)
