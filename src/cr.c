@@ -204,6 +204,11 @@ static enum cr_result set_cr3(struct hvx_vcpu *vcpu, u64 cr3)
 	return CR_OK;
 }
 
+bool hvx_load_cr3(struct hvx_vcpu *vcpu, u64 cr3)
+{
+	return set_cr3(vcpu, cr3) == CR_OK;
+}
+
 static enum cr_result write_cr(struct hvx_vcpu *vcpu, unsigned int cr, u64 value)
 {
 	switch (cr) {

@@ -49,6 +49,9 @@ enum hvx_next hvx_handle_xsetbv(struct hvx_vcpu *vcpu, struct hvx_exit *x);
 /* WRMSR to EFER: false for #GP */
 bool hvx_set_efer(struct hvx_vcpu *vcpu, u64 efer);
 
+/* CR3 as a task switch loads it: false when its PDPTEs are none. Context: process, vm->srcu. */
+bool hvx_load_cr3(struct hvx_vcpu *vcpu, u64 cr3);
+
 /*
  * Paging registers were set from outside the guest: mark what has to be derived from them again.
  * The PDPTEs are loaded by hvx_paging_prepare(), in process context before they are used: memory

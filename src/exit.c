@@ -23,6 +23,7 @@
 #include "mmio.h"
 #include "msr.h"
 #include "run.h"
+#include "task.h"
 #include "wait.h"
 
 #define RFLAGS_TF	BIT(8)
@@ -403,17 +404,6 @@ static enum hvx_next unknown(struct hvx_vcpu *vcpu, const struct hvx_exit *x)
 	return hvx_exit_user(vcpu, HVX_EXIT_UNKNOWN);
 }
 
-/* Task switches by hardware are history, and the emulator does not know them */
-static enum hvx_next task_switch(struct hvx_vcpu *vcpu, const struct hvx_exit *x)
-{
-	vcpu->run->unknown = (struct hvx_exit_unknown) {
-		.hw_reason = x->task.reason,
-		.hw_detail = x->task.selector,
-		.hw_detail2 = x->task.source,
-	};
-	return hvx_exit_user(vcpu, HVX_EXIT_UNKNOWN);
-}
-
 /* The guest spins: another vCPU that it waits for may want a CPU */
 static enum hvx_next handle_pause(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
@@ -454,7 +444,7 @@ static noinline enum hvx_next rare(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 		hvx_request(vcpu, HVX_REQ_EVENT);
 		return HVX_NEXT_ENTER;
 	case XK_TASK_SWITCH:
-		return task_switch(vcpu, x);
+		return hvx_task_switch(vcpu, x);
 	case XK_SHUTDOWN:
 		return hvx_exit_user(vcpu, HVX_EXIT_SHUTDOWN);
 	case XK_ENTRY_FAILED:
@@ -515,6 +505,8 @@ static enum hvx_next complete_in_srcu(struct hvx_vcpu *vcpu, enum hvx_pending pe
 
 	if (pending == HVX_PENDING_MMIO)
 		next = from_mmio(vcpu, hvx_mmio_complete(vcpu));
+	else if (pending == HVX_PENDING_TASK)
+		next = hvx_task_complete(vcpu);
 	else
 		next = hvx_io_complete(vcpu);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
@@ -528,6 +520,7 @@ static enum hvx_next finish(struct hvx_vcpu *vcpu, enum hvx_pending pending)
 		return hvx_io_complete(vcpu);
 	case HVX_PENDING_IO_STRING:
 	case HVX_PENDING_MMIO:
+	case HVX_PENDING_TASK:
 		return complete_in_srcu(vcpu, pending);
 	case HVX_PENDING_MSR_READ:
 	case HVX_PENDING_MSR_WRITE:

@@ -53,6 +53,7 @@ enum hvx_cr_op { CR_OP_WRITE, CR_OP_READ, CR_OP_CLTS, CR_OP_LMSW, CR_OP_SMSW };
 /* exit.decode: what the processor did not tell and the instruction must */
 #define XD_OPERANDS	BIT(0)	/* .cr, .dr: op, register number and GPR */
 #define XD_IO		BIT(1)	/* .io: segment of OUTS, address width */
+#define XD_LENGTH	BIT(2)	/* .insn_len, where only some exits of a kind need it */
 
 /* exit.exc.payload of #DB besides DR6: a step over PUSHF, whose image shows the step's TF */
 #define XDB_PUSHED_TF	BIT_ULL(32)
@@ -99,9 +100,9 @@ struct hvx_exit {
 		} exc;
 		struct {
 			u16 selector;
-			u16 reason;	/* the processor's */
 			u8 source;	/* 0 CALL, 1 IRET, 2 JMP, 3 task gate in the IDT */
 			bool has_error;
+			bool external;	/* through a gate, and not for an instruction's sake */
 			u32 error;
 		} task;
 		struct {

@@ -61,6 +61,7 @@ enum hvx_pending {
 	HVX_PENDING_MSR_READ,
 	HVX_PENDING_MSR_WRITE,
 	HVX_PENDING_HYPERCALL,
+	HVX_PENDING_TASK,
 };
 
 /* Debugging by the VMM, from HVX_SET_DEBUG */

@@ -179,18 +179,36 @@ static void fill_io(const struct vmcb *vmcb, struct hvx_exit *x)
 		x->decode = XD_IO;
 }
 
+/* Was it an instruction, INT n among them, that a task gate or TSS was met by? */
+static bool task_by_insn(u32 event)
+{
+	u32 vector = event & SVM_EVENT_VECTOR;
+
+	switch (event & SVM_EVENT_TYPE) {
+	case SVM_EVENT_SOFT_INT:
+		return true;
+	case SVM_EVENT_EXCEPTION:
+		return vector == VEC_BP || vector == VEC_OF;
+	}
+	return false;
+}
+
+/* "Task Switches". EXITINTINFO is that of an event through a gate; put_event_back() sees to it. */
 static void fill_task(const struct vmcb *vmcb, struct hvx_exit *x)
 {
 	u64 info = vmcb->exitinfo2;
+	u32 event = vmcb->exitintinfo;
 
 	x->task.selector = vmcb->exitinfo1;
-	x->task.reason = SVM_VMEXIT_TASK_SWITCH;
-	if (vmcb->exitintinfo & SVM_EVENT_V)
+	x->task.has_error = info & SVM_TASK_ERROR;
+	x->task.error = info;
+	x->task.external = event & SVM_EVENT_V && !task_by_insn(event);
+	if (event & SVM_EVENT_V)
 		x->task.source = 3;
 	else
 		x->task.source = info & SVM_TASK_IRET ? 1 : info & SVM_TASK_JMP ? 2 : 0;
-	x->task.has_error = info & SVM_TASK_ERROR;
-	x->task.error = info;
+	if (!x->task.external)
+		x->decode = XD_LENGTH;
 }
 
 static void fill_fault(const struct vmcb *vmcb, struct hvx_exit *x)
@@ -325,17 +343,13 @@ static void translate(struct svm_vcpu *svm, struct hvx_exit *x)
 		fill_shape(svm, x, k->shape);
 }
 
-/*
- * An event was being delivered. It goes in again, but for a task switch through a gate, which is
- * its delivery, and for SHUTDOWN, where nothing of it is defined.
- */
+/* An event was being delivered. It goes in again, but for SHUTDOWN, where nothing is defined. */
 static void put_event_back(struct svm_vcpu *svm)
 {
 	const struct vmcb *vmcb = svm->vmcb;
 	u32 code = vmcb->exitcode;
 
-	if (code == SVM_VMEXIT_TASK_SWITCH || code == SVM_VMEXIT_SHUTDOWN ||
-	    code == SVM_VMEXIT_INVALID)
+	if (code == SVM_VMEXIT_SHUTDOWN || code == SVM_VMEXIT_INVALID)
 		return;
 	svm_requeue(svm, vmcb->exitintinfo, vmcb->exitintinfo_error);
 }

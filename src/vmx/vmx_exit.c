@@ -275,23 +275,22 @@ static __always_inline void fill_io(struct hvx_exit *x)
 }
 
 /*
- * "Exit Qualification for Task Switches". An event that came through a task gate is part of the
- * switch; it is not delivered again.
+ * "Exit Qualification for Task Switches". An event that came through a task gate is delivered by
+ * the switch; until that is done it waits as any other whose delivery exited.
  */
 static void fill_task(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	u64 q = vmcs_read(VMCS_EXIT_QUALIFICATION);
+	bool event = requeue_event(vcpu);
 
-	requeue_event(vcpu);
 	x->task.selector = q;
-	x->task.reason = ER_TASK_SWITCH;
 	x->task.source = q >> 30 & 3;
-	x->task.has_error = vcpu->inject.has_error;
-	x->task.error = vcpu->inject.error;
+	x->task.has_error = event && vcpu->inject.has_error;
+	x->task.error = x->task.has_error ? vcpu->inject.error : 0;
+	x->task.external = event && !vcpu->inject.insn_len;
 	/* Defined for instructions, software interrupts included */
-	if (x->task.source != 3 || vcpu->inject.insn_len)
+	if (!x->task.external)
 		x->insn_len = vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
-	vcpu->inject.type = HVX_EVENT_NONE;
 }
 
 static void fill_unknown(struct hvx_vcpu *vcpu, struct hvx_exit *x, u32 reason)
