@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "vm.h"
+#include "irq.h"
 
 #define FAULTS	"/sys/kernel/debug/"
 
@@ -179,4 +179,100 @@ TEST_TIME(guest_memory, 60)
 	}
 	EXPECT_EQ(done, n - 1);
 	tap_note("%u faults", failures);
+}
+
+/* ------------------------------------------------------------- interrupt chips, dirty log */
+
+/* What was done by a call that went well in spite of a failure need not be done again */
+static long unless(long done, long ret)
+{
+	return ret == done ? 0 : ret;
+}
+
+TEST_TIME(create_vm_with_chips, 60)
+{
+	struct hvx_create_vm c = { .size = sizeof(c), .flags = VM_CHIPS };
+	int dev = hvx_open();
+
+	need_faults();
+	EACH_FAILURE(xioctl(dev, HVX_CREATE_VM, &c));
+}
+
+TEST_TIME(create_vcpu_with_lapic, 60)
+{
+	struct hvx_create_vcpu c = { .size = sizeof(c) };
+	struct vm *vm = vm_create(VM_CHIPS);
+
+	need_faults();
+	EACH_FAILURE(xioctl(vm->fd, HVX_CREATE_VCPU, &c));
+}
+
+TEST_TIME(routing, 60)
+{
+	static struct hvx_route many[HVX_MAX_ROUTES];
+	struct vm *vm = vm_create(VM_CHIPS);
+	unsigned int i;
+
+	need_faults();
+	for (i = 0; i < HVX_MAX_ROUTES; i++)
+		many[i] = (struct hvx_route) {
+			.gsi = i / 4, .type = HVX_ROUTE_IOAPIC, .pin = i % 24,
+		};
+	EACH_FAILURE(vm_routing(vm, many, 1));
+	EACH_FAILURE(vm_routing(vm, many, HVX_MAX_ROUTES));
+	EXPECT_EQ(vm_irq_line(vm, 1, 1), 0);
+}
+
+TEST_TIME(irqfds, 60)
+{
+	struct vm *vm = vm_create(VM_CHIPS);
+	int fd = event_create(), back = event_create();
+
+	need_faults();
+	EACH_FAILURE(unless(-EBUSY, vm_irqfd(vm, HVX_IRQFD_RESAMPLE, fd, 5, back)));
+	event_signal(fd);
+	EACH_FAILURE(unless(-ENOENT, vm_irqfd(vm, HVX_IRQFD_REMOVE, fd, 5, -1)));
+	EACH_FAILURE(unless(-EBUSY, vm_irqfd(vm, 0, fd, 5, -1)));
+}
+
+/* Taking away needs memory, too: when there is none, all is as it was */
+TEST_TIME(ioeventfds, 60)
+{
+	struct vm *vm = vm_create(VM_CHIPS);
+	const uint32_t pio = HVX_IOEVENTFD_PIO;
+	int fd = event_create();
+
+	need_faults();
+	EACH_FAILURE(unless(-EEXIST, vm_ioeventfd(vm, pio, 0x1000, 2, fd, 0)));
+	EACH_FAILURE(unless(-ENOENT, vm_ioeventfd(vm, pio | HVX_IOEVENTFD_REMOVE, 0x1000, 2, fd,
+						  0)));
+	EXPECT_EQ(vm_ioeventfd(vm, pio | HVX_IOEVENTFD_REMOVE, 0x1000, 2, fd, 0), -ENOENT);
+}
+
+TEST_TIME(chips, 60)
+{
+	struct vm *vm = vm_create(VM_CHIPS);
+	struct hvx_ioapic_state state;
+
+	need_faults();
+	memset(&state, 0, sizeof(state));
+	EACH_FAILURE(vm_get_chip(vm, HVX_CHIP_IOAPIC, &state, sizeof(state)));
+	EACH_FAILURE(vm_set_chip(vm, HVX_CHIP_IOAPIC, &state, sizeof(state)));
+}
+
+TEST_TIME(dirty_log, 60)
+{
+	static uint64_t bitmap[16];
+	struct hvx_dirty d = {
+		.size = sizeof(d), .slot = 20, .nr = 1024, .data = (uintptr_t)bitmap,
+	};
+	struct vm *vm = vm_create(0);
+	void *p = host_pages(1024 * PAGE_SIZE);
+
+	need_faults();
+	memset(bitmap, 0, sizeof(bitmap));
+	REQUIRE(!vm_region(vm, 20, 0, 0xc0000000, 1024 * PAGE_SIZE, p));
+	EACH_FAILURE(vm_region(vm, 20, HVX_REGION_LOG_DIRTY, 0xc0000000, 1024 * PAGE_SIZE, p));
+	EACH_FAILURE(xioctl(vm->fd, HVX_GET_DIRTY, &d));
+	EACH_FAILURE(vm_region(vm, 20, 0, 0xc0000000, 1024 * PAGE_SIZE, p));
 }
