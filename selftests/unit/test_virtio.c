@@ -58,7 +58,7 @@ static void make_disk(unsigned int i)
 	int fd;
 
 	REQUIRE(bytes);
-	snprintf(disk_path[i], sizeof(disk_path[i]), "/tmp/hvx-test-virtio.XXXXXX");
+	snprintf(disk_path[i], sizeof(disk_path[i]), "/var/tmp/hvx-test-virtio.XXXXXX");
 	fd = mkstemp(disk_path[i]);
 	for (n = 0; n < DISK_SIZE; n++)
 		bytes[n] = n / 512 * 7 + n % 512 + i;

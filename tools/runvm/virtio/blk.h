@@ -26,6 +26,7 @@ struct blk_image {
 	int fd;
 	bool readonly;
 	bool is_block;			/* a block device, else a file */
+	bool in_memory;			/* no operation waits for a device */
 	bool can_discard, can_zero;
 	uint64_t sectors;
 	uint32_t block;			/* bytes of a logical block */

@@ -9,9 +9,11 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "virtio/blk.h"
 
@@ -92,6 +94,14 @@ static void measure_file(struct blk_image *image, uint64_t *bytes)
 	image->can_zero = image->can_discard;
 }
 
+/* Files of these are memory: there is no device to wait for */
+static bool lives_in_memory(int fd)
+{
+	struct statfs fs;
+
+	return !fstatfs(fd, &fs) && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+}
+
 /* A power of two of sectors, or what every driver can work with */
 static uint32_t sane_block(uint32_t block)
 {
@@ -111,6 +121,7 @@ void blk_image_open(struct blk_image *image, const struct disk_option *disk)
 		measure_block(image, &bytes);
 	else
 		measure_file(image, &bytes);
+	image->in_memory = !image->is_block && lives_in_memory(image->fd);
 	image->block = sane_block(image->block);
 	image->physical = sane_block(image->physical);
 	if (image->physical < image->block)

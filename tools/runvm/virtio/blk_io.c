@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * blk_io.c: operations on the image. With io_uring they are all under way at once; where the host's
- * kernel refuses that (an old one, or a container's filter), each is done by a system call that
- * waits for it.
+ * blk_io.c: operations on the image. With io_uring they are all under way at once. Of files in
+ * memory each is done by a system call: io_uring would hand it to a thread of the kernel, which
+ * takes longer than the copy. So it is for all, and waits for each, where the host's kernel refuses
+ * io_uring (an old one, or a container's filter).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -209,9 +210,12 @@ void blk_io_init(struct blk *blk)
 	const int syscalls[] = {
 		SYS_io_uring_enter, SYS_preadv, SYS_pwritev2, SYS_fdatasync, SYS_fallocate,
 	};
-	int error = create_ring(&blk->ring);
+	int error;
 
 	machine_allow_syscalls(blk->v.m, syscalls, ARRAY_SIZE(syscalls));
+	if (blk->image.in_memory)
+		return;
+	error = create_ring(&blk->ring);
 	if (error < 0) {
 		warn("disk %s: io_uring: %s: requests are done one after the other, slowly",
 		     blk->image.path, strerror(-error));
