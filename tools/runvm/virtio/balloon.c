@@ -146,7 +146,7 @@ static bool deflate(struct virtqueue *vq, struct vq_chain *c)
 
 /*
  * Buffers are free pages, of any size. "If the VIRTIO_BALLOON_F_PAGE_POISON feature has been
- * negotiated, the device MUST NOT modify the the content of a reported page to a value other than
+ * negotiated, the device MUST NOT modify the content of a reported page to a value other than
  * poison_val": if that is not 0, they stay as they are.
  */
 static bool report(struct virtqueue *vq, struct vq_chain *c)
