@@ -62,7 +62,8 @@ static void one(const char *id, uint64_t ticks, unsigned int rounds)
 
 static uint8_t *memory(size_t len, int advice)
 {
-	uint8_t *p = mmap(NULL, len + M2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *p = mmap(NULL, len + M2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
 
 	if (p == MAP_FAILED)
 		err(1, "mmap");

@@ -12,8 +12,8 @@
  * any time. Run pages and guest memory keep their addresses and are mapped over.
  *
  * A spoilt pointer or length is most often a bit off: the kernel or a guest then writes somewhere
- * else in this process. So all that structs point to, arrays of arguments too, lies in an arena of its own, in which such
- * addresses stay; else threads lose their stacks now and then.
+ * else in this process. So all that structs point to, arrays of arguments too, lies in an arena of
+ * its own, in which such addresses stay; else threads lose their stacks now and then.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -312,7 +312,7 @@ static void fuzz_fork(struct thread *t)
 		;
 }
 
-/* ------------------------------------------------------------------ interrupts, clock, dirty log */
+/* ------------------------------------------------- interrupts, clock, dirty log */
 
 static uint32_t any_gsi(struct thread *t)
 {

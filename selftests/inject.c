@@ -599,25 +599,27 @@ TEST(two_wait_for_an_exception)
 	vcpu_finish(v);
 }
 
+static void expect_bad_event(struct vcpu *v, uint8_t *field, uint8_t value)
+{
+	uint8_t good = *field;
+
+	*field = value;
+	EXPECT_EQ(xioctl(v->fd, HVX_SET_REGS, (void *)HVX_REGS_EVENT), -EINVAL);
+	*field = good;
+}
+
 TEST(event_errors)
 {
 	struct vcpu *v = start(takes_from_run_page);
 	struct hvx_events *e = &v->run->event;
 
 	vcpu_get(v, HVX_REGS_ALL);
-#define BAD(field, value) ({						\
-	struct hvx_events good = *e;					\
-									\
-	e->field = (value);						\
-	EXPECT_EQ(xioctl(v->fd, HVX_SET_REGS, (void *)HVX_REGS_EVENT), -EINVAL); \
-	*e = good;							\
-})
-	BAD(acked_pending, 2);
-	BAD(init_pending, 1);	/* no local APIC in the kernel */
-	BAD(sipi_pending, 1);
-	BAD(reserved[3], 1);
+	expect_bad_event(v, &e->acked_pending, 2);
+	expect_bad_event(v, &e->init_pending, 1);	/* no local APIC in the kernel */
+	expect_bad_event(v, &e->sipi_pending, 1);
+	expect_bad_event(v, &e->reserved[3], 1);
 	e->type = HVX_EVENT_INTERRUPT;
 	e->vector = 0x50;
-	BAD(acked_pending, 1);
+	expect_bad_event(v, &e->acked_pending, 1);
 	EXPECT_EQ(xioctl(v->fd, HVX_SET_REGS, (void *)HVX_REGS_EVENT), 0);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * limits: what guest memory costs the host beside itself, and who pays for it. Second-level tables
- * are the VMM's: charged to its memory control group, shown there, bounded by its limit. Memory that
- * the guest does not touch costs nothing, however much of it there is.
+ * are the VMM's: charged to its memory control group, shown there, bounded by its limit. Memory
+ * that the guest does not touch costs nothing, however much of it there is.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -45,8 +45,10 @@ GUEST(touches)
 	uint64_t i, k;
 
 	for (i = 0; !only_read && i < count; i++) {
+		volatile uint64_t *run = (void *)(first + i * stride);
+
 		for (k = 0; k < run_len; k++)
-			*G_HIDE((volatile uint64_t *)(first + i * stride + k * PAGE_SIZE)) = i ^ k << 32;
+			*G_HIDE(run + k * PAGE_SIZE / sizeof(*run)) = i ^ k << 32;
 	}
 	for (i = 0; i < count; i++) {
 		for (k = 0; k < run_len; k++)
@@ -276,7 +278,8 @@ TEST_TIME(bounded, 60)
 		if (!has_1g_pages(v))
 			_exit(2);
 		map_high(vm);
-		if (vm_region(vm, SLOT, 0, HIGH, len, p) || !cgroup_write("memory.max", "25165824") ||
+		if (vm_region(vm, SLOT, 0, HIGH, len, p) ||
+		    !cgroup_write("memory.max", "25165824") ||
 		    !cgroup_write("memory.swap.max", "0"))
 			_exit(3);
 		read_everywhere(v, len);

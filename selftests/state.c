@@ -350,7 +350,11 @@ TEST(translation_other_modes)
 
 static void send_message(struct vm *vm, unsigned int id, uint32_t data)
 {
-	struct hvx_msi msi = { .size = sizeof(msi), .address = 0xfee00000 | id << 12, .data = data };
+	struct hvx_msi msi = {
+		.size = sizeof(msi),
+		.address = 0xfee00000 | id << 12,
+		.data = data,
+	};
 
 	EXPECT_EQ(xioctl(vm->fd, HVX_SIGNAL_MSI, &msi), 1);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * task: task switches by hardware in a 32-bit guest: CALL, JMP and IRET between TSSs, task gates for
- * faults and interrupts, and what a bad TSS raises, in which of the two tasks. Without them a
+ * task: task switches by hardware in a 32-bit guest: CALL, JMP and IRET between TSSs, task gates
+ * for faults and interrupts, and what a bad TSS raises, in which of the two tasks. Without them a
  * 32-bit kernel whose double fault handler is a task dies of the first stack overflow, and older
  * systems do not boot.
  */
@@ -20,8 +20,14 @@
 #define SHORT_CODE	0x8000
 
 /* guest/task.S */
-extern void task_calls(void), task_jumps(void), task_faults(void), task_loses_stack(void);
-extern void task_interrupts(void), task_tries(void), task_traps(void), task_bad_return(void);
+void task_calls(void);
+void task_jumps(void);
+void task_faults(void);
+void task_loses_stack(void);
+void task_interrupts(void);
+void task_tries(void);
+void task_traps(void);
+void task_bad_return(void);
 extern char task_returns[], task_jumps_back[], task_reads[], task_handles[], task_stops[];
 extern char task_short[], task_short_end[], task_lost[];
 extern volatile struct {
@@ -109,7 +115,7 @@ TEST(call)
 	EXPECT_EQ(task_seen.flags & FL_NT, FL_NT);
 	EXPECT_EQ(task_seen.tr, SEL_B);
 	EXPECT_EQ(task_seen.cr0 >> 3 & 1, 1);
-	/* Local breakpoints are the old task's. QEMU does not exit, and so the module does not know. */
+	/* Local breakpoints are the old task's. QEMU does not exit: the module does not know. */
 	if (!host_is_tcg())
 		EXPECT_EQ(task_seen.dr7 & 0x155, 0);
 	EXPECT_EQ(task_seen.dr7 & 0x200, 0x200);
@@ -282,9 +288,11 @@ static void expect_third(const char *what, uint16_t selector, unsigned int vecto
 }
 
 #define BAD(field, selector, vector) do {				\
+	unsigned int bad = (selector);					\
+									\
 	start(task_tries, task_returns, task_stops);			\
-	b.field = (selector);						\
-	expect_third(#field, (selector), (vector));			\
+	b.field = bad;							\
+	expect_third(#field, bad, (vector));				\
 } while (0)
 
 TEST_TIME(bad_segments, 60)

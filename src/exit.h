@@ -36,7 +36,7 @@ enum hvx_exit_kind {
 	XK_SHUTDOWN,		/* triple fault */
 	XK_TIMER,		/* preemption timer */
 	XK_DONE,		/* answered by fast.h, but something else waits: enter again */
-	XK_USER,		/* the run page is filled in by fast.h: never handled, the VMM is next */
+	XK_USER,		/* fast.h filled in the run page: never handled, the VMM is next */
 	XK_ENTRY_FAILED,	/* .raw */
 	XK_UNKNOWN,		/* .raw */
 	NR_EXIT_KINDS,

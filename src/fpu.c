@@ -2,8 +2,8 @@
 /*
  * FPU, SSE and AVX state of a vCPU.
  *
- * What a guest can have, the vCPU's image of it and XCR0; the exchange at both ends of a window is in
- * fpu_switch.h.
+ * What a guest can have, the vCPU's image of it and XCR0; the exchange at both ends of a window is
+ * in fpu_switch.h.
  */
 #include <asm/fpu/api.h>
 #include <asm/cpufeature.h>

@@ -72,7 +72,8 @@ struct task {
 
 /* ------------------------------------------------------------------ memory, faults */
 
-static bool ended(struct task *t, int err, const struct hvx_walk *walk, u64 gva, unsigned int access)
+static bool ended(struct task *t, int err, const struct hvx_walk *walk, u64 gva,
+		  unsigned int access)
 {
 	if (!err)
 		return false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Guest code of task.c: tasks of a 32-bit guest. Each task notes in task_seen what it found: EFLAGS,
- * TR, CR0, DR7, a count, the error code that was pushed, a word at TASK_WINDOW.
+ * Guest code of task.c: tasks of a 32-bit guest. Each task notes in task_seen what it found:
+ * EFLAGS, TR, CR0, DR7, a count, the error code that was pushed, a word at TASK_WINDOW.
  */
 #include "guest.h"
 

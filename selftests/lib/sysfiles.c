@@ -113,10 +113,13 @@ long smaps_kib(const void *p, const char *key)
 
 bool swap_on(void)
 {
-	return !system("grep -q zram0 /proc/swaps ||"
-		       " { modprobe -a lzo-rle zram; echo 64M >/sys/block/zram0/disksize;"
-		       " mkswap /dev/zram0; swapon /dev/zram0; } >/dev/null 2>&1") ||
-	       !system("grep -q zram0 /proc/swaps");
+	static const char used[] = "grep -q zram0 /proc/swaps";
+
+	return !system(used) ||
+	       (!system("modprobe -a lzo-rle zram >/dev/null 2>&1") &&
+		!system("echo 64M >/sys/block/zram0/disksize") &&
+		!system("mkswap /dev/zram0 >/dev/null 2>&1 && swapon /dev/zram0") &&
+		!system(used));
 }
 
 size_t pages_in_swap(const void *p, size_t nr)
@@ -127,8 +130,9 @@ size_t pages_in_swap(const void *p, size_t nr)
 
 	REQUIRE(fd >= 0);
 	for (i = 0; i < nr; i++) {
-		REQUIRE(pread(fd, &entry, sizeof(entry), ((uintptr_t)p / PAGE + i) * sizeof(entry)) ==
-			sizeof(entry));
+		off_t at = ((uintptr_t)p / PAGE + i) * sizeof(entry);
+
+		REQUIRE(pread(fd, &entry, sizeof(entry), at) == sizeof(entry));
 		n += !!(entry & PM_SWAPPED);
 	}
 	close(fd);

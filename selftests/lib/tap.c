@@ -110,8 +110,9 @@ static void on_crash(int sig, siginfo_t *info, void *context)
 	char text[120];
 	int len;
 
-	len = snprintf(text, sizeof(text), "# signal %d, code %d: address %p, instruction %#llx\n", sig,
-		       info->si_code, info->si_addr, (unsigned long long)c->uc_mcontext.gregs[REG_RIP]);
+	len = snprintf(text, sizeof(text), "# signal %d, code %d: address %p, instruction %#llx\n",
+		       sig, info->si_code, info->si_addr,
+		       (unsigned long long)c->uc_mcontext.gregs[REG_RIP]);
 	if (write(STDOUT_FILENO, text, len) != len)
 		_exit(TAP_FAIL);
 }

@@ -99,13 +99,11 @@ static bool fits_data(u16 attr, unsigned int dpl, unsigned int rpl, unsigned int
 
 TEST(segments)
 {
-	unsigned int type, dpl, rpl, cpl, p;
+	unsigned int i;
 
-	for (type = 0; type < 32; type++)
-	for (dpl = 0; dpl < 4; dpl++)
-	for (rpl = 0; rpl < 4; rpl++)
-	for (cpl = 0; cpl < 4; cpl++)
-	for (p = 0; p < 2; p++) {
+	for (i = 0; i < 32 * 4 * 4 * 4 * 2; i++) {
+		unsigned int type = i % 32, dpl = i / 32 % 4, rpl = i / 128 % 4, cpl = i / 512 % 4;
+		unsigned int p = i / 2048;
 		struct hvx_segment s = make(0x40 | rpl, type | DPL(dpl) | (p ? SA_P : 0), ~0u);
 		bool stack = (type & 0x1a) == 0x12;
 

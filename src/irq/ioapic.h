@@ -60,8 +60,8 @@ void hvx_ioapic_resume(struct hvx_ioapic *io);
 
 void hvx_ioapic_get_state(const struct hvx_ioapic *io, struct hvx_ioapic_state *state);
 /*
- * 0, or -EINVAL for a state that no I/O APIC can be in; then nothing was changed. What waits is sent
- * by hvx_ioapic_resume().
+ * 0, or -EINVAL for a state that no I/O APIC can be in; then nothing was changed. What waits is
+ * sent by hvx_ioapic_resume().
  */
 int hvx_ioapic_set_state(struct hvx_ioapic *io, const struct hvx_ioapic_state *state);
 

@@ -258,6 +258,7 @@ static unsigned int clean_words(const struct harvest *h, u64 i, u64 last)
 
 	/* A bit that is set meanwhile is for the next call */
 	for (n = 0; n + 8 <= max; n += 8, w += 8) {
+		/* A look without order: words that are not 0 are taken with xchg() */
 		if (data_race(w[0] | w[1] | w[2] | w[3] | w[4] | w[5] | w[6] | w[7]))
 			break;
 	}

@@ -346,6 +346,7 @@ static bool doze_off(const struct hvx_pt *pt, u64 *entry, u64 old)
 /* Has one of 8 entries one of these bits? What is found is read again, and then only once. */
 static bool any_of_8(const u64 *entry, u64 bits)
 {
+	/* As said above: only a reason to look again */
 	return data_race(entry[0] | entry[1] | entry[2] | entry[3] |
 			 entry[4] | entry[5] | entry[6] | entry[7]) & bits;
 }
@@ -452,7 +453,8 @@ enum hvx_pt_result hvx_pt_map(struct hvx_pt *pt, struct hvx_pt_cache *cache, u64
 			return HVX_PT_NO_TABLE;
 		if (!is_table(pt, value, level))
 			return meet_leaf(pt, value, level, gpa, leaf);
-		if (unlikely(!(value & pt->format->write)) && leaf->prot & HVX_WRITE && !leaf->clean)
+		if (unlikely(!(value & pt->format->write)) && leaf->prot & HVX_WRITE &&
+		    !leaf->clean)
 			wake(pt, entry, level);
 		table = entry_table(pt, value);
 	}
@@ -531,12 +533,13 @@ static u64 change_leaf(const struct change *c, u64 *entry)
 static unsigned int find_any(const u64 *table, unsigned int i, unsigned int end, u64 bits)
 {
 	while (i < end) {
-		if (!(i % 8) && i + 8 <= end && !any_of_8(&table[i], bits))
+		if (!(i % 8) && i + 8 <= end && !any_of_8(&table[i], bits)) {
 			i += 8;
-		else if (READ_ONCE(table[i]) & bits)
+			continue;
+		}
+		if (READ_ONCE(table[i]) & bits)
 			break;
-		else
-			i++;
+		i++;
 	}
 	return i;
 }
@@ -545,7 +548,8 @@ static unsigned int find_any(const u64 *table, unsigned int i, unsigned int end,
  * Leaves [@first, @end) of the table of level 1 that maps @gpa and what follows. Marks are told of
  * by words of 64, as the log keeps them.
  */
-static void change_table(struct change *c, u64 *table, unsigned int first, unsigned int end, u64 gpa)
+static void change_table(struct change *c, u64 *table, unsigned int first, unsigned int end,
+			 u64 gpa)
 {
 	u64 marks = c->bits & dirty_mark(c->pt), dirty = 0, old;
 	unsigned int i, word = first / 64, changed = 0;
@@ -704,7 +708,7 @@ bool hvx_pt_set_dirty(struct hvx_pt *pt, u64 gpa)
 		if ((old & dirty) == dirty)
 			break;
 	} while (!try_cmpxchg64(entry, &old, old | dirty));
-	/* After the mark: see "sleep". In formats without one a table that sleeps has no such leaf. */
+	/* After the mark: see "sleep". Without one in the format no sleeping table comes here. */
 	if (parent)
 		wake(pt, parent, HVX_PT_2M);
 	return true;

@@ -40,7 +40,7 @@ struct hvx_pt {
 	u64 encrypt;			/* address bits that say "encrypted", set in every entry */
 	/*
 	 * Under the lock: hears of every leaf that was written to when it loses that mark. Leaves
-	 * are of @size, bit i of @mask is for the one at @gpa + i * @size. NULL: nobody wants to know.
+	 * are of @size, bit i of @mask is for the one at @gpa + i * @size. NULL: nobody asks.
 	 */
 	void (*on_dirty)(struct hvx_pt *pt, u64 gpa, u64 size, u64 mask);
 	atomic64_t nr_tables;		/* root included */

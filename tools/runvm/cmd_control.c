@@ -135,13 +135,15 @@ int cmd_balloon(int argc, char **argv)
 		return 0;
 	}
 	if (argc != 2 && argc != 3)
-		usage_error("balloon takes the guest's control socket, and the memory it shall "
-			    "have");
-	if (argc == 2)
+		usage_error("balloon takes the guest's control socket, and the memory for it");
+	if (argc == 2) {
 		reply = ask_for_news(argv[1]);
-	else
+	} else {
+		json_int_t target = parse_mib(argv[2], MIN_MEMORY, MAX_MEMORY);
+
 		reply = ask(argv[1], json_pack("{s:s, s:I}", "command", "balloon", "target",
-			    (json_int_t)parse_mib(argv[2], MIN_MEMORY, MAX_MEMORY)));
+					       target));
+	}
 	print(reply, "");
 	json_decref(reply);
 	return 0;

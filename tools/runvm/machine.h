@@ -224,7 +224,8 @@ void control_create(struct machine *m);
 
 /*
  * virtio/balloon.c: memory that the guest gives back. Main thread, and only where there is
- * machine::balloon. balloon_query() asks the guest for newer statistics, too: a later call has them.
+ * machine::balloon. balloon_query() asks the guest for newer statistics, too: a later call has
+ * them.
  */
 #define BALLOON_STATS	16
 struct balloon_info {

@@ -185,9 +185,9 @@ static void check_distances(const struct options *o, unsigned int node)
 		usage_error("--numa: node %u has %u distances, and there are %u nodes", node,
 			    n->nr_distances, o->nr_nodes);
 	for (i = 0; i < n->nr_distances; i++) {
-		bool close = n->distance[i] == DISTANCE_SELF;
+		bool close = n->distance[i] == DISTANCE_SELF, self = i == node;
 
-		if (close != (i == node))
+		if (close != self)
 			usage_error("--numa: node %u: the distance to itself is %d, to others more",
 				    node, DISTANCE_SELF);
 	}

@@ -90,8 +90,9 @@ static json_t *set_balloon(struct machine *m, json_t *target)
 		balloon_set_target(m, bytes);
 		return json_pack("{s:b}", "ok", 1);
 	}
-	snprintf(why, sizeof(why), "the target is a number of bytes from %llu to %llu, which is all "
-		 "the guest's memory", MIN_MEMORY, (unsigned long long)m->vm.mem_size);
+	snprintf(why, sizeof(why),
+		 "the target is a number of bytes from %llu to %llu, all the guest's memory",
+		 MIN_MEMORY, (unsigned long long)m->vm.mem_size);
 	return refuse(why);
 }
 

@@ -2,8 +2,8 @@
 /*
  * balloon.c: "Traditional Memory Balloon Device": memory that the guest gives back to the host.
  *
- *	inflate, deflate	page frames that the driver keeps from the guest until told otherwise
- *	statistics		one buffer that goes to and fro: it comes back filled in when asked for
+ *	inflate, deflate	page frames that the driver keeps from the guest
+ *	statistics		one buffer that goes to and fro, filled in when asked for
  *	reporting		free pages, which the guest uses again when it wants to
  *	the machine's side	how much the guest shall have, what it says
  *
