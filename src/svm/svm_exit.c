@@ -487,22 +487,13 @@ notrace void svm_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	svm_vmrun(vcpu, x, &svm->sw);
 }
 
-/* Called by svm_vmrun() after each exit. true: enter again. */
-notrace bool svm_exited(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+/* An exit for the run loop: nothing of it is done, or all and something else waits (@done) */
+static noinline notrace void leave(struct svm_vcpu *svm, struct hvx_exit *x, bool done)
 {
-	struct svm_vcpu *svm = to_svm(vcpu);
-	struct hvx_regs *regs = &vcpu->regs;
-	struct vmcb *vmcb = svm->vmcb;
+	struct hvx_regs *regs = &svm->vcpu.regs;
+	const struct vmcb *vmcb = svm->vmcb;
 	u64 code = vmcb->exitcode;
-	enum hvx_fast fast;
 
-	vmcb->clean = svm_features.clean;
-	regs->gpr[REG_RAX] = vmcb->rax;
-	fast = answered(svm, x, code);
-	if (fast == HVX_FAST_USER)
-		return false;
-	if (fast == HVX_FAST_DONE && hvx_may_reenter(vcpu))
-		return true;
 	regs->cr2 = vmcb->cr2;
 	regs->rip = vmcb->rip;
 	regs->rflags = vmcb->rflags;
@@ -510,13 +501,30 @@ notrace bool svm_exited(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	regs->dirty = 0;
 	read_shadow(svm);
 	/* An instruction exits before or after the delivery of an event, never during it */
-	if (unlikely(fast == HVX_FAST_DONE))
+	if (unlikely(done))
 		set_head(x, XK_DONE, 0);
 	else if (likely(code < ARRAY_SIZE(kinds) && kinds[code].shape == SHAPE_INSN &&
 			!svm->attention))
 		set_head(x, kinds[code].kind, insn_len(vmcb));
 	else
 		finish_exit(svm, x);
+}
+
+/* Called by svm_vmrun() after each exit. true: enter again. */
+notrace bool svm_exited(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct vmcb *vmcb = svm->vmcb;
+	enum hvx_fast fast;
+
+	vmcb->clean = svm_features.clean;
+	vcpu->regs.gpr[REG_RAX] = vmcb->rax;
+	fast = answered(svm, x, vmcb->exitcode);
+	if (fast == HVX_FAST_USER)
+		return false;
+	if (fast == HVX_FAST_DONE && hvx_may_reenter(vcpu))
+		return true;
+	leave(svm, x, fast == HVX_FAST_DONE);
 	return false;
 }
 
