@@ -67,14 +67,19 @@ struct vmx_cpu {
 
 DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);
 
+/* vmx_host.cpu where it is no CPU */
+#define VMX_HOST_UNKNOWN	-1	/* no window yet: the fields have nothing */
+#define VMX_HOST_SHARED		-2	/* the fields may have what another hypervisor left there */
+
 /* What the HOST_ fields of a VMCS hold, and what an exit does not bring back */
 struct vmx_host {
-	u64 cr3, cr4, fs_base, efer, perf_global_ctrl;	/* as in the VMCS */
-	u64 debugctl;
+	u64 cr3, cr4, fs_base, perf_global_ctrl;	/* as in the VMCS, but for CR4.VMXE */
+	u32 debugctl;			/* nothing is above bit 31 */
 	u64 rtit_ctl;
 	struct desc_ptr gdt;
+	u32 has_selectors;		/* one of those that follow is not 0, else they are stale */
 	u16 ds, es, fs, gs, ldt;
-	int cpu;			/* whose per-CPU fields the VMCS has; -1: none */
+	int cpu;			/* whose per-CPU fields the VMCS has */
 };
 
 /* vmx_vcpu.host_event: what to hand to the host after the window */

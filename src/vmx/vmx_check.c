@@ -70,7 +70,7 @@ static void read_vmcs(const struct vmx_vcpu *vmx, struct hvx_vmx_entry *e)
 	e->pending_debug = vmx->vcpu.regs.dirty & RM(SHADOW) ? vmx_pending_debug(&vmx->vcpu.regs) :
 							      vmcs_read(VMCS_GUEST_PENDING_DEBUG);
 	/* The first window of a vCPU fills in what of the host depends on the CPU */
-	e->host_known = vmx->host.cpu >= 0;
+	e->host_known = vmx->host.cpu != VMX_HOST_UNKNOWN;
 	if (e->host_known)
 		read_host(&e->host);
 }

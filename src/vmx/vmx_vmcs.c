@@ -410,7 +410,7 @@ static void setup_host(struct vmx_vcpu *vmx)
 	vmcs_write(VMCS_HOST_FS_BASE, 0);
 	if (vmx_caps.perf_ctrl)
 		vmcs_write(VMCS_HOST_IA32_PERF_GLOBAL_CTRL, 0);
-	vmx->host.cpu = -1;
+	vmx->host.cpu = VMX_HOST_UNKNOWN;
 }
 
 /* The VMCS in its initial state; the core marks all registers dirty before the first entry */

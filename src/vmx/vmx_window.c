@@ -74,6 +74,14 @@ static __always_inline bool begin_own(struct vmx_vcpu *vmx, struct vmx_cpu *cpu)
 	return true;
 }
 
+/* What sync_cpu() reads may be the other hypervisor's */
+static noinline bool begin_shared(struct vmx_vcpu *vmx)
+{
+	if (vmx->host.cpu != VMX_HOST_UNKNOWN)
+		vmx->host.cpu = VMX_HOST_SHARED;
+	return vmcs_store(&vmx->previous);
+}
+
 static __always_inline void leave_operation(struct vmx_vcpu *vmx)
 {
 	if (likely(vmx->own)) {
@@ -91,7 +99,7 @@ static __always_inline int enter_root(struct vmx_vcpu *vmx, struct vmx_cpu *cpu)
 
 	vmx->host_cr4 = cr4;
 	vmx->own = !(cr4 & X86_CR4_VMXE);
-	failed = likely(vmx->own) ? begin_own(vmx, cpu) : vmcs_store(&vmx->previous);
+	failed = likely(vmx->own) ? begin_own(vmx, cpu) : begin_shared(vmx);
 	if (unlikely(failed))
 		return -EBUSY;
 	if (unlikely(vmcs_load(&vmx->vmcs_pa))) {
@@ -150,9 +158,9 @@ static noinline void sync_cpu(struct vmx_vcpu *vmx, int cpu)
 		vmcs_write(VMCS_HOST_IA32_PAT, hvx_rdmsr(MSR_IA32_CR_PAT));
 	if (vmx_caps.cet)
 		sync_cet();
-	host->efer = hvx_rdmsr(MSR_EFER);
-	vmcs_write(VMCS_HOST_IA32_EFER, host->efer);
-	host->cpu = cpu;
+	vmcs_write(VMCS_HOST_IA32_EFER, hvx_rdmsr(MSR_EFER));
+	/* The other hypervisor may keep its guest's EFER on the CPU until user space runs */
+	host->cpu = vmx->own ? cpu : VMX_HOST_SHARED;
 }
 
 static __always_inline void sync_field(enum vmcs_field field, u64 *known, u64 value)
@@ -168,6 +176,35 @@ static __always_inline u64 read_fs_base(void)
 	return cpu_feature_enabled(X86_FEATURE_FSGSBASE) ? rdfsbase() : hvx_rdmsr(MSR_FS_BASE);
 }
 
+/* VMCS_HOST_CR4 has VMXE besides */
+static __always_inline void sync_cr4(struct vmx_host *host, u64 cr4)
+{
+	if (unlikely(host->cr4 != cr4)) {
+		vmcs_write(VMCS_HOST_CR4, cr4 | X86_CR4_VMXE);
+		host->cr4 = cr4;
+	}
+}
+
+/* Selectors of user space: nearly always all are 0 */
+static __always_inline void note_selectors(struct vmx_host *host)
+{
+	u32 ds, es, fs, gs, ldt;
+
+	asm volatile("mov %%ds, %0" : "=r" (ds));
+	asm volatile("mov %%es, %0" : "=r" (es));
+	asm volatile("mov %%fs, %0" : "=r" (fs));
+	asm volatile("mov %%gs, %0" : "=r" (gs));
+	asm volatile("sldt %0" : "=r" (ldt));
+	host->has_selectors = ds | es | fs | gs | ldt;
+	if (unlikely(host->has_selectors)) {
+		host->ds = ds;
+		host->es = es;
+		host->fs = fs;
+		host->gs = gs;
+		host->ldt = ldt;
+	}
+}
+
 static __always_inline void sync_host(struct vmx_vcpu *vmx)
 {
 	struct vmx_host *host = &vmx->host;
@@ -176,20 +213,13 @@ static __always_inline void sync_host(struct vmx_vcpu *vmx)
 	if (unlikely(host->cpu != cpu))
 		sync_cpu(vmx, cpu);
 	sync_field(VMCS_HOST_CR3, &host->cr3, __native_read_cr3());
-	sync_field(VMCS_HOST_CR4, &host->cr4, vmx->host_cr4 | X86_CR4_VMXE);
+	sync_cr4(host, vmx->host_cr4);
 	sync_field(VMCS_HOST_FS_BASE, &host->fs_base, read_fs_base());
-	/* The other hypervisor may keep its own guest's EFER on the CPU until user space runs */
-	if (unlikely(!vmx->own))
-		sync_field(VMCS_HOST_IA32_EFER, &host->efer, hvx_rdmsr(MSR_EFER));
 	if (vmx_caps.perf_ctrl)
 		sync_field(VMCS_HOST_IA32_PERF_GLOBAL_CTRL, &host->perf_global_ctrl,
 			   hvx_rdmsr(MSR_CORE_PERF_GLOBAL_CTRL));
-	host->debugctl = hvx_rdmsr(MSR_IA32_DEBUGCTLMSR);
-	savesegment(ds, host->ds);
-	savesegment(es, host->es);
-	savesegment(fs, host->fs);
-	savesegment(gs, host->gs);
-	asm volatile("sldt %0" : "=m" (host->ldt));
+	host->debugctl = hvx_rdmsr_low(MSR_IA32_DEBUGCTLMSR);
+	note_selectors(host);
 }
 
 int vmx_open(struct hvx_vcpu *vcpu)
@@ -212,6 +242,8 @@ static noinline void restore_selectors(const struct vmx_host *host)
 {
 	u64 base;
 
+	if (host->ldt)
+		asm volatile("lldt %0" :: "m" (host->ldt));
 	loadsegment(ds, host->ds);
 	loadsegment(es, host->es);
 	if (host->fs) {
@@ -243,9 +275,7 @@ static __always_inline void restore_host(const struct vmx_host *host)
 {
 	native_load_gdt(&host->gdt);
 	forget_tss_limit();
-	if (unlikely(host->ldt))
-		asm volatile("lldt %0" :: "m" (host->ldt));
-	if (unlikely(host->ds | host->es | host->fs | host->gs))
+	if (unlikely(host->has_selectors))
 		restore_selectors(host);
 	if (unlikely(host->debugctl))
 		hvx_wrmsr(MSR_IA32_DEBUGCTLMSR, host->debugctl);
