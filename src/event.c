@@ -11,6 +11,9 @@
  *   vcpu->lapic	interrupts in IRR, and the 8259 pair behind LINT0; an interrupt leaves IRR
  *			when it goes to vcpu->inject, and does not come back
  *
+ * Where the processor delivers what is in IRR by itself (apic_virtual()), that is left to it,
+ * unless interrupt-window exiting is needed for something else: then it would not.
+ *
  * While something waits, or while the VMM asked for a window, HVX_REQ_EVENT stays set and
  * hvx_event_prepare() runs before every entry. When nothing waits, entry costs one test.
  */
@@ -141,11 +144,21 @@ bool hvx_irq_waits(struct hvx_vcpu *vcpu)
 	       (vcpu->lapic && hvx_lapic_has_irq(vcpu));
 }
 
+/* ... and one that the processor does not see to? */
+static bool irq_to_inject(struct hvx_vcpu *vcpu)
+{
+	if (!vcpu->lapic || !apic_virtual(vcpu) || vcpu->acked_pending || vcpu->irq_pending ||
+	    vcpu->want_irq_window)
+		return hvx_irq_waits(vcpu);
+	return hvx_lapic_has_extint(vcpu);
+}
+
 static void inject_irq(struct hvx_vcpu *vcpu)
 {
 	int vector = take_irq(vcpu);
 
-	vcpu->pv.eoi_try = vcpu->pv.eoi;
+	/* The processor would end another one than the guest means */
+	vcpu->pv.eoi_try = vcpu->pv.eoi && !(vcpu->lapic && apic_virtual(vcpu));
 	if (vector >= 0)
 		vcpu->inject = (struct hvx_inject) {
 			.type = HVX_EVENT_INTERRUPT,
@@ -170,14 +183,16 @@ void hvx_event_prepare(struct hvx_vcpu *vcpu)
 	/* First: what others store after this comes with a request of its own */
 	clear_bit(HVX_REQ_EVENT, &vcpu->requests);
 	smp_mb__after_atomic();	/* ... as the sender has one between store and request */
-	if (vcpu->lapic)
+	if (vcpu->lapic) {
 		take_nmi_message(vcpu);
+		hvx_lapic_take_posted(vcpu);
+	}
 	if (vcpu->nmi_pending && hvx_nmi_open(vcpu))
 		inject_nmi(vcpu);
-	else if (hvx_irq_waits(vcpu) && hvx_irq_open(vcpu))
+	else if (irq_to_inject(vcpu) && hvx_irq_open(vcpu))
 		inject_irq(vcpu);
 
-	irq = hvx_irq_waits(vcpu) || vcpu->want_irq_window;
+	irq = irq_to_inject(vcpu) || vcpu->want_irq_window;
 	nmi = vcpu->nmi_pending || vcpu->want_nmi_window;
 	if (irq || nmi)
 		hvx_request(vcpu, HVX_REQ_EVENT);

@@ -311,6 +311,8 @@ static noinline enum hvx_next handle_fault(struct hvx_vcpu *vcpu, struct hvx_exi
 		if (x->fault.present && x->fault.access & HVX_WRITE &&
 		    hvx_mmu_allow_write(vcpu, x->fault.gpa))
 			return HVX_NEXT_ENTER;
+		if (hvx_apic_page_missing(vcpu, x->fault.gpa))
+			return HVX_NEXT_PROCESS;
 		next = hvx_mmio_window(vcpu, x);
 		if (next >= 0)
 			return next;
@@ -320,6 +322,8 @@ static noinline enum hvx_next handle_fault(struct hvx_vcpu *vcpu, struct hvx_exi
 		hvx_insn_prefetch(vcpu, x);
 		return HVX_NEXT_PROCESS;
 	}
+	if (hvx_apic_page_missing(vcpu, x->fault.gpa) && hvx_apic_page_map(vcpu->vm))
+		return HVX_NEXT_ENTER;
 	switch (hvx_mmu_fault(vcpu, x->fault.gpa, x->fault.access, &info)) {
 	case HVX_FAULT_MAPPED:
 		return HVX_NEXT_ENTER;
@@ -415,6 +419,30 @@ static enum hvx_next handle_pause(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	return hvx_skip(vcpu, x);
 }
 
+/* These exits come after the instruction: to a VMM that steps, it is over */
+static enum hvx_next after_insn(struct hvx_vcpu *vcpu)
+{
+	if (likely(!(vcpu->debug.control & HVX_DEBUG_STEP)))
+		return HVX_NEXT_ENTER;
+	hvx_request(vcpu, HVX_REQ_STEPPED);
+	return HVX_NEXT_LEAVE;
+}
+
+static enum hvx_next handle_apic(struct hvx_vcpu *vcpu, const struct hvx_exit *x)
+{
+	switch (x->kind) {
+	case XK_APIC_WRITE:
+		hvx_lapic_written(vcpu, x->apic.offset);
+		break;
+	case XK_APIC_EOI:
+		hvx_lapic_ended(vcpu, x->apic.vector);
+		break;
+	default:
+		hvx_request(vcpu, HVX_REQ_EVENT);
+	}
+	return after_insn(vcpu);
+}
+
 static noinline enum hvx_next rare(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	switch (x->kind) {
@@ -440,6 +468,10 @@ static noinline enum hvx_next rare(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	case XK_IRQ_WINDOW:
 	case XK_NMI_WINDOW:
 		return handle_window(vcpu, x);
+	case XK_APIC_WRITE:
+	case XK_APIC_EOI:
+	case XK_TPR:
+		return handle_apic(vcpu, x);
 	case XK_IRET:
 		hvx_request(vcpu, HVX_REQ_EVENT);
 		return HVX_NEXT_ENTER;

@@ -35,6 +35,9 @@ enum hvx_exit_kind {
 	XK_IRET,		/* SVM: IRET while NMIs are blocked */
 	XK_SHUTDOWN,		/* triple fault */
 	XK_TIMER,		/* preemption timer */
+	XK_APIC_WRITE,		/* .apic: the guest wrote to its local APIC's page */
+	XK_APIC_EOI,		/* .apic: the processor ended an interrupt */
+	XK_TPR,			/* the guest lowered its task priority */
 	XK_DONE,		/* answered by fast.h, but something else waits: enter again */
 	XK_USER,		/* fast.h filled in the run page: never handled, the VMM is next */
 	XK_ENTRY_FAILED,	/* .raw */
@@ -105,6 +108,10 @@ struct hvx_exit {
 			bool external;	/* through a gate, and not for an instruction's sake */
 			u32 error;
 		} task;
+		struct {
+			u16 offset;	/* of the register */
+			u8 vector;
+		} apic;
 		struct {
 			u64 reason;
 			u64 detail;

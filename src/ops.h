@@ -30,7 +30,8 @@ struct hvx_msr_rule;
  *              exits, fill in the exit, mark what is available. Puts an event whose delivery was
  *              cut short back into vcpu->inject.
  * read_regs    process or window: make the registers in the mask available.
- * set_windows  window: exit when an interrupt or NMI could be delivered.
+ * set_windows  window: exit when an interrupt or NMI could be delivered; take over what changed of
+ *              the local APIC where the processor uses its registers.
  * tlb_flush    window: forget second-level translations of this vCPU on this CPU.
  */
 #define HVX_HOT_OPS(OP)							\
@@ -52,6 +53,13 @@ HVX_HOT_OPS(OP)
 #define HVX_TRAIT_UD_CALL	BIT(2)	/* the other vendor's call instruction raises #UD */
 #define HVX_TRAIT_XCR0		BIT(3)	/* guest XCR0 may change without an exit: read it back */
 #define HVX_TRAIT_TOPOEXT	BIT(4)	/* topology is in extended CPUID leaves, too */
+
+/*
+ * ... and what it does by itself: use the register page of a local APIC while the guest runs, so
+ * that nobody else may write to it then; deliver the interrupts in it besides
+ */
+#define HVX_TRAIT_APIC_PAGE	BIT(5)
+#define HVX_TRAIT_APIC_VIRTUAL	BIT(6)
 
 /**
  * struct hvx_ops - a backend

@@ -176,6 +176,8 @@ static noinline enum hvx_next serve_requests(struct hvx_vcpu *vcpu)
 		return hvx_exit_user(vcpu, HVX_EXIT_SHUTDOWN);
 	if (test_and_clear_bit(HVX_REQ_EOI, &vcpu->requests))
 		return exit_eoi(vcpu);
+	if (test_bit(HVX_REQ_APIC_PAGE, &vcpu->requests))
+		hvx_apic_page_update(vcpu, false);
 	/* What is in service has to be known before it can be said that nothing waits */
 	if (unlikely(vcpu->pv.eoi_set)) {
 		next = hvx_pv_serve(vcpu);

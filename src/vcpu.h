@@ -49,6 +49,7 @@ enum hvx_request {
 	HVX_REQ_EOI,		/* tell the VMM of an EOI: exit */
 	HVX_REQ_PV,		/* hvx_pv_serve() */
 	HVX_REQ_PINS,		/* pins that nobody took could be taken now: hvx_irq_resend() */
+	HVX_REQ_APIC_PAGE,	/* hvx_apic_page_update() */
 };
 
 /* What the next HVX_RUN has to finish first */
@@ -95,6 +96,7 @@ struct hvx_vcpu {
 	bool halted;				/* [v] */
 	u8 activity;				/* [v] enum hvx_activity */
 	u8 eoi_vector;				/* [v] for HVX_REQ_EOI */
+	bool apic_away;				/* [v] counted in mmu.apic_away */
 	u32 halt_poll_ns;			/* [v] how long HLT polls now */
 	struct hvx_lapic *lapic;		/* [I] NULL without HVX_VM_LAPIC */
 	struct rcuwait wait;			/* [a] where it sleeps */

@@ -33,6 +33,9 @@ TIMER = "smoke signals fpu"
 
 MEMORY = "large dirty"
 
+# What is different without APIC virtualization.
+APIC = "apicv lapic pv_eoi"
+
 # Linux guests (lab/guests): CPU, tests, guests that they need, more arguments of lab/run, seconds.
 EVERY = "boot:6.1:1 boot:6.1:4 boot:6.12:1 boot:6.12:4 boot:sid:1 boot:sid:4"
 KERNELS_OF_GUESTS = ["6.1", "6.12", "sid"]
@@ -50,11 +53,12 @@ GUESTS = [
 DEFAULT = [
     ("vmx", "6.1", "*", ["--smp", "2"]),
     ("svm", "6.1", "*", ["--smp", "2"]),
-    ("vmx-old", "6.1", "smoke", []),
+    ("vmx-old", "6.1", "smoke apicv", []),
     # Mitigations on: large pages that hold no code; and EPT without accessed and dirty flags
     ("vmx", "6.1", MEMORY, ["--smp", "2", "--mem", "768", "--append", "mitigations=auto",
                             "--param", "ept_ad=0"]),
     ("svm", "6.1", "large", ["--mem", "3072", "--append", "hugepagesz=1G hugepages=1"]),
+    ("vmx", "6.1", APIC, ["--param", "apicv=0"]),
     ("vmx", "6.1", TIMER, ["--param", "vmx_timer_us=200"]),
     ("svm-nrip", "6.1", NRIP, []),
     ("vmx", "6.12", "smoke", []),
@@ -64,7 +68,7 @@ DEFAULT = [
     ("svm", "debug", DEBUG, ["--smp", "2", "--leaks"]),
 ]
 # Seconds for one boot with all its programs; hangs of single programs end earlier.
-LIMIT = {"*": 1500, "smoke": 240, NRIP: 600, DEBUG: 500, TIMER: 240, MEMORY: 400, "large": 240}
+LIMIT = {"*": 1500, "smoke": 240, NRIP: 600, DEBUG: 500, TIMER: 240, MEMORY: 400, APIC: 400, "large": 240}
 
 RESULT = re.compile(r"^(ok|not ok)\b(?:\s+\d+)?\s*(?:-\s*)?(.*)$")
 PROGRAM = re.compile(r"^# (?:selftest|unit test): (\S+)")
@@ -154,7 +158,7 @@ def host_run(cpu, kernel, glob, extra):
     limit = LIMIT.get(glob, LIMIT["*"]) * (3 if kernel == "debug" else 1)
     argv = [f"{LAB}/run", "--cpu", cpu, "--kernel", kernel, "--timeout", str(limit), *extra,
             "--", "run", *glob.split()]
-    name = f"{cpu} {kernel}" + {TIMER: " timer", MEMORY: " memory", "large": " large"}.get(glob, "")
+    name = f"{cpu} {kernel}" + {TIMER: " timer", MEMORY: " memory", APIC: " apicv=0", "large": " large"}.get(glob, "")
     return Run(name, argv, [emulator, f"kernel-{kernel}"])
 
 

@@ -216,3 +216,91 @@ TEST_TIME(threads, 60)
 		total += sent[k];
 	EXPECT_EQ(taken, total);
 }
+
+/* ---------------------------------------------------------- beside the page */
+
+static struct hvx_apic_posted posted;
+
+/* What was posted is in the page after it was taken in, and not before, whatever was there */
+TEST(posted)
+{
+	unsigned int i;
+	bool level;
+	u8 vector;
+	int top;
+
+	memset(&regs, 0, sizeof(regs));
+	memset(&model, 0, sizeof(model));
+	for (i = 0; i < 20000; i++) {
+		vector = 16 + rnd() % 240;
+		level = rnd() & 1;
+		EXPECT_EQ(apic_post(&posted, &regs, vector, level), !model.waits[vector]);
+		model.waits[vector] = true;
+		model.level[vector] = level;
+		if (rnd() % 4)
+			continue;
+		apic_take_posted(&regs, &posted);
+		for (vector = 16; vector; vector++) {
+			EXPECT_EQ(apic_test(&regs, APIC_REG_IRR, vector), model.waits[vector]);
+			if (model.waits[vector])
+				EXPECT_EQ(apic_test(&regs, APIC_REG_TMR, vector),
+					  model.level[vector]);
+		}
+		if (rnd() % 4)
+			continue;
+		while ((top = model_highest(model.waits)) >= 0) {
+			EXPECT_EQ(apic_highest(&regs, APIC_REG_IRR), top);
+			apic_take(&regs, top);
+			apic_end(&regs);
+			model.waits[top] = false;
+		}
+	}
+	apic_post(&posted, &regs, 0x41, false);
+	apic_drop_posted(&posted);
+	memset(&regs, 0, sizeof(regs));
+	apic_take_posted(&regs, &posted);
+	EXPECT_EQ(apic_idle(&regs), true);
+}
+
+static void *post(void *arg)
+{
+	unsigned int k = (uintptr_t)arg, i;
+
+	for (i = 0; i < EACH; i++)
+		sent[k] += apic_post(&posted, &regs, 0x40 + i % 64 * 2 + k % 2, k & 1);
+	return NULL;
+}
+
+/* Senders say "new" at most once for each one that is taken, and what they sent last gets there */
+TEST_TIME(posted_by_threads, 60)
+{
+	unsigned long taken = 0, total = 0;
+	unsigned int k, running = THREADS;
+	pthread_t thread[THREADS];
+	int vector;
+
+	memset(&regs, 0, sizeof(regs));
+	memset(sent, 0, sizeof(sent));
+	for (k = 0; k < THREADS; k++)
+		pthread_create(&thread[k], NULL, post, (void *)(uintptr_t)k);
+	do {
+		if (running && !pthread_tryjoin_np(thread[running - 1], NULL))
+			running--;
+		apic_take_posted(&regs, &posted);
+		while ((vector = apic_deliverable(&regs)) >= 0) {
+			apic_take(&regs, vector);
+			EXPECT_EQ(apic_end(&regs), vector);
+			taken++;
+		}
+	} while (running);
+	apic_take_posted(&regs, &posted);
+	for (; (vector = apic_deliverable(&regs)) >= 0; taken++) {
+		apic_take(&regs, vector);
+		apic_end(&regs);
+	}
+	for (k = 0; k < THREADS; k++)
+		total += sent[k];
+	EXPECT(total <= taken && taken, "%lu said to be new, %lu taken", total, taken);
+	for (k = 0; k < ARRAY_SIZE(posted.irr); k++)
+		EXPECT_EQ(posted.irr[k], 0);
+}

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What follows from the registers of a local APIC alone: see apic_regs.h. */
+#include <linux/atomic.h>
+#include <linux/kernel.h>
 #include "apic_regs.h"
 
 int apic_highest(const struct hvx_apic_regs *regs, unsigned int reg)
@@ -48,6 +50,51 @@ bool apic_accept(struct hvx_apic_regs *regs, u8 vector, bool level)
 			clear_bit(vector & 31, tmr);
 	}
 	return !test_and_set_bit(vector & 31, apic_bits(regs, APIC_REG_IRR, vector));
+}
+
+bool apic_post(struct hvx_apic_posted *posted, const struct hvx_apic_regs *regs, u8 vector,
+	       bool level)
+{
+	/* Before the vector itself, as in apic_accept() */
+	if (test_bit(vector, posted->level) != level) {
+		if (level)
+			set_bit(vector, posted->level);
+		else
+			clear_bit(vector, posted->level);
+	}
+	return !test_and_set_bit(vector, posted->irr) && !apic_test(regs, APIC_REG_IRR, vector);
+}
+
+static void merge(struct hvx_apic_regs *regs, unsigned int at, u32 irr, u32 level)
+{
+	u32 tmr = apic_get(regs, APIC_REG_TMR + at);
+
+	apic_put(regs, APIC_REG_TMR + at, (tmr & ~irr) | (level & irr));
+	apic_put(regs, APIC_REG_IRR + at, apic_get(regs, APIC_REG_IRR + at) | irr);
+}
+
+void apic_take_posted(struct hvx_apic_regs *regs, struct hvx_apic_posted *posted)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(posted->irr); i++) {
+		u64 irr, level;
+
+		if (likely(!READ_ONCE(posted->irr[i])))
+			continue;
+		irr = xchg(&posted->irr[i], 0);
+		level = READ_ONCE(posted->level[i]);
+		merge(regs, i * 0x20, irr, level);
+		merge(regs, i * 0x20 + 0x10, irr >> 32, level >> 32);
+	}
+}
+
+void apic_drop_posted(struct hvx_apic_posted *posted)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(posted->irr); i++)
+		xchg(&posted->irr[i], 0);
 }
 
 void apic_take(struct hvx_apic_regs *regs, u8 vector)

@@ -6,7 +6,10 @@
  * Layout and names: Intel SDM vol. 3A, "Advanced Programmable Interrupt Controller (APIC)". The
  * page has the layout of xAPIC mode in all modes, which is the one that APIC virtualization uses.
  *
- * IRR, TMR and ESR are set by anyone with atomic operations; all else belongs to the vCPU.
+ * IRR and TMR are set by anyone with atomic operations; all else belongs to the vCPU. Where the
+ * processor itself uses the page while the guest runs, nobody else may write to it ("Software
+ * Access to Related Structures"): there interrupts are posted beside it, and the vCPU takes them
+ * in.
  */
 #ifndef HVX_APIC_REGS_H
 #define HVX_APIC_REGS_H
@@ -70,6 +73,12 @@ struct hvx_apic_regs {
 	u32 word[4096 / sizeof(u32)];
 };
 
+/* Interrupts on their way into IRR and TMR: 256 bits each, set by anyone with atomic operations */
+struct hvx_apic_posted {
+	unsigned long irr[4];
+	unsigned long level[4];		/* of those in .irr: to be set in TMR */
+};
+
 static inline u32 apic_get(const struct hvx_apic_regs *regs, unsigned int reg)
 {
 	return READ_ONCE(regs->word[reg / sizeof(u32)]);
@@ -110,6 +119,19 @@ int apic_deliverable(const struct hvx_apic_regs *regs);
 
 /* Note an interrupt: false when the same vector was waiting already. Context: any. */
 bool apic_accept(struct hvx_apic_regs *regs, u8 vector, bool level);
+
+/*
+ * The same beside the page: false when the vector was waiting already, here or there.
+ * Context: any.
+ */
+bool apic_post(struct hvx_apic_posted *posted, const struct hvx_apic_regs *regs, u8 vector,
+	       bool level);
+
+/* Take what was posted into IRR and TMR. Context: the vCPU's, outside of the guest. */
+void apic_take_posted(struct hvx_apic_regs *regs, struct hvx_apic_posted *posted);
+
+/* Forget what was posted */
+void apic_drop_posted(struct hvx_apic_posted *posted);
 
 /* The processor takes @vector: from IRR to ISR */
 void apic_take(struct hvx_apic_regs *regs, u8 vector);

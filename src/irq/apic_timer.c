@@ -83,6 +83,22 @@ static enum hrtimer_restart fired(struct hrtimer *timer)
 	return HRTIMER_RESTART;
 }
 
+void hvx_timer_note(struct hvx_lapic *apic)
+{
+	apic->timer_regs = (struct hvx_timer_regs) {
+		.lvt = apic_get(apic->regs, APIC_REG_LVT_TIMER),
+		.initial = apic_get(apic->regs, APIC_REG_TMICT),
+		.divide = apic_get(apic->regs, APIC_REG_TDCR),
+	};
+}
+
+void hvx_timer_put_back(struct hvx_lapic *apic)
+{
+	apic_put(apic->regs, APIC_REG_LVT_TIMER, apic->timer_regs.lvt);
+	apic_put(apic->regs, APIC_REG_TMICT, apic->timer_regs.initial);
+	apic_put(apic->regs, APIC_REG_TDCR, apic->timer_regs.divide);
+}
+
 void hvx_timer_init(struct hvx_lapic *apic)
 {
 	hvx_hrtimer_setup(&apic->timer, fired, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_HARD);
@@ -139,6 +155,7 @@ void hvx_timer_set_count(struct hvx_lapic *apic, u32 count)
 		return;
 	hvx_timer_stop(apic);
 	apic_put(apic->regs, APIC_REG_TMICT, count);
+	hvx_timer_note(apic);
 	apic->period_ns = counts_to_ns(apic, count);
 	if (count)
 		start_in(apic, first_period(apic, apic->period_ns));
@@ -149,12 +166,12 @@ void hvx_timer_set_divide(struct hvx_lapic *apic, u32 tdcr)
 {
 	u32 left = hvx_timer_count(apic);
 
-	if (!left) {
-		apic_put(apic->regs, APIC_REG_TDCR, tdcr);
-		return;
-	}
-	hvx_timer_stop(apic);
+	if (left)
+		hvx_timer_stop(apic);
 	apic_put(apic->regs, APIC_REG_TDCR, tdcr);
+	hvx_timer_note(apic);
+	if (!left)
+		return;
 	apic->period_ns = counts_to_ns(apic, apic_get(apic->regs, APIC_REG_TMICT));
 	start_in(apic, counts_to_ns(apic, left));
 }
@@ -169,6 +186,7 @@ void hvx_timer_set_lvt(struct hvx_lapic *apic, u32 lvt)
 		apic_put(apic->regs, APIC_REG_TMICT, 0);
 	}
 	apic_put(apic->regs, APIC_REG_LVT_TIMER, lvt);
+	hvx_timer_note(apic);
 }
 
 bool hvx_timer_arm_deadline(struct hvx_lapic *apic, u64 tsc)

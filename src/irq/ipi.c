@@ -41,15 +41,18 @@ static void send_event(struct hvx_vcpu *vcpu)
 static int accept(struct hvx_vcpu *vcpu, u8 vector, bool level)
 {
 	struct hvx_lapic *apic = vcpu->lapic;
-	int ret;
+	bool fresh;
 
 	if (vector < 16) {
 		hvx_lapic_error(apic, ESR_RECEIVE_VECTOR);
 		return 0;
 	}
-	ret = apic_accept(apic->regs, vector, level) ? 1 : -1;
+	if (apic->posting)
+		fresh = apic_post(&apic->posted, apic->regs, vector, level);
+	else
+		fresh = apic_accept(apic->regs, vector, level);
 	send_event(vcpu);
-	return ret;
+	return fresh ? 1 : -1;
 }
 
 /* INIT makes a STARTUP that came before it void: the processor starts from INIT again */

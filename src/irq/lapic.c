@@ -6,6 +6,7 @@
  *   hvx_lapic_msr_get(), _set()	in x2APIC mode, by MSR; reserved bits and registers: #GP
  *   hvx_lapic_set_base()	IA32_APIC_BASE: modes
  *   hvx_lapic_ack(), _eoi()	the life of an interrupt
+ *   hvx_lapic_written(), _ended()	what is left to do where the processor uses the registers
  *   hvx_lapic_reset()		after RESET and INIT
  *   hvx_lapic_get_state()	for the state image
  *
@@ -124,6 +125,8 @@ void hvx_lapic_reset(struct hvx_vcpu *vcpu)
 		apic_put(regs, reg, LVT_MASKED);
 	apic_put(regs, APIC_REG_LVT_LINT0, lint0_reset(vcpu));
 	put_identity(vcpu);
+	hvx_timer_note(apic);
+	apic_drop_posted(&apic->posted);
 	xchg(&apic->errors, 0);
 	atomic_andnot(APIC_MSG_NMI | APIC_MSG_UNHALT, &apic->messages);
 	vcpu->regs.cr8 = 0;
@@ -158,6 +161,8 @@ void hvx_lapic_set_base(struct hvx_vcpu *vcpu, u64 value)
 	if (changed & (APIC_BASE_EN | APIC_BASE_EXTD))
 		hvx_request(vcpu, HVX_REQ_PINS);
 	hvx_request(vcpu, HVX_REQ_EVENT);
+	if (changed && vcpu->vm->mmu.apic_page)
+		hvx_request(vcpu, HVX_REQ_APIC_PAGE);
 }
 
 /* ------------------------------------------------------------------ interrupts */
@@ -174,7 +179,7 @@ bool hvx_lapic_takes_extint(const struct hvx_vcpu *vcpu)
 	       HVX_DM_EXTINT << LVT_DELIVERY_SHIFT;
 }
 
-static bool pic_pending(const struct hvx_vcpu *vcpu)
+bool hvx_lapic_has_extint(const struct hvx_vcpu *vcpu)
 {
 	return vcpu->vm->flags & HVX_VM_PIC && hvx_lapic_takes_extint(vcpu) &&
 	       hvx_pic_pending(vcpu->vm);
@@ -182,9 +187,10 @@ static bool pic_pending(const struct hvx_vcpu *vcpu)
 
 bool hvx_lapic_has_irq(struct hvx_vcpu *vcpu)
 {
+	hvx_lapic_take_posted(vcpu);
 	if (apic_hw_enabled(vcpu) && apic_deliverable(vcpu->lapic->regs) >= 0)
 		return true;
-	return pic_pending(vcpu);
+	return hvx_lapic_has_extint(vcpu);
 }
 
 int hvx_lapic_ack(struct hvx_vcpu *vcpu)
@@ -192,7 +198,7 @@ int hvx_lapic_ack(struct hvx_vcpu *vcpu)
 	struct hvx_apic_regs *regs = vcpu->lapic->regs;
 	int vector;
 
-	if (pic_pending(vcpu)) {
+	if (hvx_lapic_has_extint(vcpu)) {
 		vector = hvx_pic_ack(vcpu->vm);
 		if (vector >= 0)
 			return vector;
@@ -234,8 +240,15 @@ void hvx_lapic_eoi(struct hvx_vcpu *vcpu)
 		return;
 	if (unlikely(apic_test(regs, APIC_REG_TMR, vector)))
 		end_level(vcpu, vector);
-	if (!apic_idle(vcpu->lapic->regs))
+	/* The processor does not know yet that ISR has changed */
+	if (!apic_idle(regs) || apic_virtual(vcpu))
 		hvx_request(vcpu, HVX_REQ_EVENT);
+}
+
+void hvx_lapic_ended(struct hvx_vcpu *vcpu, u8 vector)
+{
+	if (apic_test(vcpu->lapic->regs, APIC_REG_TMR, vector))
+		end_level(vcpu, vector);
 }
 
 static void put_tpr(struct hvx_vcpu *vcpu, u32 tpr)
@@ -271,6 +284,7 @@ static void set_svr(struct hvx_vcpu *vcpu, u32 value)
 	}
 	for (reg = APIC_REG_LVT_TIMER; reg <= APIC_REG_LVT_ERROR; reg += 0x10)
 		apic_put(regs, reg, apic_get(regs, reg) | LVT_MASKED);
+	hvx_timer_note(vcpu->lapic);
 }
 
 static void set_lvt(struct hvx_vcpu *vcpu, unsigned int reg, u32 value)
@@ -436,6 +450,27 @@ bool hvx_lapic_mmio(struct hvx_vcpu *vcpu, u64 gpa, u32 len, bool write, void *d
 	return true;
 }
 
+/*
+ * Judge the value as any write. What is there already must not look as if it had been there before:
+ * the ID cannot be changed, and what a write to the timer does depends on the registers in force.
+ */
+void hvx_lapic_written(struct hvx_vcpu *vcpu, unsigned int offset)
+{
+	struct hvx_lapic *apic = vcpu->lapic;
+	unsigned int reg = offset & 0xff0;
+	u32 value;
+
+	if (reg >= APIC_REGS_END || apic_x2apic(vcpu)) {
+		/* SELF IPI, the one write of x2APIC mode that ends so, with a vector below 16 */
+		hvx_lapic_error(apic, ESR_SEND_VECTOR);
+		return;
+	}
+	value = apic_get(apic->regs, reg);
+	apic_put(apic->regs, APIC_REG_ID, vcpu->id << 24);
+	hvx_timer_put_back(apic);
+	mmio_write(vcpu, reg, sizeof(value), &value);
+}
+
 /* ------------------------------------------------------------------------ MSRs */
 
 static unsigned int x2apic_reg(u32 index)
@@ -525,7 +560,7 @@ static bool fast_eoi(struct hvx_vcpu *vcpu, u64 value)
 	struct hvx_apic_regs *regs = vcpu->lapic->regs;
 	int vector = apic_highest(regs, APIC_REG_ISR);
 
-	if (value || !apic_idle(regs))
+	if (value || !apic_idle(regs) || apic_virtual(vcpu))
 		return false;
 	if (vector < 0)
 		return true;
@@ -613,6 +648,9 @@ void hvx_lapic_get_state(struct hvx_vcpu *vcpu, struct hvx_lapic_state *state)
 	unsigned int reg;
 
 	memset(state, 0, sizeof(*state));
+	hvx_lapic_take_posted(vcpu);
+	/* No register: the processor may leave there what a guest sent to itself */
+	apic_put(apic->regs, APIC_REG_SELF_IPI, 0);
 	for (reg = 0; reg < APIC_REGS_END; reg += 0x10)
 		state->regs[reg / sizeof(u32)] = read_reg(vcpu, reg);
 	state->timer_remaining_ns = hvx_timer_remaining(apic);
@@ -652,6 +690,8 @@ void hvx_lapic_set_state(struct hvx_vcpu *vcpu, const struct hvx_lapic_state *st
 	if (!apic_x2apic(vcpu))
 		apic_put(apic->regs, APIC_REG_LDR,
 			 state->regs[APIC_REG_LDR / sizeof(u32)] & 0xff000000);
+	apic_drop_posted(&apic->posted);
+	hvx_timer_note(apic);
 	vcpu->regs.cr8 = apic_get(apic->regs, APIC_REG_TPR) >> 4;
 	hvx_timer_restore(apic, state->timer_remaining_ns, state->tsc_deadline);
 	hvx_request(vcpu, HVX_REQ_EVENT);
@@ -674,6 +714,7 @@ int hvx_lapic_init(struct hvx_vcpu *vcpu)
 		return -ENOMEM;
 	}
 	apic->vcpu = vcpu;
+	apic->posting = hvx_ops->traits & HVX_TRAIT_APIC_PAGE;
 	vcpu->lapic = apic;
 	hvx_timer_init(apic);
 	hvx_lapic_reset(vcpu);

@@ -24,6 +24,11 @@
 #define APIC_MSG_UNHALT		BIT(3)		/* hvx_vcpu_unhalt() */
 #define APIC_MSG_VECTOR_SHIFT	8		/* of SIPI */
 
+/* Registers of the timer. Where the processor uses the page, that may hold a later write. */
+struct hvx_timer_regs {
+	u32 lvt, initial, divide;
+};
+
 /*
  * [I] immutable, [v] vcpu->lock, [a] atomic. A timer callback reads what it needs by READ_ONCE();
  * whoever changes that cancels the timer before.
@@ -31,6 +36,9 @@
 struct hvx_lapic {
 	struct hvx_apic_regs *regs;	/* [I] a page of its own; see apic_regs.h */
 	struct hvx_vcpu *vcpu;		/* [I] */
+	bool posting;			/* [I] the processor uses the page: senders use .posted */
+	struct hvx_apic_posted posted;	/* [a] */
+	struct hvx_timer_regs timer_regs;	/* [v] as they are in force */
 	atomic_t messages;		/* [a] APIC_MSG_* */
 	unsigned long errors;		/* [a] enum of ESR bits, that ESR does not show yet */
 	struct hrtimer timer;		/* [a] */
@@ -47,6 +55,15 @@ static inline bool apic_hw_enabled(const struct hvx_vcpu *vcpu)
 static inline bool apic_x2apic(const struct hvx_vcpu *vcpu)
 {
 	return READ_ONCE(vcpu->regs.apic_base) & APIC_BASE_EXTD;
+}
+
+/*
+ * Does the processor deliver what is in IRR by itself (HVX_TRAIT_APIC_VIRTUAL)? It moves vectors
+ * from IRR to ISR, and ends them, while the guest runs.
+ */
+static inline bool apic_virtual(const struct hvx_vcpu *vcpu)
+{
+	return hvx_ops->traits & HVX_TRAIT_APIC_VIRTUAL && apic_hw_enabled(vcpu);
 }
 
 static inline bool apic_sw_enabled(const struct hvx_lapic *apic)
@@ -86,6 +103,15 @@ static inline bool hvx_lapic_covers(const struct hvx_vcpu *vcpu, u64 gpa)
 /* An access to guest-physical memory: false when it is not the local APIC's */
 bool hvx_lapic_mmio(struct hvx_vcpu *vcpu, u64 gpa, u32 len, bool write, void *data);
 
+/*
+ * The guest has written to the page, at @offset, and no more than that has happened (APIC-write VM
+ * exit of VT-x): the rest of the write.
+ */
+void hvx_lapic_written(struct hvx_vcpu *vcpu, unsigned int offset);
+
+/* The processor has ended a vector itself: tell those who wait for it */
+void hvx_lapic_ended(struct hvx_vcpu *vcpu, u8 vector);
+
 /* Task priority, as CR8 has it */
 void hvx_lapic_set_cr8(struct hvx_vcpu *vcpu, u64 cr8);
 
@@ -95,14 +121,23 @@ void hvx_lapic_eoi(struct hvx_vcpu *vcpu);
 /* An interrupt of a local source by its LVT entry: true when it was taken. Context: any. */
 bool hvx_lapic_local(struct hvx_lapic *apic, unsigned int lvt);
 
-/* Does this vCPU take what the 8259 pair offers? Context: any. */
+/* Does this vCPU take what the 8259 pair offers, and does it offer something? Context: any. */
 bool hvx_lapic_takes_extint(const struct hvx_vcpu *vcpu);
+bool hvx_lapic_has_extint(const struct hvx_vcpu *vcpu);
 
 /*
  * The next interrupt: its vector, -1 for none. _ack() takes it, which must be injected then.
  * Context: vcpu->lock, any.
  */
 bool hvx_lapic_has_irq(struct hvx_vcpu *vcpu);
+static inline void hvx_lapic_take_posted(struct hvx_vcpu *vcpu)
+{
+	struct hvx_lapic *apic = vcpu->lapic;
+
+	if (apic->posting)
+		apic_take_posted(apic->regs, &apic->posted);
+}
+
 int hvx_lapic_ack(struct hvx_vcpu *vcpu);
 
 /* Set errors in ESR (enum of ESR bits). Context: any. */
@@ -139,6 +174,10 @@ void hvx_timer_set_deadline(struct hvx_lapic *apic, u64 tsc);
  * this is not the mode.
  */
 bool hvx_timer_arm_deadline(struct hvx_lapic *apic, u64 tsc);
+
+/* The registers in the page are those in force; or make the page show those that are */
+void hvx_timer_note(struct hvx_lapic *apic);
+void hvx_timer_put_back(struct hvx_lapic *apic);
 
 /* The guest's TSC has moved against the host's */
 void hvx_timer_tsc_moved(struct hvx_lapic *apic);

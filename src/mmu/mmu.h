@@ -48,6 +48,9 @@ struct hvx_mmu {
 	unsigned long invalidate_start;		/* under lock (write): hva range that covers them */
 	unsigned long invalidate_end;
 	struct hvx_slots __rcu *slots;		/* written under vm->lock, read under vm->srcu */
+	u64 apic_page;				/* [I] of the backend; 0: none. See apic_page.c. */
+	bool apic_mapped;			/* under lock (write) */
+	unsigned int apic_away;			/* under lock (write): vCPUs that have none there */
 };
 
 enum hvx_fault_result {
@@ -74,6 +77,15 @@ int hvx_region_set(struct hvx_vm *vm, const struct hvx_region *args);
 
 /* Make all vCPUs forget what was removed before the call. Context: as hvx_vm_kick_all(). */
 void hvx_mmu_flush(struct hvx_vm *vm);
+
+/*
+ * The page of local APICs in xAPIC mode. _missing(): is this an access to it that does not find
+ * it? Context: vcpu->lock, any. _map(): true when it is there now. Context: process, vm->srcu held.
+ * _update(): after IA32_APIC_BASE changed, or when the vCPU is @gone. Context: process, vcpu->lock.
+ */
+bool hvx_apic_page_missing(const struct hvx_vcpu *vcpu, u64 gpa);
+bool hvx_apic_page_map(struct hvx_vm *vm);
+void hvx_apic_page_update(struct hvx_vcpu *vcpu, bool gone);
 
 /*
  * Resolve a second-level fault, with all that this can take. Ask hvx_mmu_fault_window() first.

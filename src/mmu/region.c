@@ -228,6 +228,8 @@ static int replace(struct hvx_vm *vm, const struct hvx_slot *old, const struct h
 		retire(vm, marked, old);
 	}
 	publish(vm, final);
+	if (new)
+		hvx_apic_page_hide(vm, new);
 	synchronize_srcu_expedited(&vm->srcu);
 	if (old)
 		kvfree(old->dirty);

@@ -107,4 +107,7 @@ int hvx_mmu_split(struct hvx_vm *vm, u64 gpa, u64 end);
 /* Remove entries and empty tables of a range, tables of all levels, and flush. Context: process. */
 void hvx_mmu_clear_range(struct hvx_vm *vm, u64 gpa, u64 end);
 
+/* A region was added. Context: process, vm->lock held. */
+void hvx_apic_page_hide(struct hvx_vm *vm, const struct hvx_slot *slot);
+
 #endif

@@ -24,6 +24,7 @@ static u64 vmx_features(void)
 	       (vmx_caps.pin_range.may & PIN_PREEMPTION_TIMER ? HVX_HOST_PREEMPT_TIMER : 0) |
 	       (vmx_caps.accessed_dirty ? HVX_HOST_AD_BITS : 0) |
 	       (vmx_caps.secondary & SEC_PAUSE_LOOP_EXITING ? HVX_HOST_PAUSE_LOOP : 0) |
+	       (vmx_caps.apic & SEC_VIRTUAL_INTERRUPT_DELIVERY ? HVX_HOST_APICV : 0) |
 	       (native_read_cr4() & X86_CR4_VMXE ? HVX_HOST_SHARED : 0);
 }
 
@@ -92,6 +93,7 @@ static int vmx_start(void)
 	if (!vmx_caps.accessed_dirty)
 		hvx_vmx_ops.pt_format = &hvx_pt_ept_no_ad;
 	hvx_vmx_ops.pt_max_level = max_level();
+	hvx_vmx_ops.traits |= vmx_apicv_traits();
 	vmx_spec_start();
 	vmx_model_start();
 	return 0;
@@ -104,11 +106,19 @@ static void vmx_stop(void)
 
 static int vmx_vm_init(struct hvx_vm *vm)
 {
-	return vmx_msr_vm_init(to_vmx_vm(vm));
+	int err = vmx_msr_vm_init(to_vmx_vm(vm));
+
+	if (err)
+		return err;
+	err = vmx_apicv_vm_init(to_vmx_vm(vm));
+	if (err)
+		vmx_msr_vm_fini(to_vmx_vm(vm));
+	return err;
 }
 
 static void vmx_vm_fini(struct hvx_vm *vm)
 {
+	vmx_apicv_vm_fini(to_vmx_vm(vm));
 	vmx_msr_vm_fini(to_vmx_vm(vm));
 }
 

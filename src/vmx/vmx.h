@@ -7,6 +7,7 @@
  *   vmx_window.c	the VMX window: open and close, and what of the host they put away
  *   vmx_vmcs.c		VMCS: set-up, register groups in and out
  *   vmx_exit.c		enter, event injection, exit reasons into struct hvx_exit
+ *   vmx_apicv.c	the local APIC, as far as the processor virtualizes it
  *   vmx_msr.c		MSR bitmaps; MSRs of SYSCALL, with vmx_msr.h
  *   vmx_model.c		MSRs of Intel's processors that are a value
  *   vmx_spec.c		speculation: what is done at entry, exit and window
@@ -46,6 +47,8 @@ struct vmx_caps {
 	bool vpid;
 	bool accessed_dirty;
 	bool vmxon_stops_pt;	/* VMXON clears IA32_RTIT_CTL.TraceEn */
+	bool tpr_shadow;	/* with a local APIC in the kernel: CR8 is in its register page */
+	u32 apic;		/* ... and secondary controls of APIC virtualization */
 	u32 timer;		/* ticks of the preemption timer, 0: not armed */
 };
 
@@ -99,8 +102,10 @@ struct vmx_vcpu {
 
 	/* As in the VMCS */
 	u32 primary;
+	u32 secondary;
 	u32 entry;
 	u32 exception_bitmap;
+	u64 eoi_exit[4];		/* vectors whose end exits */
 	u64 guest_cr0, guest_cr4;
 	bool msrs_passed;		/* STAR, LSTAR, SFMASK are loaded in windows, too */
 
@@ -122,11 +127,16 @@ struct vmx_vcpu {
 	u16 vpid;			/* [I] 0: VPIDs are not in use */
 };
 
+/* Which MSR bitmap: bits of an index. Without them those MSRs exit. */
+#define VMX_BITMAP_SYSCALL	BIT(0)	/* the guest has the MSRs of SYSCALL on the CPU */
+#define VMX_BITMAP_X2APIC	BIT(1)	/* the processor virtualizes x2APIC mode */
+#define VMX_NR_MSR_BITMAPS	4
+
 /* MSR bitmaps of a VM: written by msr_filter_changed() under vm->lock, read by processors */
 struct vmx_vm {
 	struct hvx_vm vm;
-	void *msr_bitmap;		/* [I] the MSRs of SYSCALL exit */
-	void *msr_bitmap_passed;	/* [I] for a guest that has them on the CPU */
+	void *msr_bitmap[VMX_NR_MSR_BITMAPS];	/* [I] NULL: not needed on this processor */
+	void *apic_page;			/* [I] APIC-access page; nothing is ever in it */
 };
 
 static inline struct vmx_vcpu *to_vmx(struct hvx_vcpu *vcpu)
@@ -165,6 +175,13 @@ void vmx_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x);
 
 /* vmx_check.c. Context: process. */
 bool vmx_check_entry(struct hvx_vcpu *vcpu, struct hvx_entry_failure *failure);
+
+/* vmx_apicv.c */
+void vmx_apicv_choose(struct vmx_caps *caps);			/* process, at load */
+u32 vmx_apicv_traits(void);
+int vmx_apicv_vm_init(struct vmx_vm *vm);			/* process */
+void vmx_apicv_vm_fini(struct vmx_vm *vm);			/* process */
+u32 vmx_apicv_sync(struct vmx_vcpu *vmx, u32 primary);		/* window */
 
 /* vmx_msr.c */
 int vmx_msr_vm_init(struct vmx_vm *vm);				/* process */

@@ -266,6 +266,7 @@ void vmx_caps_start(void)
 		caps->secondary &= ~SEC_ENABLE_VPID;
 	caps->accessed_dirty = ept_ad && caps->ept_vpid & EPT_CAP_ACCESSED_DIRTY;
 	caps->vmxon_stops_pt = boot_cpu_has(X86_FEATURE_INTEL_PT) && !(caps->misc & MISC_PT_IN_VMX);
+	vmx_apicv_choose(caps);
 	caps->timer = timer_ticks(caps);
 	if (caps->timer)
 		caps->pin |= PIN_PREEMPTION_TIMER;

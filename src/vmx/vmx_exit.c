@@ -57,6 +57,10 @@ static const struct exit_rule exit_rules[NR_EXIT_REASONS] = {
 	[ER_WBINVD]			= RULE(XK_INVD, SKIP),
 	[ER_XSETBV]			= RULE(XK_XSETBV, SKIP),
 	[ER_VMFUNC]			= RULE(XK_UNDEFINED, 0),
+	[ER_TPR_BELOW_THRESHOLD]	= RULE(XK_TPR, 0),
+	[ER_APIC_ACCESS]		= RULE(XK_FAULT, DETAIL),
+	[ER_VIRTUALIZED_EOI]		= RULE(XK_APIC_EOI, DETAIL),
+	[ER_APIC_WRITE]			= RULE(XK_APIC_WRITE, DETAIL),
 	[ER_ENCLS]			= RULE(XK_UNDEFINED, 0),
 	[ER_ENCLV]			= RULE(XK_UNDEFINED, 0),
 
@@ -66,10 +70,11 @@ static const struct exit_rule exit_rules[NR_EXIT_REASONS] = {
 	[16 ... 17]			= RULE(XK_UNKNOWN, DETAIL),
 	[33 ... 35]			= RULE(XK_UNKNOWN, DETAIL),
 	[38]				= RULE(XK_UNKNOWN, DETAIL),
-	[41 ... 47]			= RULE(XK_UNKNOWN, DETAIL),
+	[41 ... 42]			= RULE(XK_UNKNOWN, DETAIL),
+	[46 ... 47]			= RULE(XK_UNKNOWN, DETAIL),
 	[ER_EPT_MISCONFIGURATION]	= RULE(XK_UNKNOWN, DETAIL),
 	[51]				= RULE(XK_UNKNOWN, DETAIL),
-	[56 ... 58]			= RULE(XK_UNKNOWN, DETAIL),
+	[57 ... 58]			= RULE(XK_UNKNOWN, DETAIL),
 	[61 ... 69]			= RULE(XK_UNKNOWN, DETAIL),
 };
 
@@ -229,6 +234,26 @@ static void fill_fault(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	x->fault.gva = x->fault.gva_valid ? vmcs_read(VMCS_GUEST_LINEAR_ADDRESS) : 0;
 }
 
+/*
+ * An access to the APIC-access page that is not virtualized ("Exit Qualification for APIC-Access VM
+ * Exits"): to the core it is like any other where no memory is.
+ */
+static void fill_apic_access(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	u64 q = vmcs_read(VMCS_EXIT_QUALIFICATION);
+	u64 type = APICQ_TYPE(q);
+
+	requeue_event(vcpu);
+	x->fault.gpa = (vcpu->regs.apic_base & APIC_BASE_ADDRESS) | (q & APICQ_OFFSET);
+	x->fault.access = type == APICQ_READ ? HVX_READ :
+			  type == APICQ_FETCH ? HVX_EXEC : HVX_WRITE;
+	x->fault.gva_valid = false;
+	x->fault.gva = 0;
+	x->fault.present = false;
+	/* What is left are guest-physical accesses */
+	x->fault.walk = type > APICQ_DELIVERY;
+}
+
 /* "Exit Qualification for Control-Register Accesses" */
 static void fill_cr(struct hvx_exit *x)
 {
@@ -324,6 +349,15 @@ static noinline void fill_detail(struct vmx_vcpu *vmx, struct hvx_exit *x, u32 r
 	case ER_TASK_SWITCH:
 		fill_task(vcpu, x);
 		break;
+	case ER_APIC_ACCESS:
+		fill_apic_access(vcpu, x);
+		break;
+	case ER_APIC_WRITE:
+		x->apic.offset = vmcs_read(VMCS_EXIT_QUALIFICATION) & APICQ_OFFSET;
+		break;
+	case ER_VIRTUALIZED_EOI:
+		x->apic.vector = vmcs_read(VMCS_EXIT_QUALIFICATION);
+		break;
 	default:
 		fill_unknown(vcpu, x, reason);
 		break;
@@ -393,6 +427,13 @@ static __always_inline enum hvx_fast answer(struct vmx_vcpu *vmx, struct hvx_exi
 	return hvx_fast_io(&vmx->vcpu, x, q >> 16, (q & 7) + 1, q & IO_IN);
 }
 
+/* The guest writes to CR8 by itself */
+static __always_inline void note_cr8(struct vmx_vcpu *vmx)
+{
+	if (vmx->primary & PRI_USE_TPR_SHADOW)
+		vmx->vcpu.regs.cr8 = apic_get(vmx->vcpu.lapic->regs, APIC_REG_TPR) >> 4;
+}
+
 /* The exit is the VMM's, and the guest is past the instruction */
 static __always_inline void fill_user(struct vmx_vcpu *vmx, struct hvx_exit *x, u64 rip, u64 rflags)
 {
@@ -405,6 +446,7 @@ static __always_inline void fill_user(struct vmx_vcpu *vmx, struct hvx_exit *x, 
 	regs->avail = vmx->avail | RM(RIP) | RM(RFLAGS) | RM(SHADOW);
 	regs->dirty = RM(RIP);
 	regs->cr2 = native_read_cr2();
+	note_cr8(vmx);
 }
 
 /*
@@ -442,6 +484,7 @@ static noinline void fill_done(struct vmx_vcpu *vmx, struct hvx_exit *x)
 	memcpy(x, &done_rule, 4);
 	vmx->vcpu.regs.avail = vmx->avail;
 	vmx->vcpu.regs.cr2 = native_read_cr2();
+	note_cr8(vmx);
 }
 
 /* VM entry and VM exit */
@@ -489,5 +532,6 @@ void vmx_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 		return;
 	}
 	regs->cr2 = native_read_cr2();
+	note_cr8(vmx);
 	translate_exit(vmx, x, reason & ER_BASIC);
 }

@@ -33,6 +33,7 @@ enum vmcs_field {
 	VMCS_VPID				= 0x0000,
 	/* 16-bit guest-state fields: one each for ES CS SS DS FS GS LDTR TR */
 	VMCS_GUEST_ES_SELECTOR			= 0x0800,
+	VMCS_GUEST_INTERRUPT_STATUS		= 0x0810,
 	/* 16-bit host-state fields */
 	VMCS_HOST_ES_SELECTOR			= 0x0c00,
 	VMCS_HOST_CS_SELECTOR			= 0x0c02,
@@ -46,7 +47,10 @@ enum vmcs_field {
 	VMCS_IO_BITMAP_B			= 0x2002,
 	VMCS_MSR_BITMAPS			= 0x2004,
 	VMCS_TSC_OFFSET				= 0x2010,
+	VMCS_VIRTUAL_APIC_ADDRESS		= 0x2012,
+	VMCS_APIC_ACCESS_ADDRESS		= 0x2014,
 	VMCS_EPT_POINTER			= 0x201a,
+	VMCS_EOI_EXIT_BITMAP0			= 0x201c,	/* four of them */
 	VMCS_XSS_EXITING_BITMAP			= 0x202c,
 	VMCS_ENCLS_EXITING_BITMAP		= 0x202e,
 	VMCS_ENCLV_EXITING_BITMAP		= 0x2036,
@@ -78,6 +82,7 @@ enum vmcs_field {
 	VMCS_ENTRY_INTERRUPTION_INFO		= 0x4016,
 	VMCS_ENTRY_EXCEPTION_ERROR		= 0x4018,
 	VMCS_ENTRY_INSTRUCTION_LENGTH		= 0x401a,
+	VMCS_TPR_THRESHOLD			= 0x401c,
 	VMCS_SECONDARY_CONTROLS			= 0x401e,
 	VMCS_PLE_GAP				= 0x4020,
 	VMCS_PLE_WINDOW				= 0x4022,
@@ -162,6 +167,7 @@ enum vmcs_field {
 #define PRI_CR3_STORE_EXITING		BIT(16)
 #define PRI_CR8_LOAD_EXITING		BIT(19)
 #define PRI_CR8_STORE_EXITING		BIT(20)
+#define PRI_USE_TPR_SHADOW		BIT(21)
 #define PRI_NMI_WINDOW_EXITING		BIT(22)
 #define PRI_MOV_DR_EXITING		BIT(23)
 #define PRI_USE_IO_BITMAPS		BIT(25)
@@ -171,11 +177,15 @@ enum vmcs_field {
 #define PRI_ACTIVATE_SECONDARY		BIT(31)
 
 /* ... and secondary */
+#define SEC_VIRTUALIZE_APIC_ACCESSES	BIT(0)
 #define SEC_ENABLE_EPT			BIT(1)
 #define SEC_ENABLE_RDTSCP		BIT(3)
+#define SEC_VIRTUALIZE_X2APIC_MODE	BIT(4)
 #define SEC_ENABLE_VPID			BIT(5)
 #define SEC_WBINVD_EXITING		BIT(6)
 #define SEC_UNRESTRICTED_GUEST		BIT(7)
+#define SEC_APIC_REGISTER_VIRTUALIZATION BIT(8)
+#define SEC_VIRTUAL_INTERRUPT_DELIVERY	BIT(9)
 #define SEC_PAUSE_LOOP_EXITING		BIT(10)
 #define SEC_ENABLE_INVPCID		BIT(12)
 #define SEC_ENCLS_EXITING		BIT(15)
@@ -261,6 +271,9 @@ enum vmx_exit_reason {
 	ER_MONITOR			= 39,
 	ER_PAUSE			= 40,
 	ER_ENTRY_MACHINE_CHECK		= 41,
+	ER_TPR_BELOW_THRESHOLD		= 43,
+	ER_APIC_ACCESS			= 44,
+	ER_VIRTUALIZED_EOI		= 45,
 	ER_EPT_VIOLATION		= 48,
 	ER_EPT_MISCONFIGURATION		= 49,
 	ER_INVEPT			= 50,
@@ -268,6 +281,7 @@ enum vmx_exit_reason {
 	ER_INVVPID			= 53,
 	ER_WBINVD			= 54,
 	ER_XSETBV			= 55,
+	ER_APIC_WRITE			= 56,
 	ER_VMFUNC			= 59,
 	ER_ENCLS			= 60,
 	ER_ENCLV			= 70,
@@ -287,6 +301,17 @@ enum vmx_exit_reason {
 #define EPTQ_LINEAR_VALID		BIT(7)
 #define EPTQ_FINAL			BIT(8)	/* not on a paging-structure entry */
 #define EPTQ_NMI_UNBLOCKED		BIT(12)
+
+/* "Exit Qualification for APIC-Access VM Exits" */
+#define APICQ_OFFSET			GENMASK(11, 0)
+#define APICQ_TYPE(q)			((q) >> 12 & 0xf)
+#define APICQ_READ			0
+#define APICQ_WRITE			1
+#define APICQ_FETCH			2
+#define APICQ_DELIVERY			3	/* of an event; linear, as those above */
+
+/* "Guest Non-Register State": guest interrupt status, requesting and servicing virtual interrupt */
+#define INTERRUPT_STATUS(rvi, svi)	((u8)(rvi) | (u8)(svi) << 8)
 
 /* "Information for VM Exits Due to Vectored Events", "VM-Entry Controls for Event Injection" */
 #define EI_VECTOR			0xff

@@ -4,10 +4,14 @@
  *
  * MSR bitmaps (Intel SDM vol. 3C, "MSR-Bitmap Address"): all accesses exit, but those of the table
  * below. Most of these MSRs are VMCS fields while the guest runs. Those of SYSCALL are not: guest
- * values are on the CPU inside windows alone, and only for a guest that can use them (vmx_msr.h). A
- * VM has two bitmaps, therefore: with the second, in use while all are loaded, the guest reads them
- * itself. Writes of STAR, LSTAR and SFMASK exit always, so that only KERNEL_GS_BASE has to be read
- * back. CSTAR has no effect on processors with VT-x and is never loaded.
+ * values are on the CPU inside windows alone, and only for a guest that can use them (vmx_msr.h).
+ * With VMX_BITMAP_SYSCALL, in use while all are loaded, the guest reads them itself. Writes of
+ * STAR, LSTAR and SFMASK exit always, so that only KERNEL_GS_BASE has to be read back. CSTAR has no
+ * effect on processors with VT-x and is never loaded.
+ *
+ * With VMX_BITMAP_X2APIC, in use with "virtualize x2APIC mode" alone, registers of the local APIC
+ * are read from its page, and written where the processor does all that the write does. Without
+ * that control these MSRs would be the host's.
  */
 #include <asm/msr-index.h>
 #include <linux/bitops.h>
@@ -15,12 +19,13 @@
 #include <linux/mm.h>
 #include <linux/string.h>
 #include "compat.h"
+#include "irq/lapic.h"
 #include "vmx_hw.h"
 #include "vmx_msr.h"
 
 #define PASS_READ	BIT(0)
 #define PASS_WRITE	BIT(1)
-#define PASS_LOADED	BIT(2)	/* in the second bitmap alone */
+#define PASS_LOADED	BIT(2)	/* with VMX_BITMAP_SYSCALL alone */
 #define PASS_PAT	BIT(3)	/* when entry and exit switch IA32_PAT */
 
 static const struct {
@@ -38,6 +43,27 @@ static const struct {
 	{ MSR_STAR,			PASS_READ | PASS_LOADED },
 	{ MSR_LSTAR,			PASS_READ | PASS_LOADED },
 	{ MSR_SYSCALL_MASK,		PASS_READ | PASS_LOADED },
+};
+
+#define X2APIC(reg)	(MSR_X2APIC_FIRST + (APIC_REG_##reg >> 4))
+
+/*
+ * Ranges of x2APIC MSRs. ICR is not among them, whose upper half is elsewhere in the page; nor is
+ * the current count.
+ */
+static const struct {
+	u32 first, last;
+	u32 pass;
+} passed_x2apic[] = {
+	{ X2APIC(ID), X2APIC(VERSION),		PASS_READ },
+	{ X2APIC(TPR), X2APIC(TPR),		PASS_READ | PASS_WRITE },
+	{ X2APIC(PPR), X2APIC(PPR),		PASS_READ },
+	{ X2APIC(EOI), X2APIC(EOI),		PASS_WRITE },
+	{ X2APIC(LDR), X2APIC(LDR),		PASS_READ },
+	{ X2APIC(SVR), X2APIC(ESR),		PASS_READ },	/* with ISR, TMR and IRR */
+	{ X2APIC(LVT_TIMER), X2APIC(TMICT),	PASS_READ },
+	{ X2APIC(TDCR), X2APIC(TDCR),		PASS_READ },
+	{ X2APIC(SELF_IPI), X2APIC(SELF_IPI),	PASS_WRITE },
 };
 
 /* Where the bit for reading an MSR is; the one for writing lies 2 KiB above */
@@ -71,27 +97,48 @@ static void set_exit(void *bitmap, unsigned int bit, bool exits)
 		clear_bit(bit, bitmap);
 }
 
-static void update_bitmap(void *bitmap, bool loaded, const struct hvx_msr_policy *policy)
+static void pass_msr(void *bitmap, u32 msr, u32 pass, const struct hvx_msr_policy *policy)
+{
+	unsigned int bit = bitmap_bit(msr);
+
+	set_exit(bitmap, bit, !(pass & PASS_READ) || policy_exits(policy, msr, HVX_MSR_EXIT_READ));
+	set_exit(bitmap, bit + WRITE_BITS, !(pass & PASS_WRITE) ||
+		 policy_exits(policy, msr, HVX_MSR_EXIT_WRITE));
+}
+
+static void pass_x2apic(void *bitmap, const struct hvx_msr_policy *policy)
+{
+	u32 msr;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(passed_x2apic); i++)
+		for (msr = passed_x2apic[i].first; msr <= passed_x2apic[i].last; msr++)
+			pass_msr(bitmap, msr, passed_x2apic[i].pass, policy);
+}
+
+static void update_bitmap(void *bitmap, unsigned int which, const struct hvx_msr_policy *policy)
 {
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(passed); i++) {
 		u32 msr = passed[i].msr, pass = passed[i].pass;
-		unsigned int bit = bitmap_bit(msr);
 
-		if ((pass & PASS_LOADED && !loaded) || (pass & PASS_PAT && !vmx_caps.pat))
+		if ((pass & PASS_LOADED && !(which & VMX_BITMAP_SYSCALL)) ||
+		    (pass & PASS_PAT && !vmx_caps.pat))
 			continue;
-		set_exit(bitmap, bit, !(pass & PASS_READ) ||
-			 policy_exits(policy, msr, HVX_MSR_EXIT_READ));
-		set_exit(bitmap, bit + WRITE_BITS, !(pass & PASS_WRITE) ||
-			 policy_exits(policy, msr, HVX_MSR_EXIT_WRITE));
+		pass_msr(bitmap, msr, pass, policy);
 	}
+	if (which & VMX_BITMAP_X2APIC)
+		pass_x2apic(bitmap, policy);
 }
 
 static void update_bitmaps(struct vmx_vm *vmx_vm, const struct hvx_msr_policy *policy)
 {
-	update_bitmap(vmx_vm->msr_bitmap, false, policy);
-	update_bitmap(vmx_vm->msr_bitmap_passed, true, policy);
+	unsigned int i;
+
+	for (i = 0; i < VMX_NR_MSR_BITMAPS; i++)
+		if (vmx_vm->msr_bitmap[i])
+			update_bitmap(vmx_vm->msr_bitmap[i], i, policy);
 }
 
 void vmx_msr_filter_changed(struct hvx_vm *vm)
@@ -102,20 +149,32 @@ void vmx_msr_filter_changed(struct hvx_vm *vm)
 
 void vmx_msr_vm_fini(struct vmx_vm *vm)
 {
-	free_page((unsigned long)vm->msr_bitmap);
-	free_page((unsigned long)vm->msr_bitmap_passed);
+	unsigned int i;
+
+	for (i = 0; i < VMX_NR_MSR_BITMAPS; i++)
+		free_page((unsigned long)vm->msr_bitmap[i]);
+}
+
+static bool bitmap_needed(const struct vmx_vm *vm, unsigned int which)
+{
+	return !(which & VMX_BITMAP_X2APIC) || (vmx_caps.apic & SEC_VIRTUALIZE_X2APIC_MODE &&
+						vm->vm.flags & HVX_VM_LAPIC);
 }
 
 int vmx_msr_vm_init(struct vmx_vm *vm)
 {
-	vm->msr_bitmap = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
-	vm->msr_bitmap_passed = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
-	if (!vm->msr_bitmap || !vm->msr_bitmap_passed) {
-		vmx_msr_vm_fini(vm);
-		return -ENOMEM;
+	unsigned int i;
+
+	for (i = 0; i < VMX_NR_MSR_BITMAPS; i++) {
+		if (!bitmap_needed(vm, i))
+			continue;
+		vm->msr_bitmap[i] = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
+		if (!vm->msr_bitmap[i]) {
+			vmx_msr_vm_fini(vm);
+			return -ENOMEM;
+		}
+		memset(vm->msr_bitmap[i], 0xff, PAGE_SIZE);
 	}
-	memset(vm->msr_bitmap, 0xff, PAGE_SIZE);
-	memset(vm->msr_bitmap_passed, 0xff, PAGE_SIZE);
 	update_bitmaps(vm, NULL);
 	return 0;
 }
@@ -150,8 +209,11 @@ const struct vmx_msrs *vmx_find_host_msrs(struct vmx_vcpu *vmx, struct vmx_cpu *
 void vmx_pass_msrs(struct vmx_vcpu *vmx, bool pass)
 {
 	const struct vmx_vm *vm = to_vmx_vm(vmx->vcpu.vm);
+	unsigned int which = pass ? VMX_BITMAP_SYSCALL : 0;
 
-	vmcs_write(VMCS_MSR_BITMAPS, __pa(pass ? vm->msr_bitmap_passed : vm->msr_bitmap));
+	if (vmx->secondary & SEC_VIRTUALIZE_X2APIC_MODE)
+		which |= VMX_BITMAP_X2APIC;
+	vmcs_write(VMCS_MSR_BITMAPS, __pa(vm->msr_bitmap[which]));
 	vmx->msrs_passed = pass;
 }
 

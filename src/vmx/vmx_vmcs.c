@@ -331,6 +331,8 @@ void vmx_set_windows(struct hvx_vcpu *vcpu, bool irq, bool nmi)
 		primary |= PRI_INTERRUPT_WINDOW_EXITING;
 	if (nmi)
 		primary |= PRI_NMI_WINDOW_EXITING;
+	if (vmx_caps.tpr_shadow && vcpu->lapic)
+		primary = vmx_apicv_sync(vmx, primary);
 	set_primary(vmx, primary);
 }
 
@@ -349,11 +351,12 @@ static void setup_controls(struct vmx_vcpu *vmx)
 
 	vmx->primary = caps->primary &
 		~(PRI_INTERRUPT_WINDOW_EXITING | PRI_NMI_WINDOW_EXITING | PRI_MONITOR_TRAP_FLAG);
+	vmx->secondary = caps->secondary;
 	vmx->entry = caps->entry;
 	vmx->exception_bitmap = VMX_EXCEPTIONS;
 	vmcs_write(VMCS_PIN_CONTROLS, caps->pin);
 	vmcs_write(VMCS_PRIMARY_CONTROLS, vmx->primary);
-	vmcs_write(VMCS_SECONDARY_CONTROLS, caps->secondary);
+	vmcs_write(VMCS_SECONDARY_CONTROLS, vmx->secondary);
 	vmcs_write(VMCS_EXIT_CONTROLS, caps->exit);
 	vmcs_write(VMCS_ENTRY_CONTROLS, vmx->entry);
 	vmcs_write(VMCS_EXCEPTION_BITMAP, vmx->exception_bitmap);
@@ -364,7 +367,7 @@ static void setup_controls(struct vmx_vcpu *vmx)
 		vmcs_write(VMCS_VPID, vmx->vpid);
 	vmcs_write(VMCS_IO_BITMAP_A, __pa(vmx_io_bitmap[0]));
 	vmcs_write(VMCS_IO_BITMAP_B, __pa(vmx_io_bitmap[1]));
-	vmcs_write(VMCS_MSR_BITMAPS, __pa(to_vmx_vm(vmx->vcpu.vm)->msr_bitmap));
+	vmcs_write(VMCS_MSR_BITMAPS, __pa(to_vmx_vm(vmx->vcpu.vm)->msr_bitmap[0]));
 	if (caps->secondary & SEC_PAUSE_LOOP_EXITING) {
 		vmcs_write(VMCS_PLE_GAP, PLE_GAP);
 		vmcs_write(VMCS_PLE_WINDOW, PLE_WINDOW);

@@ -218,6 +218,7 @@ static const struct feature vmx_features[] = {
 	{ "vmx flags", "vpid", "VPID" },
 	{ "vmx flags", "preemption_timer", "preemption timer" },
 	{ "vmx flags", "ept_ad", "EPT accessed and dirty flags" },
+	{ "vmx flags", "vid", "virtual-interrupt delivery" },
 	{ }
 };
 

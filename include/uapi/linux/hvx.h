@@ -99,6 +99,7 @@ enum hvx_vendor {
 #define HVX_HOST_AD_BITS	(1ULL << 6)	/* second-level accessed/dirty bits */
 #define HVX_HOST_SHARED		(1ULL << 7)	/* another hypervisor holds VMX root or SVME */
 #define HVX_HOST_PAUSE_LOOP	(1ULL << 8)	/* exits of guests that spin with PAUSE */
+#define HVX_HOST_APICV		(1ULL << 9)	/* VMX: the CPU delivers interrupts itself */
 
 /**
  * struct hvx_host_info - what the host offers (HVX_GET_HOST_INFO)
