@@ -613,3 +613,63 @@ TEST(filter)
 	EXPECT_EQ(v->g->count[0x51], 2);
 	vcpu_finish(v);
 }
+
+/* ------------------------------------------------------------- ends and states */
+
+static GUEST_CODE void sync_and_end(struct gcpu *g, struct gframe *f)
+{
+	guest_sync(2);
+	wr(EOI, 0);
+}
+
+/* One call on one stack: it can be put back to where it was without its memory */
+GUEST(is_put_back)
+{
+	apic_on();
+	g->handler[0x51] = sync_and_end;
+	for (;;) {
+		asm volatile("sti; nop; nop; cli" : : : "memory");
+		guest_sync(1);
+	}
+}
+
+static uint8_t image[65536] __attribute__((aligned(8)));
+
+static void step(struct vcpu *v, bool on)
+{
+	struct hvx_debug d = {
+		.size = sizeof(d), .control = on ? HVX_DEBUG_ENABLE | HVX_DEBUG_STEP : 0,
+	};
+
+	REQUIRE(!xioctl(v->fd, HVX_SET_DEBUG, &d));
+}
+
+/* The VMM is not told of an end that belongs to a state that it has replaced meanwhile. */
+BOTH_MODES(end_of_another_state)
+{
+	struct hvx_blob b = { .size = sizeof(b), .len = sizeof(image), .data = (uintptr_t)image };
+	struct vcpu *v = start(is_put_back);
+	unsigned int i, steps = 0;
+
+	vcpu_expect_sync(v, 1);
+	REQUIRE(!xioctl(v->fd, HVX_GET_STATE, &b));
+	/* How many steps to the end of the interrupt? The VMM hears of it right after that one. */
+	EXPECT_EQ(msi(v->vm, 0, 0xc051), 1);
+	vcpu_expect_sync(v, 2);
+	step(v, true);
+	while (vcpu_run(v) == HVX_EXIT_DEBUG && steps < 1000)
+		steps++;
+	EXPECT_EQ(v->run->exit_reason, HVX_EXIT_EOI);
+	step(v, false);
+	REQUIRE(!xioctl(v->fd, HVX_SET_STATE, &b));
+	vcpu_expect_sync(v, 1);
+	/* The same again, but now there is another state when it comes to that */
+	EXPECT_EQ(msi(v->vm, 0, 0xc051), 1);
+	vcpu_expect_sync(v, 2);
+	step(v, true);
+	for (i = 0; i < steps; i++)
+		vcpu_expect(v, HVX_EXIT_DEBUG);
+	step(v, false);
+	REQUIRE(!xioctl(v->fd, HVX_SET_STATE, &b));
+	vcpu_expect_sync(v, 1);
+}

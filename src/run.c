@@ -17,6 +17,7 @@
  * interrupt ends the window, and the next one compares again. Requests of others follow the same
  * rule: see wait.c.
  */
+#include <linux/bitmap.h>
 #include <linux/errno.h>
 #include <linux/irqflags.h>
 #include <linux/jiffies.h>
@@ -160,9 +161,15 @@ static noinline enum hvx_next check_entry(struct hvx_vcpu *vcpu)
 	return hvx_exit_user(vcpu, HVX_EXIT_ENTRY_FAILED);
 }
 
+/* One at a time, the highest first */
 static enum hvx_next exit_eoi(struct hvx_vcpu *vcpu)
 {
-	vcpu->run->eoi = (struct hvx_exit_eoi) { .vector = vcpu->eoi_vector };
+	unsigned int vector = find_last_bit(vcpu->eoi_vectors, 256);
+
+	__clear_bit(vector, vcpu->eoi_vectors);
+	if (!bitmap_empty(vcpu->eoi_vectors, 256))
+		hvx_request(vcpu, HVX_REQ_EOI);
+	vcpu->run->eoi = (struct hvx_exit_eoi) { .vector = vector };
 	return hvx_exit_user(vcpu, HVX_EXIT_EOI);
 }
 

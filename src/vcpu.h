@@ -95,7 +95,7 @@ struct hvx_vcpu {
 	u8 acked_vector;			/* [v] */
 	bool halted;				/* [v] */
 	u8 activity;				/* [v] enum hvx_activity */
-	u8 eoi_vector;				/* [v] for HVX_REQ_EOI */
+	unsigned long eoi_vectors[4];		/* [v] for HVX_REQ_EOI: ends to tell the VMM of */
 	bool apic_away;				/* [v] counted in mmu.apic_away */
 	u32 halt_poll_ns;			/* [v] how long HLT polls now */
 	struct hvx_lapic *lapic;		/* [I] NULL without HVX_VM_LAPIC */

@@ -13,6 +13,7 @@
  * The timer is in apic_timer.c, messages between local APICs are in ipi.c.
  */
 #include <asm/tsc.h>
+#include <linux/bitmap.h>
 #include <linux/gfp.h>
 #include <linux/nospec.h>
 #include <linux/slab.h>
@@ -220,7 +221,7 @@ static void end_level(struct hvx_vcpu *vcpu, u8 vector)
 	}
 	if (apic_get(vcpu->lapic->regs, APIC_REG_SVR) & SVR_DIRECTED)
 		return;
-	vcpu->eoi_vector = vector;
+	__set_bit(vector, vcpu->eoi_vectors);
 	hvx_request(vcpu, HVX_REQ_EOI);
 }
 
@@ -692,6 +693,9 @@ void hvx_lapic_set_state(struct hvx_vcpu *vcpu, const struct hvx_lapic_state *st
 			 state->regs[APIC_REG_LDR / sizeof(u32)] & 0xff000000);
 	apic_drop_posted(&apic->posted);
 	hvx_timer_note(apic);
+	/* Ends that the VMM has not been told of were those of the state that is gone */
+	bitmap_zero(vcpu->eoi_vectors, 256);
+	clear_bit(HVX_REQ_EOI, &vcpu->requests);
 	vcpu->regs.cr8 = apic_get(apic->regs, APIC_REG_TPR) >> 4;
 	hvx_timer_restore(apic, state->timer_remaining_ns, state->tsc_deadline);
 	hvx_request(vcpu, HVX_REQ_EVENT);
