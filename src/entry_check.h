@@ -72,6 +72,8 @@ struct hvx_vmx_entry {
 	u64 cr4_fixed0, cr4_fixed1;
 	u64 io_bitmap[2];
 	u64 msr_bitmap;
+	u64 virtual_apic;		/* with "use TPR shadow" */
+	u64 apic_access;		/* with "virtualize APIC accesses" */
 	u64 eptp;
 	u64 link_pointer;
 	u64 pending_debug;		/* guest field "pending debug exceptions" */

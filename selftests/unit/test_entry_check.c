@@ -643,6 +643,19 @@ TEST(vmx_controls)
 		ON(VMX, CONTROLS, CTL_EPT, "EPT pointer", X.eptp = 0),
 		ON(VMX, CONTROLS, CTL_EPT, "EPT pointer", X.eptp |= BIT_ULL(40)),
 		ON(VMX, CONTROLS, CTL_EPT, "EPT pointer", X.eptp ^= 7),
+		ON(VMX, CONTROLS, CTL_ADDRESS, "virtual-APIC page", X.virtual_apic = 8;
+		   X.control[VMX_PROC].value |= BIT(21)),
+		ON(VMX, CONTROLS, CTL_RESERVED, "secondary", X.control[VMX_PROC2].value |= BIT(4)),
+		ON(VMX, CONTROLS, CTL_RESERVED, "secondary", X.control[VMX_PROC2].value |= BIT(8)),
+		ON(VMX, CONTROLS, CTL_RESERVED, "secondary", X.control[VMX_PROC2].value |= BIT(9)),
+		ON(VMX, CONTROLS, CTL_RESERVED, "pin-based", X.virtual_apic = ADDR(9);
+		   X.control[VMX_PROC].value |= BIT(21); X.control[VMX_PROC2].value |= BIT(9);
+		   X.control[VMX_PIN].value &= ~BIT(0); X.control[VMX_PIN].must = 0),
+		ON(VMX, CONTROLS, CTL_RESERVED, "secondary", X.virtual_apic = ADDR(9);
+		   X.apic_access = ADDR(10); X.control[VMX_PROC].value |= BIT(21);
+		   X.control[VMX_PROC2].value |= BIT(0) | BIT(4)),
+		ON(VMX, CONTROLS, CTL_ADDRESS, "APIC-access page", X.apic_access = BIT_ULL(40);
+		   X.control[VMX_PROC2].value |= BIT(0)),
 		ON(VMX, CONTROLS, CTL_EPT, "secondary", X.control[VMX_PROC2].value &= ~BIT(1)),
 		ON(VMX, CONTROLS, CTL_VPID, "VPID", X.vpid = 0),
 		ON(VMX, HOST, HOST_CR0, "host CR0", H.cr0 &= ~BIT(0)),

@@ -23,7 +23,7 @@ static void gather_controls(const struct vmx_vcpu *vmx, struct hvx_vmx_entry *e)
 
 	e->control[VMX_PIN] = control(caps->pin, caps->pin_range);
 	e->control[VMX_PROC] = control(vmx->primary, caps->primary_range);
-	e->control[VMX_PROC2] = control(caps->secondary, caps->secondary_range);
+	e->control[VMX_PROC2] = control(vmx->secondary, caps->secondary_range);
 	e->control[VMX_EXIT] = control(caps->exit, caps->exit_range);
 	e->control[VMX_ENTRY] = control(entry, caps->entry_range);
 	e->cr0_fixed0 = caps->cr0_fixed0;
@@ -65,6 +65,10 @@ static void read_vmcs(const struct vmx_vcpu *vmx, struct hvx_vmx_entry *e)
 	e->io_bitmap[0] = vmcs_read(VMCS_IO_BITMAP_A);
 	e->io_bitmap[1] = vmcs_read(VMCS_IO_BITMAP_B);
 	e->msr_bitmap = vmcs_read(VMCS_MSR_BITMAPS);
+	if (vmx->primary & PRI_USE_TPR_SHADOW)
+		e->virtual_apic = vmcs_read(VMCS_VIRTUAL_APIC_ADDRESS);
+	if (vmx->secondary & SEC_VIRTUALIZE_APIC_ACCESSES)
+		e->apic_access = vmcs_read(VMCS_APIC_ACCESS_ADDRESS);
 	e->link_pointer = vmcs_read(VMCS_LINK_POINTER);
 	e->activity = vmcs_read(VMCS_GUEST_ACTIVITY);
 	e->pending_debug = vmx->vcpu.regs.dirty & RM(SHADOW) ? vmx_pending_debug(&vmx->vcpu.regs) :

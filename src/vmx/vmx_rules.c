@@ -19,16 +19,22 @@
 #include <linux/stddef.h>
 #include "entry_rules.h"
 
+#define PIN_EXTINT_EXITING	BIT(0)
 #define PIN_NMI_EXITING		BIT(3)
 #define PIN_VIRTUAL_NMIS	BIT(5)
 #define PIN_PREEMPTION_TIMER	BIT(6)
+#define PROC_TPR_SHADOW		BIT(21)
 #define PROC_NMI_WINDOW		BIT(22)
 #define PROC_IO_BITMAPS		BIT(25)
 #define PROC_MSR_BITMAPS	BIT(28)
 #define PROC_SECONDARY		BIT(31)
+#define PROC2_APIC_ACCESSES	BIT(0)
 #define PROC2_EPT		BIT(1)
+#define PROC2_X2APIC		BIT(4)
 #define PROC2_VPID		BIT(5)
 #define PROC2_UNRESTRICTED	BIT(7)
+#define PROC2_APIC_REGISTERS	BIT(8)
+#define PROC2_VIRTUAL_INTERRUPT	BIT(9)
 #define EXIT_HOST_64BIT		BIT(9)
 #define EXIT_LOAD_PAT		BIT(19)
 #define EXIT_LOAD_EFER		BIT(21)
@@ -165,6 +171,32 @@ static bool table_rules(const struct hvx_entry_state *s, struct hvx_entry_failur
 	return false;
 }
 
+static bool apic_rules(const struct hvx_entry_state *s, struct hvx_entry_failure *f)
+{
+	const u32 need_shadow = PROC2_X2APIC | PROC2_APIC_REGISTERS | PROC2_VIRTUAL_INTERRUPT;
+
+	if (on(s, VMX_PROC, PROC_TPR_SHADOW) && !entry_page(s, s->vmx.virtual_apic))
+		return refuse_control(f, HVX_CHECK_CTL_ADDRESS, s->vmx.virtual_apic,
+				      "the virtual-APIC page",
+				      "it must be a page in physical memory");
+	if (!on(s, VMX_PROC, PROC_TPR_SHADOW) && on(s, VMX_PROC2, need_shadow))
+		return refuse_word(s, f, HVX_CHECK_CTL_RESERVED, VMX_PROC2,
+				   "APIC virtualization needs the TPR shadow");
+	if (on(s, VMX_PROC2, PROC2_VIRTUAL_INTERRUPT) && !on(s, VMX_PIN, PIN_EXTINT_EXITING))
+		return refuse_word(s, f, HVX_CHECK_CTL_RESERVED, VMX_PIN,
+				   "virtual-interrupt delivery needs external-interrupt exiting");
+	if (!on(s, VMX_PROC2, PROC2_APIC_ACCESSES))
+		return false;
+	if (on(s, VMX_PROC2, PROC2_X2APIC))
+		return refuse_word(s, f, HVX_CHECK_CTL_RESERVED, VMX_PROC2,
+				   "APIC accesses are not virtualized in x2APIC mode");
+	if (!entry_page(s, s->vmx.apic_access))
+		return refuse_control(f, HVX_CHECK_CTL_ADDRESS, s->vmx.apic_access,
+				      "the APIC-access page",
+				      "it must be a page in physical memory");
+	return false;
+}
+
 static bool control_rules(const struct hvx_entry_state *s, struct hvx_entry_failure *f)
 {
 	if (word_rules(s, f))
@@ -178,7 +210,7 @@ static bool control_rules(const struct hvx_entry_state *s, struct hvx_entry_fail
 	if (on(s, VMX_EXIT, EXIT_SAVE_TIMER) && !on(s, VMX_PIN, PIN_PREEMPTION_TIMER))
 		return refuse_word(s, f, HVX_CHECK_CTL_TIMER, VMX_EXIT,
 				   "the preemption timer is saved but not activated");
-	return table_rules(s, f);
+	return table_rules(s, f) || apic_rules(s, f);
 }
 
 static bool refuse_host(struct hvx_entry_failure *f, u32 check, u64 value, const char *name,
