@@ -163,6 +163,7 @@ void boot_prepare(struct machine *m, struct vcpu *first)
 		die("%s", b->error);
 	placed = false;
 	acpi_build(m);
+	smbios_build(m);
 	mtrr_set(m);
 	vcpu_get(first, HVX_REGS_ALL);
 	start_registers(&b->start, first->run);

@@ -12,6 +12,7 @@
  *	multiboot.c	multiboot 1
  *	flat.c		bare programs, at an address that the user gave
  *	acpi.c, dsdt.c	ACPI tables; aml.c writes their byte code; srat.c: NUMA nodes
+ *	smbios.c	SMBIOS tables
  *
  * Images are whatever somebody has downloaded: each size, offset and address in them is checked
  * against the file and against memory before it is used. A loader returns false after it has said
@@ -40,7 +41,9 @@
 #define CMDLINE_ROOM		0xf000ULL
 #define LOW_END			0x9fc00ULL	/* where an EBDA would begin */
 #define ACPI_BASE		0xe0000ULL
-#define ACPI_END		0x100000ULL
+#define ACPI_END		0xf0000ULL
+#define SMBIOS_BASE		0xf0000ULL	/* up to 1 MiB: guests look no further */
+#define SMBIOS_END		0x100000ULL
 
 struct image {
 	const char *path;	/* NULL: there is none */
@@ -112,6 +115,9 @@ bool layout_initrd(struct boot *b, uint64_t floor, uint64_t limit, uint64_t *gpa
 bool layout_cmdline(struct boot *b, uint64_t max);
 /* Zeroed room among OWN_BASE .. LOW_END */
 void *layout_own(struct boot *b, uint64_t gpa, uint64_t len);
+
+/* smbios.c */
+void smbios_build(struct machine *m);
 
 /* start.c */
 bool start_tables(struct boot *b);

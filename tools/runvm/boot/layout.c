@@ -10,7 +10,7 @@ unsigned int layout_map(const struct machine *m, struct range out[MAX_RANGES])
 
 	out[n++] = (struct range){ 0, LOW_END, RANGE_RAM };
 	out[n++] = (struct range){ LOW_END, 0xa0000, RANGE_RESERVED };
-	out[n++] = (struct range){ ACPI_BASE, ACPI_END, RANGE_RESERVED };
+	out[n++] = (struct range){ ACPI_BASE, SMBIOS_END, RANGE_RESERVED };
 	if (mem_low(m) > MIB_1)
 		out[n++] = (struct range){ MIB_1, mem_low(m), RANGE_RAM };
 	/* Linux takes ECAM only from a range that firmware keeps for itself */
