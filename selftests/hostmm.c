@@ -104,7 +104,7 @@ TEST_TIME(freed_then_written, 60)
 {
 	uint64_t *p = (uint64_t *)host_pages(PAGES * PAGE_SIZE);
 	struct vcpu *v;
-	unsigned int i;
+	unsigned int i, k;
 
 	if (!swap_on())
 		SKIP("no swap");
@@ -112,6 +112,9 @@ TEST_TIME(freed_then_written, 60)
 	v = start(steps, p, PAGES * PAGE_SIZE);
 	step(v, 0);
 	for (i = 1; i < 4; i++) {
+		/* Of pages in swap the offer would be taken at once */
+		for (k = 0; k < PAGES; k++)
+			EXPECT_EQ(((volatile uint64_t *)p)[512 * k], k + i);
 		REQUIRE(!madvise(p, PAGES * PAGE_SIZE, MADV_FREE));
 		step(v, i);
 		madvise(p, PAGES * PAGE_SIZE, MADV_PAGEOUT);

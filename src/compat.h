@@ -110,6 +110,16 @@ static inline void hvx_hrtimer_setup(struct hrtimer *timer,
 #define HVX_FOLL_INTERRUPTIBLE	0
 #endif
 
+/*
+ * Automatic NUMA balancing makes pages inaccessible for a while, to see who uses them. Where
+ * get_user_pages() would pass that over, tell it to take the fault as a program would.
+ */
+#if KERNEL_VERSION(6, 6, 0) <= LINUX_VERSION_CODE
+#define HVX_FOLL_NUMA		FOLL_HONOR_NUMA_FAULT
+#else
+#define HVX_FOLL_NUMA		0
+#endif
+
 /* Add 1 to an eventfd. Context: any. */
 static inline void hvx_eventfd_signal(struct eventfd_ctx *ctx)
 {

@@ -179,6 +179,15 @@ long cgroup_field(const char *file, const char *key)
 
 /* ------------------------------------------------------------------ memory */
 
+/* Off by default in hosts with less than 512 MiB */
+static void allow_huge_pages(void)
+{
+	static const char name[] = "/sys/kernel/mm/transparent_hugepage/enabled";
+
+	if (!access(name, W_OK) && strstr(file_read(name), "[never]"))
+		file_write(name, "madvise");
+}
+
 void *aligned_pages(size_t len, int advice)
 {
 	uintptr_t p = (uintptr_t)mmap(NULL, len + HUGE, PROT_READ | PROT_WRITE,
@@ -186,6 +195,8 @@ void *aligned_pages(size_t len, int advice)
 
 	REQUIRE((void *)p != MAP_FAILED, "mmap: %s", strerror(errno));
 	p = (p + HUGE - 1) & -HUGE;
+	if (advice == MADV_HUGEPAGE)
+		allow_huge_pages();
 	/* A kernel without huge pages knows no such advice, and needs none */
 	madvise((void *)p, len, advice);
 	return (void *)p;

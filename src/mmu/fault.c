@@ -70,7 +70,8 @@ static bool get_page_fast(struct fault *f)
 	f->writable = false;
 	if (!f->read_only && get_user_page_fast_only(f->hva, FOLL_WRITE, &f->page))
 		f->writable = true;
-	else if (f->access & HVX_WRITE || !get_user_page_fast_only(f->hva, 0, &f->page))
+	else if (f->access & HVX_WRITE ||
+		 !get_user_page_fast_only(f->hva, HVX_FOLL_NUMA, &f->page))
 		return false;
 	f->pa = PFN_PHYS(page_to_pfn(f->page));
 	f->device = false;
@@ -124,7 +125,7 @@ static void try_writable(struct fault *f)
 /* 0, -EAGAIN to start over, -EINTR for a signal, or what is wrong with the address */
 static int get_page_slow(struct fault *f)
 {
-	unsigned int flags = FOLL_HWPOISON | HVX_FOLL_INTERRUPTIBLE;
+	unsigned int flags = FOLL_HWPOISON | HVX_FOLL_INTERRUPTIBLE | HVX_FOLL_NUMA;
 	long got;
 
 	if (f->access & HVX_WRITE)
