@@ -42,7 +42,19 @@ struct fault {
 /* What the steps say: done, from the start again, or one of the results of the fault */
 enum step { STEP_DONE, STEP_AGAIN, STEP_MMIO, STEP_ERROR };
 
-/* Steps 1 and 2 up to the region */
+static bool is_invalidated(const struct fault *f)
+{
+	const struct hvx_mmu *mmu = &f->vm->mmu;
+
+	return READ_ONCE(mmu->invalidate_count) && f->hva < READ_ONCE(mmu->invalidate_end) &&
+	       f->hva + PAGE_SIZE > READ_ONCE(mmu->invalidate_start);
+}
+
+/*
+ * Steps 1 and 2 up to the region. While an invalidation is under way nothing can come of step 4:
+ * take no reference to the page then, for who migrates or splits a page gives up when it finds one.
+ * Without the lock that is a guess, which step 3 makes good.
+ */
 static enum step find_region(struct fault *f)
 {
 	const struct hvx_slot *slot;
@@ -58,6 +70,8 @@ static enum step find_region(struct fault *f)
 	if (f->read_only && f->access & HVX_WRITE)
 		return STEP_MMIO;
 	f->hva = hvx_slot_hva(slot, f->gpa) & PAGE_MASK;
+	if (unlikely(is_invalidated(f)))
+		return STEP_AGAIN;
 	f->logged = slot->dirty;
 	f->max_level = f->logged ? HVX_PT_4K :
 				   hvx_level_of_region(slot, f->gpa, f->vm->mmu.max_level);
@@ -164,10 +178,7 @@ static bool is_stale(const struct fault *f)
 	const struct hvx_mmu *mmu = &f->vm->mmu;
 
 	lockdep_assert_held_read(&mmu->lock);
-	if (mmu->invalidate_count && f->hva < mmu->invalidate_end &&
-	    f->hva + PAGE_SIZE > mmu->invalidate_start)
-		return true;
-	return mmu->invalidate_seq != f->seq;
+	return is_invalidated(f) || mmu->invalidate_seq != f->seq;
 }
 
 static int choose_level(const struct fault *f)

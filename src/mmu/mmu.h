@@ -44,8 +44,9 @@ struct hvx_mmu {
 	atomic64_t kicked_gen;			/* [atomic] never above tlb_gen */
 	struct mmu_notifier notifier;
 	unsigned long invalidate_seq;		/* under lock (write); see fault.c */
-	int invalidate_count;			/* under lock (write): invalidations under way */
-	unsigned long invalidate_start;		/* under lock (write): hva range that covers them */
+	/* Under lock (write); read without it where a guess will do */
+	int invalidate_count;			/* invalidations under way */
+	unsigned long invalidate_start;		/* hva range that covers them */
 	unsigned long invalidate_end;
 	struct hvx_slots __rcu *slots;		/* written under vm->lock, read under vm->srcu */
 	u64 apic_page;				/* [I] of the backend; 0: none. See apic_page.c. */

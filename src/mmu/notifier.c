@@ -55,13 +55,13 @@ static void zap_hva(struct hvx_vm *vm, unsigned long start, unsigned long end, b
 static void begin(struct hvx_mmu *mmu, unsigned long start, unsigned long end)
 {
 	write_lock(&mmu->lock);
-	if (!mmu->invalidate_count++) {
-		mmu->invalidate_start = start;
-		mmu->invalidate_end = end;
-	} else {
-		mmu->invalidate_start = min(mmu->invalidate_start, start);
-		mmu->invalidate_end = max(mmu->invalidate_end, end);
+	if (mmu->invalidate_count) {
+		start = min(mmu->invalidate_start, start);
+		end = max(mmu->invalidate_end, end);
 	}
+	WRITE_ONCE(mmu->invalidate_start, start);
+	WRITE_ONCE(mmu->invalidate_end, end);
+	WRITE_ONCE(mmu->invalidate_count, mmu->invalidate_count + 1);
 	write_unlock(&mmu->lock);
 }
 
@@ -84,7 +84,8 @@ static void invalidate_range_end(struct mmu_notifier *notifier,
 	write_lock(&mmu->lock);
 	/* Pairs with find_region(): who sees the new value sees the new page tables */
 	smp_store_release(&mmu->invalidate_seq, mmu->invalidate_seq + 1);
-	WARN_ON_ONCE(--mmu->invalidate_count < 0);
+	WRITE_ONCE(mmu->invalidate_count, mmu->invalidate_count - 1);
+	WARN_ON_ONCE(mmu->invalidate_count < 0);
 	write_unlock(&mmu->lock);
 }
 
