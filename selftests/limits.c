@@ -87,9 +87,11 @@ static void overhead(size_t len, int advice, uint64_t max_ppm)
 	uint64_t before = info(v->vm).tables, bytes, ppm;
 
 	if (advice == MADV_HUGEPAGE) {
+		file_write("/proc/sys/vm/compact_memory", "1");
 		memset(p, 1, len);
 		if (smaps_kib(p, "AnonHugePages") != (long)(len / 1024))
-			SKIP("the host has no transparent huge pages to give");
+			SKIP("the host has too few transparent huge pages: %ld KiB",
+			     smaps_kib(p, "AnonHugePages"));
 	}
 	REQUIRE(!vm_region(v->vm, SLOT, 0, GPA, len, p));
 	touch(GPA, 1, 0, len / PAGE_SIZE);

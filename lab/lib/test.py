@@ -26,12 +26,15 @@ KERNELS = ["6.1", "6.12", "sid", "debug"]
 # Documentation/lab.md.
 NRIP = "smoke io mmio cpuid msr hypercall crdr modes task"
 # Where locks, lifetimes and user pointers are at stake.
-DEBUG = "smoke lifetime memory signals errors nomem fuzz_ioctl"
+DEBUG = "smoke lifetime memory signals errors nomem fuzz_ioctl follow lost"
 
 # With the preemption timer armed windows end at any instruction.
 TIMER = "smoke signals fpu"
 
-MEMORY = "large dirty"
+MEMORY = "large dirty pressure"
+
+# What the host does with guest memory, where it has nodes, and pages can be broken (not in 6.1)
+HOST_MEMORY = "smoke hostmm follow lost pressure limits"
 
 # What is different without APIC virtualization.
 APIC = "apicv lapic pv_eoi"
@@ -52,7 +55,7 @@ GUESTS = [
 # The long ones come first, so that the two lanes end at about the same time.
 DEFAULT = [
     ("vmx", "6.1", "*", ["--smp", "2"]),
-    ("svm", "6.1", "*", ["--smp", "2"]),
+    ("svm", "6.1", "*", ["--smp", "2", "--numa", "2"]),
     ("vmx-old", "6.1", "smoke apicv", []),
     # Mitigations on: large pages that hold no code; and EPT without accessed and dirty flags
     ("vmx", "6.1", MEMORY, ["--smp", "2", "--mem", "768", "--append", "mitigations=auto",
@@ -63,12 +66,12 @@ DEFAULT = [
     ("svm-nrip", "6.1", NRIP, []),
     ("vmx", "6.12", "smoke", []),
     ("vmx", "sid", "smoke", []),
-    ("svm", "6.12", "smoke", []),
-    ("svm", "sid", "smoke", []),
+    ("svm", "6.12", HOST_MEMORY, ["--smp", "2", "--numa", "2"]),
+    ("svm", "sid", HOST_MEMORY, ["--smp", "2", "--numa", "2"]),
     ("svm", "debug", DEBUG, ["--smp", "2", "--leaks"]),
 ]
 # Seconds for one boot with all its programs; hangs of single programs end earlier.
-LIMIT = {"*": 1500, "smoke": 240, NRIP: 600, DEBUG: 500, TIMER: 240, MEMORY: 400, APIC: 400, "large": 240}
+LIMIT = {"*": 1500, "smoke": 240, NRIP: 600, DEBUG: 500, TIMER: 240, MEMORY: 400, APIC: 400, HOST_MEMORY: 500, "large": 240}
 
 RESULT = re.compile(r"^(ok|not ok)\b(?:\s+\d+)?\s*(?:-\s*)?(.*)$")
 PROGRAM = re.compile(r"^# (?:selftest|unit test): (\S+)")
@@ -158,7 +161,8 @@ def host_run(cpu, kernel, glob, extra):
     limit = LIMIT.get(glob, LIMIT["*"]) * (3 if kernel == "debug" else 1)
     argv = [f"{LAB}/run", "--cpu", cpu, "--kernel", kernel, "--timeout", str(limit), *extra,
             "--", "run", *glob.split()]
-    name = f"{cpu} {kernel}" + {TIMER: " timer", MEMORY: " memory", APIC: " apicv=0", "large": " large"}.get(glob, "")
+    name = f"{cpu} {kernel}" + {TIMER: " timer", MEMORY: " memory", HOST_MEMORY: " memory", APIC: " apicv=0",
+                                "large": " large"}.get(glob, "")
     return Run(name, argv, [emulator, f"kernel-{kernel}"])
 
 
