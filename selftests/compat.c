@@ -78,6 +78,9 @@ TEST(guest)
 		.size = sizeof(ev), .type = HVX_EVENT_INTERRUPT, .vector = 0x40,
 	};
 	static struct hvx_translate t = { .size = sizeof(t), .access = HVX_ACCESS_READ };
+	static struct hvx_prefault p = {
+		.size = sizeof(p), .flags = HVX_PREFAULT_WRITE, .len = 0x3000,
+	};
 	static struct hvx_blob b = { .size = sizeof(b), .len = sizeof(image) };
 	struct vm *vm = vm_create(0);
 	struct vcpu *v = vcpu_create(vm, 0);
@@ -100,6 +103,9 @@ TEST(guest)
 	t.gva = (uintptr_t)&seen;
 	EXPECT_EQ(ioctl32(v->fd, HVX_TRANSLATE, &t), 0);
 	EXPECT_EQ(t.gpa, (uintptr_t)&seen);
+	p.gpa = (uintptr_t)&seen & -PAGE_SIZE;
+	EXPECT_EQ(ioctl32(vm->fd, HVX_PREFAULT, &p), 0);
+	EXPECT_EQ(p.len, 0);
 	b.data = (uintptr_t)image;
 	EXPECT_EQ(ioctl32(v->fd, HVX_GET_STATE, &b), 0);
 	EXPECT_EQ(ioctl32(v->fd, HVX_SET_STATE, &b), 0);

@@ -42,6 +42,7 @@ static const struct call {
 	  {} },
 	{ "GET_MEMORY_INFO", HVX_GET_MEMORY_INFO, VM, sizeof(struct hvx_memory_info), {}, true,
 	  {} },
+	{ "PREFAULT", HVX_PREFAULT, VM, sizeof(struct hvx_prefault), {}, true, {} },
 	{ "SIGNAL_MSI", HVX_SIGNAL_MSI, VM, sizeof(struct hvx_msi), { 20 }, true,
 	  { 0xfee00000, 0x31 } },
 	{ "IRQ_LINE", HVX_IRQ_LINE, VM, sizeof(struct hvx_irq_line), {}, true, { 5 } },

@@ -432,7 +432,16 @@ static void fuzz_dirty(struct thread *t)
 		.nr = below(t, 9), .data = (uintptr_t)place(t, t->blob, 64), .room = below(t, 8),
 	};
 	struct hvx_memory_info info = { .size = sizeof(info) };
+	struct hvx_prefault pre = {
+		.size = sizeof(pre), .flags = below(t, 2), .gpa = below(t, 64) * PAGE_SIZE,
+		.len = below(t, 64) * PAGE_SIZE,
+	};
 
+	if (!below(t, 8))
+		pre.gpa = odd_value(t);
+	if (!below(t, 8))
+		pre.len = odd_value(t);
+	call(t, vm_fd(t), HVX_PREFAULT, &pre, sizeof(pre));
 	if (!below(t, 8))
 		dirty.first = odd_value(t);
 	call(t, vm_fd(t), HVX_GET_DIRTY, &dirty, sizeof(dirty));

@@ -276,3 +276,19 @@ TEST_TIME(dirty_log, 60)
 	EACH_FAILURE(xioctl(vm->fd, HVX_GET_DIRTY, &d));
 	EACH_FAILURE(vm_region(vm, 20, 0, 0xc0000000, 1024 * PAGE_SIZE, p));
 }
+
+/* A table that is missing ends the call where it stopped; the next one goes on from there */
+TEST_TIME(prefault, 60)
+{
+	const uint64_t gpa = 0xc0000000, len = 8 * PAGE_SIZE;
+	struct hvx_prefault p = {
+		.size = sizeof(p), .flags = HVX_PREFAULT_WRITE, .gpa = gpa, .len = len,
+	};
+	struct vm *vm = vm_create(0);
+
+	need_faults();
+	REQUIRE(!vm_region(vm, 20, 0, gpa, len, host_pages(len)));
+	EACH_FAILURE(xioctl(vm->fd, HVX_PREFAULT, &p));
+	EXPECT_EQ(p.gpa, gpa + len);
+	EXPECT_EQ(p.len, 0);
+}

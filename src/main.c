@@ -50,6 +50,7 @@ long hvx_check_cap(unsigned long cap)
 	case HVX_CAP_MSR_FILTER:
 	case HVX_CAP_HYPERCALL_EXIT:
 	case HVX_CAP_ENTRY_CHECKS:
+	case HVX_CAP_PREFAULT:
 		return 1;
 	case HVX_CAP_GPA_BITS:
 		return hvx_gpa_bits();

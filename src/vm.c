@@ -117,6 +117,17 @@ static long vm_get_dirty(struct hvx_vm *vm, void __user *argp)
 	return err ?: HVX_PUT_ARGS(argp, &args);
 }
 
+static long vm_prefault(struct hvx_vm *vm, void __user *argp)
+{
+	struct hvx_prefault args;
+	int err = HVX_GET_ARGS(&args, argp);
+
+	if (err)
+		return err;
+	err = hvx_mmu_prefault(vm, &args);
+	return HVX_PUT_ARGS(argp, &args) ?: err;
+}
+
 static u64 count_faults(struct hvx_vm *vm)
 {
 	u64 faults = 0;
@@ -210,6 +221,8 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return vm_set_msr_filter(vm, argp);
 	case HVX_GET_DIRTY:
 		return vm_get_dirty(vm, argp);
+	case HVX_PREFAULT:
+		return vm_prefault(vm, argp);
 	case HVX_GET_MEMORY_INFO:
 		return vm_get_memory_info(vm, argp);
 	case HVX_SIGNAL_MSI:

@@ -24,6 +24,7 @@ SIZE(hvx_msr_filter, 24);
 SIZE(hvx_memory_info, 48);
 SIZE(hvx_dirty, 48);
 PLACE(hvx_dirty, first, 16);
+SIZE(hvx_prefault, 24);
 SIZE(hvx_event, 24);
 PLACE(hvx_event, payload, 16);
 SIZE(hvx_msrs, 24);

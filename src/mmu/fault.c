@@ -26,6 +26,8 @@ struct fault {
 	struct hvx_vm *vm;
 	u64 gpa;
 	unsigned int access;		/* HVX_READ, HVX_WRITE, HVX_EXEC */
+	bool allocate;			/* a page that can be written to, though nobody writes */
+	bool in_advance;		/* nobody has looked whether the page is at hand */
 	bool read_only;			/* the region is */
 	bool logged;			/* the region is */
 	int max_level;			/* of the leaf, as region and processor allow */
@@ -78,14 +80,19 @@ static enum step find_region(struct fault *f)
 	return STEP_DONE;
 }
 
+/* The VMM's own entry has to allow writes */
+static bool needs_write(const struct fault *f)
+{
+	return f->access & HVX_WRITE || (f->allocate && !f->read_only);
+}
+
 /* Without sleeping: from the VMM's page tables as they are. Context: any. */
 static bool get_page_fast(struct fault *f)
 {
 	f->writable = false;
 	if (!f->read_only && get_user_page_fast_only(f->hva, FOLL_WRITE, &f->page))
 		f->writable = true;
-	else if (f->access & HVX_WRITE ||
-		 !get_user_page_fast_only(f->hva, HVX_FOLL_NUMA, &f->page))
+	else if (needs_write(f) || !get_user_page_fast_only(f->hva, HVX_FOLL_NUMA, &f->page))
 		return false;
 	f->pa = PFN_PHYS(page_to_pfn(f->page));
 	f->device = false;
@@ -95,7 +102,7 @@ static bool get_page_fast(struct fault *f)
 /* An address without struct page: device memory, or memory that a driver keeps for itself */
 static int get_pfn(struct fault *f)
 {
-	unsigned int flags = f->access & HVX_WRITE ? FAULT_FLAG_WRITE : 0;
+	unsigned int flags = needs_write(f) ? FAULT_FLAG_WRITE : 0;
 	struct mm_struct *mm = f->vm->mm;
 	struct vm_area_struct *vma;
 	unsigned long pfn = 0;
@@ -139,16 +146,17 @@ static void try_writable(struct fault *f)
 /* 0, -EAGAIN to start over, -EINTR for a signal, or what is wrong with the address */
 static int get_page_slow(struct fault *f)
 {
+	bool write = needs_write(f);
 	unsigned int flags = FOLL_HWPOISON | HVX_FOLL_INTERRUPTIBLE | HVX_FOLL_NUMA;
 	long got;
 
-	if (f->access & HVX_WRITE)
+	if (write)
 		flags |= FOLL_WRITE;
 	got = get_user_pages_unlocked(f->hva, 1, &f->page, flags);
 	if (got == 1) {
 		f->pa = PFN_PHYS(page_to_pfn(f->page));
 		f->device = false;
-		f->writable = f->access & HVX_WRITE;
+		f->writable = write;
 		if (!f->writable && !f->read_only)
 			try_writable(f);
 		return 0;
@@ -291,11 +299,27 @@ static enum step try_fault(struct fault *f, int *err)
 
 	if (step != STEP_DONE)
 		return step;
-	*err = get_page_slow(f);
+	*err = f->in_advance && get_page_fast(f) ? 0 : get_page_slow(f);
 	if (*err)
 		return *err == -EAGAIN ? STEP_AGAIN : STEP_ERROR;
 	step = install(f, err);
 	put_fault_page(f);
+	return step;
+}
+
+/* Context: process, vm->srcu. *@err: why, for STEP_ERROR. f->cache is left to the caller. */
+static enum step resolve(struct fault *f, int *err)
+{
+	enum step step;
+
+	while ((step = try_fault(f, err)) == STEP_AGAIN) {
+		/* Somebody is changing the VMM's mapping or the regions right now */
+		if (signal_pending(current)) {
+			*err = -EINTR;
+			return STEP_ERROR;
+		}
+		cond_resched();
+	}
 	return step;
 }
 
@@ -308,17 +332,7 @@ enum hvx_fault_result hvx_mmu_fault(struct hvx_vcpu *vcpu, u64 gpa, unsigned int
 
 	if (unlikely(gpa >= hvx_pt_limit(&f.vm->mmu.pt)))
 		return HVX_FAULT_MMIO;
-	for (;;) {
-		step = try_fault(&f, &err);
-		if (likely(step != STEP_AGAIN))
-			break;
-		/* Somebody is changing the VMM's mapping or the regions right now */
-		if (signal_pending(current)) {
-			err = -EINTR;
-			break;
-		}
-		cond_resched();
-	}
+	step = resolve(&f, &err);
 	hvx_pt_cache_free(&f.cache);
 	if (likely(step == STEP_DONE)) {
 		vcpu->faults++;
@@ -332,6 +346,69 @@ enum hvx_fault_result hvx_mmu_fault(struct hvx_vcpu *vcpu, u64 gpa, unsigned int
 	info->error = err;
 	return HVX_FAULT_NO_MEMORY;
 }
+
+/* ------------------------------------------------------------------ in advance */
+
+/* An entry is there, and allows what is asked for */
+static bool is_mapped(struct fault *f)
+{
+	struct hvx_mmu *mmu = &f->vm->mmu;
+	struct hvx_pt_leaf leaf;
+	bool mapped;
+
+	read_lock(&mmu->lock);
+	mapped = hvx_pt_lookup(&mmu->pt, f->gpa, &leaf);
+	read_unlock(&mmu->lock);
+	if (!mapped || (f->allocate && !(leaf.prot & HVX_PT_MAY_WRITE)))
+		return false;
+	f->level = leaf.level;
+	return true;
+}
+
+/* 0, and f->level says how much was mapped */
+static int prefault_one(struct fault *f)
+{
+	int idx, err = 0;
+	enum step step;
+
+	if (is_mapped(f))
+		return 0;
+	/* For one page only: who changes regions waits for it */
+	idx = srcu_read_lock(&f->vm->srcu);
+	step = resolve(f, &err);
+	srcu_read_unlock(&f->vm->srcu, idx);
+	return step == STEP_MMIO ? -ENOENT : err;
+}
+
+int hvx_mmu_prefault(struct hvx_vm *vm, struct hvx_prefault *args)
+{
+	struct fault f = { .vm = vm, .access = HVX_READ, .in_advance = true };
+	u64 end = args->gpa + args->len, next;
+	int err = 0;
+
+	if (args->flags & ~HVX_PREFAULT_WRITE || (args->gpa | args->len) & ~PAGE_MASK ||
+	    end < args->gpa)
+		return -EINVAL;
+	f.allocate = args->flags & HVX_PREFAULT_WRITE;
+	while (args->gpa < end) {
+		if (signal_pending(current))
+			err = -EINTR;
+		else if (args->gpa >= hvx_pt_limit(&vm->mmu.pt))
+			err = -ENOENT;
+		f.gpa = args->gpa;
+		err = err ?: prefault_one(&f);
+		if (err)
+			break;
+		next = ALIGN_DOWN(f.gpa, hvx_pt_level_size(f.level)) + hvx_pt_level_size(f.level);
+		args->gpa = min(next, end);
+		args->len = end - args->gpa;
+		cond_resched();
+	}
+	hvx_pt_cache_free(&f.cache);
+	return err;
+}
+
+/* ------------------------------------------------------------------ in a window */
 
 /*
  * A window holds no lock and interrupts are off: the lock is only tried, because its holder may

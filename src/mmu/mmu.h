@@ -17,6 +17,7 @@
 
 struct hvx_vm;
 struct hvx_vcpu;
+struct hvx_prefault;
 struct hvx_region;
 struct hvx_slots;
 
@@ -100,6 +101,9 @@ enum hvx_fault_result hvx_mmu_fault(struct hvx_vcpu *vcpu, u64 gpa, unsigned int
  * Context: window. True: enter again; false: ask hvx_mmu_fault() in process context.
  */
 bool hvx_mmu_fault_window(struct hvx_vcpu *vcpu, u64 gpa, unsigned int access);
+
+/* HVX_PREFAULT; @args is brought up to date. Context: process. 0 or an error of the ABI. */
+int hvx_mmu_prefault(struct hvx_vm *vm, struct hvx_prefault *args);
 
 /*
  * A write to a page that an entry maps: if only the log has taken the right to write away, give it

@@ -67,6 +67,7 @@
  * @HVX_CAP_STATE_SIZE: bytes that always suffice for HVX_GET_STATE
  * @HVX_CAP_TSC_KHZ: rate of the TSC in kHz, 0 when the host does not know it
  * @HVX_CAP_VENDOR: enum hvx_vendor
+ * @HVX_CAP_PREFAULT: HVX_PREFAULT works
  */
 enum hvx_cap {
 	HVX_CAP_RUN_SIZE = 1,
@@ -82,6 +83,7 @@ enum hvx_cap {
 	HVX_CAP_STATE_SIZE,
 	HVX_CAP_TSC_KHZ,
 	HVX_CAP_VENDOR,
+	HVX_CAP_PREFAULT,
 };
 
 enum hvx_vendor {
@@ -231,6 +233,8 @@ struct hvx_msr_list {
 #define HVX_GET_MEMORY_INFO	_IO(HVX_IOC, 0x2c)
 /* Argument: struct hvx_dirty. Pages of a region that were written to since the last call. */
 #define HVX_GET_DIRTY		_IO(HVX_IOC, 0x2d)
+/* Argument: struct hvx_prefault. Maps memory before the guest touches it. */
+#define HVX_PREFAULT		_IO(HVX_IOC, 0x2e)
 
 /* struct hvx_region::flags */
 #define HVX_REGION_READONLY	(1u << 0)	/* guest writes exit as MMIO */
@@ -296,6 +300,28 @@ struct hvx_dirty {
 	__aligned_u64 nr;
 	__aligned_u64 data;
 	__aligned_u64 room;
+};
+
+/* struct hvx_prefault::flags */
+#define HVX_PREFAULT_WRITE	(1u << 0)	/* pages that can be written to, new if need be */
+
+/**
+ * struct hvx_prefault - take second-level faults in advance (HVX_PREFAULT)
+ * @size: sizeof(struct hvx_prefault)
+ * @flags: HVX_PREFAULT_*; in regions with HVX_REGION_READONLY they change nothing
+ * @gpa: first guest-physical address, page-aligned; out: where the call stopped
+ * @len: bytes, page-aligned; out: what is left
+ *
+ * What is mapped does not count as written to. With any error @gpa and @len are brought up to date,
+ * so that the same call goes on where it stopped. It needs no vCPU, runs beside all of them, and
+ * may be used for parts of a range by several threads. Errors: EINVAL (alignment, wrap, flags),
+ * ENOENT (no region at @gpa), EFAULT, EHWPOISON (the VMM has no memory there), EINTR, ENOMEM.
+ */
+struct hvx_prefault {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 gpa;
+	__aligned_u64 len;
 };
 
 /**
