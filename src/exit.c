@@ -27,10 +27,17 @@
 #include "wait.h"
 
 #define RFLAGS_TF	BIT(8)
+#define RFLAGS_RF	BIT(16)
 
-/* Single step, by the guest or the VMM */
-static noinline enum hvx_next stepped(struct hvx_vcpu *vcpu)
+/* RF is over with its instruction. Single step, by the guest or the VMM. */
+static noinline enum hvx_next flags_at_end(struct hvx_vcpu *vcpu)
 {
+	if (vcpu->regs.rflags & RFLAGS_RF) {
+		vcpu->regs.rflags &= ~(u64)RFLAGS_RF;
+		hvx_changed(vcpu, RM(RFLAGS));
+	}
+	if (!(vcpu->regs.rflags & RFLAGS_TF || vcpu->debug.control & HVX_DEBUG_STEP))
+		return HVX_NEXT_ENTER;
 	if (vcpu->debug.control & HVX_DEBUG_STEP) {
 		hvx_request(vcpu, HVX_REQ_STEPPED);
 		return HVX_NEXT_LEAVE;
@@ -56,8 +63,9 @@ enum hvx_next hvx_skip(struct hvx_vcpu *vcpu, const struct hvx_exit *x)
 		regs->shadow &= ~(SHADOW_STI | SHADOW_MOV_SS);
 		regs->dirty |= RM(SHADOW);
 	}
-	if (unlikely(regs->rflags & RFLAGS_TF || vcpu->debug.control & HVX_DEBUG_STEP))
-		return stepped(vcpu);
+	if (unlikely(regs->rflags & (RFLAGS_TF | RFLAGS_RF) ||
+		     vcpu->debug.control & HVX_DEBUG_STEP))
+		return flags_at_end(vcpu);
 	return HVX_NEXT_ENTER;
 }
 

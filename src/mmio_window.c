@@ -18,8 +18,6 @@
 #include "mmu/slots.h"
 #include "run.h"
 
-#define RFLAGS_RF	BIT(16)
-
 static bool in_kernel(struct hvx_vcpu *vcpu, u64 gpa)
 {
 	return hvx_lapic_covers(vcpu, gpa) || hvx_bus_covers(vcpu->vm, gpa);
@@ -77,16 +75,6 @@ static bool ask(struct hvx_vcpu *vcpu, u64 gpa, u32 len, bool write, u64 *data)
 	       hvx_bus_mmio(vcpu, gpa, len, write, data);
 }
 
-static enum hvx_next finish(struct hvx_vcpu *vcpu)
-{
-	/* An exit of a fault may leave it set */
-	if (hvx_rflags(vcpu) & RFLAGS_RF) {
-		vcpu->regs.rflags &= ~(u64)RFLAGS_RF;
-		hvx_changed(vcpu, RM(RFLAGS));
-	}
-	return hvx_skip(vcpu, &vcpu->exit);
-}
-
 static enum hvx_next to_user(struct hvx_vcpu *vcpu, u64 gpa, u32 len, bool write, u64 data)
 {
 	struct hvx_exit_mmio mmio = { .gpa = gpa, .len = len, .write = write };
@@ -113,7 +101,7 @@ static int move(struct hvx_vcpu *vcpu, const struct hvx_insn *insn, u64 gpa, boo
 		return to_user(vcpu, gpa, size, write, data & hvx_size_mask(size));
 	if (!write)
 		load(vcpu, &insn->dst, data);
-	return finish(vcpu);
+	return hvx_skip(vcpu, &vcpu->exit);
 }
 
 int hvx_mmio_window(struct hvx_vcpu *vcpu, struct hvx_exit *x)
@@ -144,5 +132,5 @@ void hvx_mmio_move_complete(struct hvx_vcpu *vcpu)
 		memcpy(&data, vcpu->run->mmio.data, sizeof(data));
 		load(vcpu, &insn->dst, data & hvx_size_mask(insn->src.size));
 	}
-	finish(vcpu);
+	hvx_skip(vcpu, &vcpu->exit);
 }

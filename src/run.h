@@ -31,8 +31,8 @@ enum hvx_next hvx_handle_exit(struct hvx_vcpu *vcpu, struct hvx_exit *x);
 enum hvx_next hvx_complete(struct hvx_vcpu *vcpu);
 
 /*
- * Go past the instruction that exited: RIP, shadow, single step. hvx_handle_exit() has made sure
- * that its length is known. HVX_NEXT_ENTER, or HVX_NEXT_LEAVE when the VMM steps.
+ * Go past the instruction that exited: RIP, RF, shadow, single step. hvx_handle_exit() has made
+ * sure that its length is known. HVX_NEXT_ENTER, or HVX_NEXT_LEAVE when the VMM steps.
  */
 enum hvx_next hvx_skip(struct hvx_vcpu *vcpu, const struct hvx_exit *x);
 

@@ -24,7 +24,7 @@ KERNELS = ["6.1", "6.12", "sid", "debug"]
 
 # What depends on next-RIP save: instructions that are gone past. And PAE and task switches, see
 # Documentation/lab.md.
-NRIP = "smoke io mmio cpuid msr hypercall crdr modes task"
+NRIP = "smoke io mmio corners cpuid msr hypercall crdr modes task"
 # Where locks, lifetimes and user pointers are at stake.
 DEBUG = "smoke lifetime memory signals errors nomem fuzz_ioctl follow lost"
 

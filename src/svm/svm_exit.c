@@ -400,7 +400,7 @@ static __always_inline bool plain_end(const struct svm_vcpu *svm, u64 next)
 
 	/* RIP has just crossed 4 GiB when its lower half is less than an instruction */
 	return likely(!(svm->attention || vmcb->interrupt_shadow & SVM_INTERRUPT_SHADOW ||
-			vmcb->rflags & X86_EFLAGS_TF || (u32)next < 15));
+			vmcb->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF) || (u32)next < 15));
 }
 
 static __always_inline void end_at(struct svm_vcpu *svm, u64 next)
