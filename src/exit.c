@@ -548,7 +548,7 @@ static enum hvx_next complete_in_srcu(struct hvx_vcpu *vcpu, enum hvx_pending pe
 	else if (pending == HVX_PENDING_TASK)
 		next = hvx_task_complete(vcpu);
 	else
-		next = hvx_io_complete(vcpu);
+		next = hvx_io_string_complete(vcpu);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	return next;
 }
@@ -556,8 +556,6 @@ static enum hvx_next complete_in_srcu(struct hvx_vcpu *vcpu, enum hvx_pending pe
 static enum hvx_next finish(struct hvx_vcpu *vcpu, enum hvx_pending pending)
 {
 	switch (pending) {
-	case HVX_PENDING_IO_IN:
-		return hvx_io_complete(vcpu);
 	case HVX_PENDING_IO_STRING:
 	case HVX_PENDING_MMIO:
 	case HVX_PENDING_TASK:
@@ -571,6 +569,7 @@ static enum hvx_next finish(struct hvx_vcpu *vcpu, enum hvx_pending pending)
 		hvx_mmio_move_complete(vcpu);
 		break;
 	case HVX_PENDING_NONE:
+	case HVX_PENDING_IO_IN:		/* the run loop's */
 		break;
 	}
 	return HVX_NEXT_ENTER;

@@ -123,13 +123,11 @@ static __always_inline enum hvx_fast hvx_fast_exit(struct hvx_vcpu *vcpu, enum h
 }
 
 /* The same for IN and OUT of one value, which somebody always answers */
-static __always_inline enum hvx_fast hvx_fast_io(struct hvx_vcpu *vcpu, struct hvx_exit *x,
-						 u16 port, u32 width, bool in)
+static __always_inline enum hvx_fast hvx_fast_io(struct hvx_vcpu *vcpu, u16 port, u32 width,
+						 bool in)
 {
 	if (rcu_access_pointer(vcpu->vm->irq.bus) && hvx_bus_fast_io(vcpu, port, width, in))
 		return HVX_FAST_DONE;
-	x->io.width = width;
-	x->io.string = false;
 	hvx_io_to_user(vcpu, port, width, in);
 	return HVX_FAST_USER;
 }

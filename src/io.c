@@ -152,12 +152,12 @@ static noinline enum hvx_next string_out(struct hvx_vcpu *vcpu, struct hvx_exit 
 	/* Of those that follow, the kernel may take some */
 	if (hvx_bus_has_port(vcpu->vm, x->io.port))
 		n = 1;
-	hvx_io_fill(vcpu, x->io.port, x->io.width, x->io.in, n, HVX_IO_DATA_OFFSET);
+	hvx_io_fill(vcpu->run, x->io.port, x->io.width, x->io.in, n, HVX_IO_DATA_OFFSET);
 	advance(vcpu, x, n);
 	return HVX_NEXT_USER;
 }
 
-static noinline enum hvx_next finish_string_in(struct hvx_vcpu *vcpu)
+enum hvx_next hvx_io_string_complete(struct hvx_vcpu *vcpu)
 {
 	const char *data = (const char *)vcpu->run + HVX_IO_DATA_OFFSET;
 	unsigned int user = hvx_cpl(vcpu) == 3 ? HVX_USER : 0;
@@ -194,7 +194,7 @@ static noinline enum hvx_next string_in(struct hvx_vcpu *vcpu, struct hvx_exit *
 	vcpu->pending_linear = linear;
 	vcpu->pending_count = string_to_kernel(vcpu, x, data, n);
 	if (vcpu->pending_count) {
-		next = finish_string_in(vcpu);
+		next = hvx_io_string_complete(vcpu);
 		/* The device has given its data: the next HVX_RUN must not ask it again */
 		if (next == HVX_NEXT_ERROR)
 			vcpu->pending = HVX_PENDING_IO_STRING;
@@ -202,7 +202,7 @@ static noinline enum hvx_next string_in(struct hvx_vcpu *vcpu, struct hvx_exit *
 	}
 	vcpu->pending_count = n;
 	vcpu->pending = HVX_PENDING_IO_STRING;
-	hvx_io_fill(vcpu, x->io.port, x->io.width, x->io.in, n, HVX_IO_DATA_OFFSET);
+	hvx_io_fill(vcpu->run, x->io.port, x->io.width, x->io.in, n, HVX_IO_DATA_OFFSET);
 	return HVX_NEXT_USER;
 }
 
@@ -218,13 +218,4 @@ enum hvx_next hvx_handle_io(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	if (!count)
 		return hvx_skip(vcpu, x);
 	return x->io.in ? string_in(vcpu, x, count) : string_out(vcpu, x, count);
-}
-
-/* Context: process, vm->srcu for strings */
-enum hvx_next hvx_io_complete(struct hvx_vcpu *vcpu)
-{
-	if (vcpu->exit.io.string)
-		return finish_string_in(vcpu);
-	hvx_io_put(vcpu, vcpu->exit.io.width, READ_ONCE(vcpu->run->io.data));
-	return HVX_NEXT_ENTER;
 }

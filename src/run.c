@@ -29,6 +29,7 @@
 #include "entry_check.h"
 #include "event.h"
 #include "fpu_switch.h"
+#include "io.h"
 #include "run.h"
 #include "sync.h"
 #include "wait.h"
@@ -323,7 +324,11 @@ static __always_inline enum hvx_next finish_last_exit(struct hvx_vcpu *vcpu)
 {
 	if (likely(vcpu->pending == HVX_PENDING_NONE))
 		return HVX_NEXT_ENTER;
-	return hvx_complete(vcpu);
+	if (vcpu->pending != HVX_PENDING_IO_IN)
+		return hvx_complete(vcpu);
+	vcpu->pending = HVX_PENDING_NONE;
+	hvx_io_in_complete(vcpu);
+	return HVX_NEXT_ENTER;
 }
 
 /* What is rare before the first window */

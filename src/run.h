@@ -27,7 +27,7 @@ int hvx_run(struct hvx_vcpu *vcpu);
  */
 enum hvx_next hvx_handle_exit(struct hvx_vcpu *vcpu, struct hvx_exit *x);
 
-/* Finish what the last exit to user space left open. HVX_NEXT_ENTER, _USER or _ERROR. */
+/* Finish what the last exit left open, but for IN. HVX_NEXT_ENTER, _USER or _ERROR. */
 enum hvx_next hvx_complete(struct hvx_vcpu *vcpu);
 
 /*

@@ -17,31 +17,33 @@ void hvx_sync_fill(struct hvx_vcpu *vcpu, struct hvx_run *to, u64 groups);
 /* irq_ready and nmi_ready of the run page, where they take a closer look */
 void hvx_sync_ready(struct hvx_vcpu *vcpu);
 
-/* Fill the head of the run page in */
-static __always_inline void hvx_sync_head(struct hvx_vcpu *vcpu)
-{
-	struct hvx_run *run = vcpu->run;
-	bool nothing_waits, flag;
+/* irq_ready, if_flag and nmi_ready of the run page, and a reserved byte, are one word */
+#define HVX_READY(flag)	((flag) * 0x101u | 0x10000u)
 
+static_assert(offsetof(struct hvx_run, irq_ready) % 4 == 0 &&
+	      offsetof(struct hvx_run, if_flag) == offsetof(struct hvx_run, irq_ready) + 1 &&
+	      offsetof(struct hvx_run, nmi_ready) == offsetof(struct hvx_run, irq_ready) + 2);
+
+/* Fill the head of the run page in, but for regs_valid */
+static __always_inline void hvx_sync_head(struct hvx_vcpu *vcpu, struct hvx_run *run)
+{
 	hvx_need(vcpu, RM(RFLAGS) | RM(SHADOW));
-	flag = vcpu->regs.rflags & BIT(9);
-	nothing_waits = !(vcpu->inject.type | vcpu->regs.shadow | vcpu->irq_pending |
-			  vcpu->nmi_pending | vcpu->acked_pending);
-	run->if_flag = flag;
-	run->irq_ready = flag;
-	run->nmi_ready = true;
-	if (unlikely(!nothing_waits))
-		hvx_sync_ready(vcpu);
+	*(u32 *)&run->irq_ready = HVX_READY(vcpu->regs.rflags >> 9 & 1);
 	run->exits = vcpu->exits;
+	/* While something waits to go in HVX_REQ_EVENT is set */
+	if (unlikely(vcpu->inject.type | vcpu->regs.shadow | vcpu->requests))
+		hvx_sync_ready(vcpu);
 }
 
 /* Fill the head of the run page and the wanted register groups in */
 static __always_inline void hvx_sync_to_user(struct hvx_vcpu *vcpu, u64 groups)
 {
-	hvx_sync_head(vcpu);
+	struct hvx_run *run = vcpu->run;
+
+	hvx_sync_head(vcpu, run);
 	if (unlikely(groups))
-		hvx_sync_fill(vcpu, vcpu->run, groups);
-	vcpu->run->regs_valid = groups;
+		hvx_sync_fill(vcpu, run, groups);
+	run->regs_valid = groups;
 }
 
 /* hvx_sync_from_user() in two steps and from a private copy, for the state image */

@@ -448,8 +448,8 @@ static __always_inline enum hvx_fast finish_fast_io(struct svm_vcpu *svm, struct
 
 	if (info & SVM_IOIO_STR || !plain_end(svm, next))
 		return HVX_FAST_NO;
-	fast = hvx_fast_io(&svm->vcpu, x, info >> SVM_IOIO_PORT_SHIFT,
-			   info >> SVM_IOIO_SZ_SHIFT & 7, info & SVM_IOIO_TYPE);
+	fast = hvx_fast_io(&svm->vcpu, info >> SVM_IOIO_PORT_SHIFT, info >> SVM_IOIO_SZ_SHIFT & 7,
+			   info & SVM_IOIO_TYPE);
 	if (fast == HVX_FAST_USER)
 		fill_user(svm, x, next);
 	else

@@ -415,7 +415,7 @@ static __always_inline void translate_exit(struct vmx_vcpu *vmx, struct hvx_exit
 	}
 }
 
-static __always_inline enum hvx_fast answer(struct vmx_vcpu *vmx, struct hvx_exit *x, u32 reason)
+static __always_inline enum hvx_fast answer(struct vmx_vcpu *vmx, u32 reason)
 {
 	u64 q;
 
@@ -424,7 +424,7 @@ static __always_inline enum hvx_fast answer(struct vmx_vcpu *vmx, struct hvx_exi
 	q = vmcs_read(VMCS_EXIT_QUALIFICATION);
 	if (unlikely(q & IO_STRING))
 		return HVX_FAST_NO;
-	return hvx_fast_io(&vmx->vcpu, x, q >> 16, (q & 7) + 1, q & IO_IN);
+	return hvx_fast_io(&vmx->vcpu, q >> 16, (q & 7) + 1, q & IO_IN);
 }
 
 /* The guest writes to CR8 by itself */
@@ -470,7 +470,7 @@ static __always_inline enum hvx_fast finish_fast(struct vmx_vcpu *vmx, struct hv
 	next = rip + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
 	if (unlikely(rflags & X86_EFLAGS_TF || (next ^ rip) >> 32))
 		return HVX_FAST_NO;
-	fast = answer(vmx, x, reason);
+	fast = answer(vmx, reason);
 	if (likely(fast == HVX_FAST_DONE))
 		vmcs_write(VMCS_GUEST_RIP, next);
 	else if (fast == HVX_FAST_USER)
