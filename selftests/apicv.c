@@ -547,6 +547,26 @@ TEST(region)
 	vcpu_finish(v);
 }
 
+GUEST(leaves_page)
+{
+	wr(TPR, 0x10);
+	guest_sync(1);
+	g_wrmsr(MSR_APIC_BASE, g_rdmsr(MSR_APIC_BASE) | BASE_EXTD);
+	GUEST_EQ(g_rdmsr(X2(TPR)), 0x10);
+}
+
+/* The page goes while writes to memory are logged: it was written to, and is in no region */
+TEST(page_goes_with_log)
+{
+	struct vcpu *v = start(leaves_page);
+
+	x2apic = false;
+	REQUIRE(!vm_region(v->vm, SLOT_FREE, HVX_REGION_LOG_DIRTY, IDTS, PAGE_SIZE,
+			   host_pages(PAGE_SIZE)));
+	vcpu_expect_sync(v, 1);
+	vcpu_finish(v);
+}
+
 GUEST(goes_first)
 {
 	g->handler[0x51] = end;

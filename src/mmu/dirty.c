@@ -23,6 +23,7 @@
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/uaccess.h>
+#include "../irq/lapic.h"
 #include "../vcpu.h"
 #include "dirty.h"
 #include "slots.h"
@@ -73,8 +74,11 @@ static u64 mark_first(const struct hvx_slots *slots, u64 gpa, u64 mask)
 
 	gpa += first * PAGE_SIZE;
 	slot = hvx_slot_find(slots, gpa);
-	if (WARN_ON_ONCE(!slot))
+	/* The page of local APICs is in no region */
+	if (!slot) {
+		WARN_ON_ONCE(gpa != APIC_BASE_RESET);
 		return mask & (mask - 1);
+	}
 	left = (slot->gpa + slot->len - gpa) >> PAGE_SHIFT;
 	if (first + left < WORD_PAGES)
 		part &= BIT_ULL(first + left) - 1;
