@@ -8,6 +8,7 @@
  */
 #include <asm/msr-index.h>
 #include <linux/bits.h>
+#include <linux/hash.h>
 #include <linux/kernel.h>
 #include <linux/nospec.h>
 #include "msr.h"
@@ -123,6 +124,33 @@ static const u32 special[] = {
 u32 hvx_msr_list[HVX_MAX_MSRS];
 u32 hvx_nr_msrs;
 
+#define HINT_BITS	10
+#define HINT_SEVERAL	U8_MAX
+
+/* By hash of the MSR: number of the only rule that has one with it, + 1. Immutable after load. */
+static u8 hint[1 << HINT_BITS];
+
+/* Rules are numbered: the common ones, then the vendor's */
+static const struct hvx_msr_rule *rule_at(unsigned int nr)
+{
+	return nr < ARRAY_SIZE(common) ? &common[nr] : &hvx_ops->msr_rules[nr - ARRAY_SIZE(common)];
+}
+
+static void fill_hints(void)
+{
+	unsigned int nr, i;
+
+	for (nr = 0; nr < ARRAY_SIZE(common) + hvx_ops->nr_msr_rules; nr++) {
+		const struct hvx_msr_rule *rule = rule_at(nr);
+
+		for (i = 0; i < rule->nr; i++) {
+			u8 *h = &hint[hash_32(rule->first + i, HINT_BITS)];
+
+			*h = *h || nr + 1 >= HINT_SEVERAL ? HINT_SEVERAL : nr + 1;
+		}
+	}
+}
+
 static void list_msr(u32 index)
 {
 	if (!WARN_ON_ONCE(hvx_nr_msrs >= HVX_MAX_MSRS))
@@ -155,18 +183,31 @@ void hvx_msr_rules_start(void)
 	WARN_ON_ONCE(common[0].first != MSR_IA32_MISC_ENABLE);
 	slot = take_slots(common, ARRAY_SIZE(common), 0);
 	take_slots(hvx_ops->msr_rules, hvx_ops->nr_msr_rules, slot);
+	fill_hints();
+}
+
+static bool covers(const struct hvx_msr_rule *rule, u32 index)
+{
+	return index - rule->first < rule->nr;
 }
 
 static const struct hvx_msr_rule *find_in(const struct hvx_msr_rule *rule, size_t n, u32 index)
 {
 	for (; n--; rule++)
-		if (index - rule->first < rule->nr)
+		if (covers(rule, index))
 			return rule;
 	return NULL;
 }
 
+/* Guests ask for MSRs that there are not: most often no rule has the same hash */
 static const struct hvx_msr_rule *find(u32 index)
 {
+	u8 nr = hint[hash_32(index, HINT_BITS)];
+
+	if (likely(!nr))
+		return NULL;
+	if (nr != HINT_SEVERAL)
+		return covers(rule_at(nr - 1), index) ? rule_at(nr - 1) : NULL;
 	return find_in(common, ARRAY_SIZE(common), index) ?:
 	       find_in(hvx_ops->msr_rules, hvx_ops->nr_msr_rules, index);
 }
