@@ -66,8 +66,11 @@ static void *run(void *arg)
 		out[id].access = m->access;
 		out[id].error = m->error;
 		out[id].is = true;
-		while (out[id].is)
+		while (out[id].is && !stop)
 			usleep(200);
+		/* After a failure: nobody mends it any more */
+		if (stop)
+			break;
 	}
 	return NULL;
 }
@@ -330,6 +333,8 @@ static void broken(uint8_t *p, uint64_t nr, uint64_t page, uint64_t lost)
 	expect_out(id, p, page, lost, EHWPOISON);
 	if (lost == 1)
 		more_rounds(!id);
+	else
+		expect_out(!id, p, page, lost, EHWPOISON);
 	/* New memory in place of the old */
 	REQUIRE(mmap(p + page * PAGE_SIZE, lost * PAGE_SIZE, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED);

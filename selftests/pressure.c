@@ -57,7 +57,7 @@ static void use_all(uint64_t pages)
  * Half of the guest's memory does not fit into the VMM's group. While the limit is set, the guest
  * leaves most of it alone: where all pages are always in use the kernel kills, and may.
  */
-TEST_TIME(swapped, 60)
+TEST_TIME(swapped, 150)
 {
 	const uint64_t pages = 512;
 	const long half = pages * PAGE_SIZE / 2;
@@ -89,7 +89,7 @@ TEST_TIME(swapped, 60)
 }
 
 /* What the guest leaves alone are whole huge pages: the host takes them one by one */
-TEST_TIME(huge_pages_swapped, 60)
+TEST_TIME(huge_pages_swapped, 150)
 {
 	const uint64_t pages = 4 * PER_M2;
 	unsigned long long end;
@@ -110,7 +110,7 @@ TEST_TIME(huge_pages_swapped, 60)
 	whole = vmstat("thp_swpout");
 	team_start(&team, create(), 2, GPA, p, pages);
 	use_part(PER_M2);
-	for (end = now_ms() + 15000 * tap_scale(); now_ms() < end;) {
+	for (end = now_ms() + 60000 * tap_scale(); now_ms() < end;) {
 		cgroup_write("memory.reclaim", "2097152");
 		team_rounds(&team, 1, 20);
 		if (pages_in_swap(p, pages) >= 2 * PER_M2)
@@ -130,7 +130,7 @@ TEST_TIME(huge_pages_swapped, 60)
  * that quarter must not be what it takes. What comes back from swap was in use: the rest is not
  * touched any more.
  */
-TEST_TIME(ageing, 60)
+TEST_TIME(ageing, 150)
 {
 	const uint64_t pages = 2 * MB / PAGE_SIZE, hot = pages / 4, cold = pages - hot;
 	unsigned long long end;
@@ -150,7 +150,7 @@ TEST_TIME(ageing, 60)
 	team.pages = hot;
 	team_rounds(&team, 2, 20);
 	in = vmstat("pswpin");
-	for (end = now_ms() + 10000 * tap_scale(); now_ms() < end && out < cold / 2;) {
+	for (end = now_ms() + 60000 * tap_scale(); now_ms() < end && out < cold / 2;) {
 		cgroup_write("memory.reclaim", "262144");
 		team_rounds(&team, 2, 20);
 		out = pages_in_swap(p + 512 * hot, cold);
