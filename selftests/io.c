@@ -373,6 +373,29 @@ TEST(ins_checks_first)
 	vcpu_finish(v);
 }
 
+GUEST(ins_over_pages)
+{
+	void *to = (void *)(WIN + PAGE_SIZE - 2);
+	uint64_t n = 2;
+
+	asm volatile("rep insw" : "+D"(to), "+c"(n) : "d"(PORT) : "memory");
+}
+
+/* What INS writes to is accessed and dirty to the guest's memory management, too. */
+TEST(ins_marks_pages)
+{
+	struct vcpu *v = start(ins_over_pages);
+	unsigned int i;
+
+	for (i = 0; i < 3; i++)
+		window(v, i, i, PTE_P | PTE_W);
+	while (vcpu_run(v) == HVX_EXIT_IO && v->run->io.port == PORT)
+		;
+	for (i = 0; i < 3; i++)
+		EXPECT_EQ(*vm_pte(v->vm, WIN + i * PAGE_SIZE) & (PTE_A | PTE_D),
+			  i < 2 ? PTE_A | PTE_D : 0);
+}
+
 GUEST(segments)
 {
 	uint64_t a = 0x10, n = 2;

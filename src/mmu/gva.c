@@ -146,7 +146,7 @@ int hvx_write_gva(struct hvx_vcpu *vcpu, u64 gva, const void *buf, size_t len, u
 	}
 	while (len) {
 		size_t part = on_page(gva, len);
-		int err = walk_page(vcpu, gva, access, walk, fault_gva);
+		int err = walk_page(vcpu, gva, access | HVX_MARK, walk, fault_gva);
 
 		if (err)
 			return err;

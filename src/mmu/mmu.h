@@ -162,7 +162,8 @@ int hvx_walk_gva(struct hvx_vcpu *vcpu, u64 gva, unsigned int access, struct hvx
  * Copy from or to linear addresses, page by page; a write checks all pages before it begins.
  * 0; -EFAULT with a page fault for the guest in *walk (page_size 0) at address *fault_gva; -ENXIO:
  * no region there, -EIO: the VMM has no memory, or in a window no second-level entry (both: gpa in
- * *walk). HVX_READ or HVX_WRITE is added to @access. Context as hvx_walk_gva().
+ * *walk). HVX_READ or HVX_WRITE is added to @access. A write sets accessed and dirty flags in the
+ * guest's page tables. Context as hvx_walk_gva().
  */
 int hvx_read_gva(struct hvx_vcpu *vcpu, u64 gva, void *buf, size_t len, unsigned int access,
 		 struct hvx_walk *walk, u64 *fault_gva);
