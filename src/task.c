@@ -458,31 +458,32 @@ static bool push_error(struct task *t)
 }
 
 /* The T flag of a 32-bit TSS: #DB before the first instruction */
-static bool debug_trap(struct task *t)
+static bool get_trap_flag(struct task *t, bool *trap)
 {
 	const struct hvx_segment *tr = &t->vcpu->regs.seg[SEG_TR];
-	u8 flag;
+	u8 flag = 0;
 
-	if (!hvx_task_is_wide(tr))
-		return true;
-	if (!get(t, tr->base + offsetof(struct tss32, trap), &flag, 1))
+	if (hvx_task_is_wide(tr) && !get(t, tr->base + offsetof(struct tss32, trap), &flag, 1))
 		return false;
-	if (flag & 1)
-		hvx_queue_exception(t->vcpu, VEC_DB, false, 0, true, DR6_BT);
+	*trap = flag & 1;
 	return true;
 }
 
 static enum hvx_next enter_new(struct task *t)
 {
 	struct hvx_vcpu *vcpu = t->vcpu;
-	bool done = load_segments(t) && push_error(t) && debug_trap(t);
+	bool trap, done;
 
+	/* The push comes last: it alone must not be repeated once it is done */
+	done = load_segments(t) && get_trap_flag(t, &trap) && push_error(t);
 	hvx_changed(vcpu, RM_SEGS);
 	if (!done) {
 		if (t->next == HVX_NEXT_ERROR)
 			vcpu->pending = HVX_PENDING_TASK;
 		return t->next;
 	}
+	if (trap)
+		hvx_queue_exception(vcpu, VEC_DB, false, 0, true, DR6_BT);
 	if (t->x->task.source != FROM_GATE && vcpu->debug.control & HVX_DEBUG_STEP)
 		hvx_request(vcpu, HVX_REQ_STEPPED);
 	/* A guest can do this for ever, each time with some memory to be read: let the host in */
