@@ -76,6 +76,37 @@ TEST(layout)
 	}
 }
 
+GUEST(syncs_for_ever)
+{
+	for (;;)
+		guest_sync(1);
+}
+
+static int set_debug(struct vcpu *v, uint32_t control)
+{
+	struct hvx_debug d = { .size = sizeof(d), .control = control };
+
+	return xioctl(v->fd, HVX_SET_DEBUG, &d);
+}
+
+/* A step that was over when another state came is that state's no more. */
+TEST(step_is_forgotten)
+{
+	struct vcpu *v = vcpu_create(vm_create(0), 0);
+	uint32_t len;
+
+	vcpu_setup_long_mode(v, syncs_for_ever);
+	vcpu_expect_sync(v, 1);
+	REQUIRE(!get_state(v, 0, &len));
+	REQUIRE(!set_debug(v, HVX_DEBUG_ENABLE | HVX_DEBUG_STEP));
+	while (vcpu_run(v) == HVX_EXIT_DEBUG)
+		;
+	EXPECT_EQ(v->run->exit_reason, HVX_EXIT_IO);
+	REQUIRE(!set_state(v, 0, len));
+	REQUIRE(!set_debug(v, 0));
+	vcpu_expect_sync(v, 1);
+}
+
 /* A calculation that keeps its state in registers of every kind. */
 static uint64_t result;
 

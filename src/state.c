@@ -293,6 +293,14 @@ static int apply(struct hvx_vcpu *vcpu, const struct reader *r)
 	return hvx_sync_take(vcpu, r->regs, r->groups & HVX_REGS_EVENT);
 }
 
+/* What the last exit left to be done was the business of the state that is gone */
+static void forget_exit(struct hvx_vcpu *vcpu)
+{
+	vcpu->pending = HVX_PENDING_NONE;
+	clear_bit(HVX_REQ_STEPPED, &vcpu->requests);
+	clear_bit(HVX_REQ_SHUTDOWN, &vcpu->requests);
+}
+
 long hvx_state_put(struct hvx_vcpu *vcpu, const struct hvx_blob *args)
 {
 	struct reader r = { };
@@ -310,7 +318,7 @@ long hvx_state_put(struct hvx_vcpu *vcpu, const struct hvx_blob *args)
 	if (!err)
 		err = apply(vcpu, &r);
 	if (!err)
-		vcpu->pending = HVX_PENDING_NONE;
+		forget_exit(vcpu);
 	kfree(r.regs);
 	kvfree(image);
 	return err;
