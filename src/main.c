@@ -2,8 +2,8 @@
 /*
  * hvx: module load and unload, /dev/hvx.
  *
- * Outside of a window nothing of hvx is on any CPU (see run.c), so CPU hotplug, suspend, reboot and
- * kexec need nothing here.
+ * Outside of a window nothing of hvx is on any CPU (see run.c), so CPU hotplug, reboot and kexec
+ * need nothing here, and suspend nothing but guests' clocks (suspend.c).
  */
 #include <asm/cpufeature.h>
 #include <asm/tsc.h>
@@ -21,6 +21,7 @@
 #include "msr.h"
 #include "ops.h"
 #include "state.h"
+#include "suspend.h"
 #include "vm.h"
 
 struct hvx_ops *hvx_ops;
@@ -180,11 +181,16 @@ static int __init hvx_init(void)
 	bind_ops(ops);
 	hvx_fpu_bind(ops->traits);
 	hvx_msr_rules_start();
-	err = misc_register(&hvx_device);
+	err = hvx_suspend_start();
 	if (err)
 		goto stop;
+	err = misc_register(&hvx_device);
+	if (err)
+		goto suspend;
 	pr_info("ready (%s)\n", ops->name);
 	return 0;
+suspend:
+	hvx_suspend_stop();
 stop:
 	ops->stop();
 irq:
@@ -198,6 +204,7 @@ fpu:
 static void __exit hvx_exit(void)
 {
 	misc_deregister(&hvx_device);
+	hvx_suspend_stop();
 	hvx_ops->stop();
 	hvx_irq_module_exit();
 	hvx_fpu_stop();

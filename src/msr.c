@@ -98,7 +98,7 @@ static u64 *home_field(struct hvx_vcpu *vcpu, const struct msr_home *home)
 
 static u64 guest_tsc(struct hvx_vcpu *vcpu)
 {
-	return rdtsc() + vcpu->regs.tsc_offset;
+	return rdtsc() + READ_ONCE(hvx_tsc_shift) + vcpu->regs.tsc_offset;
 }
 
 static bool is_lapic_msr(u32 index)
@@ -158,7 +158,7 @@ static void set_tsc_offset(struct hvx_vcpu *vcpu, u64 offset)
  */
 static void set_tsc(struct hvx_vcpu *vcpu, u64 value, bool host)
 {
-	u64 offset = value - rdtsc();
+	u64 offset = value - (rdtsc() + READ_ONCE(hvx_tsc_shift));
 
 	if (host)
 		offset = hvx_clock_match_tsc(vcpu->vm, offset);

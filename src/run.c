@@ -354,6 +354,8 @@ int hvx_run(struct hvx_vcpu *vcpu)
 	if (unlikely(input < 0))
 		return input;
 	WRITE_ONCE(vcpu->runner, current);
+	if (unlikely(vcpu->sleeps != READ_ONCE(hvx_sleeps)))
+		hvx_clock_slept(vcpu);
 	next = finish_last_exit(vcpu);
 	if (unlikely((vcpu->requests & ~BIT(HVX_REQ_EVENT)) | vcpu->pv.expires |
 		     vcpu->pv.steal_time | input))

@@ -73,6 +73,8 @@ static void reset(struct hvx_vcpu *vcpu)
 	/* Processors that are not the first wait to be started */
 	if (vcpu->vm->flags & HVX_VM_LAPIC && vcpu->id)
 		vcpu->activity = HVX_WAIT_FOR_INIT;
+	vcpu->tsc_shift = READ_ONCE(hvx_tsc_shift);
+	vcpu->sleeps = READ_ONCE(hvx_sleeps);
 	/* The state of the chips may have been there before */
 	hvx_request(vcpu, HVX_REQ_PINS);
 }

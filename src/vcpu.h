@@ -125,6 +125,8 @@ struct hvx_vcpu {
 	struct hvx_pv pv;
 	u64 msr_values[HVX_MSR_VALUES];		/* [v] see msr_rules.h */
 	u64 tsc_adjust;				/* [v] IA32_TSC_ADJUST */
+	u64 tsc_shift;				/* [v] hvx_tsc_shift as the hardware knows it */
+	u32 sleeps;				/* [v] hvx_sleeps then */
 
 	void *fpu;				/* [v] XSAVE area, 64-byte aligned */
 	u64 guest_xcr0;				/* [v] features a guest may enable: 0 = no XSAVE */
@@ -224,6 +226,12 @@ static inline unsigned int hvx_cpl(struct hvx_vcpu *vcpu)
 static inline bool hvx_long_mode(struct hvx_vcpu *vcpu)
 {
 	return (hvx_efer(vcpu) & BIT(10)) && (hvx_segment(vcpu, SEG_CS)->attr & SA_L);
+}
+
+/* TSC offset for the processor */
+static inline u64 hvx_hw_tsc_offset(const struct hvx_vcpu *vcpu)
+{
+	return vcpu->regs.tsc_offset + vcpu->tsc_shift;
 }
 
 static inline void hvx_request(struct hvx_vcpu *vcpu, enum hvx_request req)

@@ -79,3 +79,22 @@ TEST(monotonic)
 		}
 	}
 }
+
+/* A sleep of the host: the corrected TSC never goes back, and counts it to within the slack */
+TEST(sleep)
+{
+	const uint64_t hz = 2000000000, slack = 2 * hz, before = 1000 * hz;
+
+	/* It went on */
+	EXPECT_EQ(hvx_tsc_correction(before, before + 10 * hz, 10 * hz, slack), 0);
+	EXPECT_EQ(hvx_tsc_correction(before, before + 9 * hz, 10 * hz, slack), 0);
+	EXPECT_EQ(hvx_tsc_correction(before, before, hz, slack), 0);
+	/* It stood still, it began anew, somebody set it */
+	EXPECT_EQ(before + hvx_tsc_correction(before, before, 10 * hz, slack), before + 10 * hz);
+	EXPECT_EQ(hz + hvx_tsc_correction(before, hz, 10 * hz, slack), before + 10 * hz);
+	EXPECT_EQ(before - 1 + hvx_tsc_correction(before, before - 1, 0, slack), before);
+	EXPECT_EQ(5 * before + hvx_tsc_correction(before, 5 * before, 10 * hz, slack),
+		  before + 10 * hz);
+	/* A correction that there was before wraps */
+	EXPECT_EQ(3 + hvx_tsc_correction(100, 3, 7, 0), 107);
+}

@@ -43,7 +43,8 @@ static u64 counts_to_ns(const struct hvx_lapic *apic, u32 count)
 /* Nanoseconds until the guest's TSC comes to @tsc; 0: it has */
 static u64 ns_until(const struct hvx_lapic *apic, u64 tsc)
 {
-	u64 now = rdtsc() + READ_ONCE(apic->vcpu->regs.tsc_offset);
+	u64 now = rdtsc() + READ_ONCE(hvx_tsc_shift) +
+		  READ_ONCE(apic->vcpu->regs.tsc_offset);
 	u64 ns;
 
 	if (tsc <= now)

@@ -12,6 +12,10 @@
  * own NTP does that. Where the TSC is not trusted the structures are written from the host's clock,
  * and anew after a second and when a vCPU comes to another CPU, and the guest orders what it reads;
  * as it does when it has set the TSCs of its vCPUs apart.
+ *
+ * A host that sleeps may find its TSC anew at 0. For guests the TSC goes on, and counts the sleep:
+ * "host TSC" is below the one of the processor plus hvx_tsc_shift. Backends add it to what they
+ * give to the processor (hvx_hw_tsc_offset()).
  */
 #include <asm/msr.h>
 #include <asm/pvclock-abi.h>
@@ -19,8 +23,15 @@
 #include <linux/errno.h>
 #include <linux/jiffies.h>
 #include <linux/ktime.h>
+#include "irq/lapic.h"
 #include "pv/pv.h"
 #include "vcpu.h"
+
+/* CLOCK_BOOTTIME may come from a battery-backed clock, which counts seconds */
+#define SLEEP_SLACK_S	2
+
+u64 hvx_tsc_shift;
+u32 hvx_sleeps;
 
 /* A moment on all the clocks of the host */
 struct moment {
@@ -39,7 +50,7 @@ static struct moment now(void)
 	before = rdtsc_ordered();
 	m.boot_ns = ktime_get_boottime_ns();
 	m.real_ns = ktime_get_real_ns();
-	m.tsc = before + (rdtsc_ordered() - before) / 2;
+	m.tsc = before + (rdtsc_ordered() - before) / 2 + READ_ONCE(hvx_tsc_shift);
 	local_irq_restore(flags);
 	return m;
 }
@@ -59,6 +70,39 @@ void hvx_clock_init(struct hvx_vm *vm)
 	clock->tsc_offset = -m.tsc;
 	clock->tsc = m.tsc;
 	clock->boot_ns = m.boot_ns;
+}
+
+/* ------------------------------------------------------------------ the host sleeps */
+
+static struct moment asleep;
+
+void hvx_clock_suspend(void)
+{
+	asleep = now();
+}
+
+void hvx_clock_resume(void)
+{
+	struct moment m = now();
+	u64 ms = div_u64(m.boot_ns - asleep.boot_ns, NSEC_PER_MSEC);
+
+	WRITE_ONCE(hvx_tsc_shift, hvx_tsc_shift +
+		   hvx_tsc_correction(asleep.tsc, m.tsc, ms * tsc_khz,
+				      SLEEP_SLACK_S * 1000ULL * tsc_khz));
+	WRITE_ONCE(hvx_sleeps, hvx_sleeps + 1);
+}
+
+/* Timers of the host stood still meanwhile, deadlines of the guest did not */
+void hvx_clock_slept(struct hvx_vcpu *vcpu)
+{
+	vcpu->sleeps = READ_ONCE(hvx_sleeps);
+	vcpu->tsc_shift = READ_ONCE(hvx_tsc_shift);
+	hvx_changed(vcpu, RM(TSC));
+	if (vcpu->lapic)
+		hvx_timer_tsc_moved(vcpu->lapic);
+	WRITE_ONCE(vcpu->pv.was_stopped, true);
+	if (vcpu->pv.system_time)
+		hvx_pv_request_clock(vcpu);
 }
 
 /* ----------------------------------------------------------------------- TSC */
@@ -242,7 +286,7 @@ long hvx_clock_get(struct hvx_vm *vm, struct hvx_clock *args)
 	if (args->flags)
 		return -EINVAL;
 	args->ns = read_clock(vm, &m);
-	args->tsc = m.tsc;
+	args->tsc = m.tsc - READ_ONCE(hvx_tsc_shift);
 	args->realtime = m.real_ns;
 	args->flags = host_stable() && one_tsc(vm) ? HVX_CLOCK_STABLE : 0;
 	return 0;

@@ -22,6 +22,20 @@ struct hvx_clock_state {
 	u64 boot_ns;		/* CLOCK_BOOTTIME of the host */
 };
 
+/*
+ * Guests count from the host's TSC plus this, which goes on while the host sleeps whatever the TSC
+ * does; and the number of sleeps. Written while all threads are frozen.
+ */
+extern u64 hvx_tsc_shift;
+extern u32 hvx_sleeps;
+
+/* The host goes to sleep, and is back. Context: process, all other threads are frozen. */
+void hvx_clock_suspend(void);
+void hvx_clock_resume(void);
+
+/* The first HVX_RUN after a sleep. Context: vcpu->lock. */
+void hvx_clock_slept(struct hvx_vcpu *vcpu);
+
 /* Context: creation of the VM */
 void hvx_clock_init(struct hvx_vm *vm);
 

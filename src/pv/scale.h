@@ -52,4 +52,18 @@ static inline u64 hvx_scale_ns(u64 ticks, struct hvx_scale scale)
 	return (__uint128_t)ticks * scale.mult >> 32;
 }
 
+/*
+ * The host slept. Its TSC was @before and is @after now; @slept ticks have gone by. What to add to
+ * it from now on, so that it never went back and has counted the sleep: 0 when it did that by
+ * itself, as far as the clock of the sleep can tell, which is right to within @slack ticks.
+ */
+static inline u64 hvx_tsc_correction(u64 before, u64 after, u64 slept, u64 slack)
+{
+	u64 expected = before + slept;
+
+	if (after >= before && after + slack >= expected && after <= expected + slack)
+		return 0;
+	return expected - after;
+}
+
 #endif

@@ -204,7 +204,7 @@ static void write_shadow(struct svm_vcpu *svm)
 
 static void write_tsc(struct svm_vcpu *svm)
 {
-	svm->vmcb->tsc_offset = svm->vcpu.regs.tsc_offset;
+	svm->vmcb->tsc_offset = hvx_hw_tsc_offset(&svm->vcpu);
 	svm_dirty(svm, SVM_CLEAN_I);
 	svm_load_tsc_aux(svm);
 }

@@ -193,7 +193,7 @@ static void write_msrs(struct vmx_vcpu *vmx, u64 dirty)
 	if (dirty & RM(DEBUGCTL))
 		vmcs_write(VMCS_GUEST_IA32_DEBUGCTL, regs->debugctl);
 	if (dirty & RM(TSC))
-		vmcs_write(VMCS_TSC_OFFSET, regs->tsc_offset);
+		vmcs_write(VMCS_TSC_OFFSET, hvx_hw_tsc_offset(&vmx->vcpu));
 	if (dirty & (RM(EFER) | RM(SYSCALL) | RM(TSC)))
 		vmx_sync_msrs(vmx);
 }
