@@ -266,6 +266,22 @@ static void create_wake_fd(struct machine *m)
 	loop_add(m, m->p->wake_fd, EPOLLIN, wake_up, m);
 }
 
+/*
+ * Stacks of threads. glibc's 8 MiB are room for huge pages, which a host that gives these to all
+ * programs puts there for the sake of a few KiB.
+ */
+#define STACK_SIZE	(512 << 10)
+
+static void set_stack_size(void)
+{
+	pthread_attr_t attr;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	pthread_setattr_default_np(&attr);
+	pthread_attr_destroy(&attr);
+}
+
 void machine_create(struct machine *m, const struct options *options)
 {
 	struct machine_private *p = calloc(1, sizeof(*p));
@@ -276,6 +292,7 @@ void machine_create(struct machine *m, const struct options *options)
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->parked, NULL);
 	pthread_cond_init(&p->go, NULL);
+	set_stack_size();
 	sandbox_init(m);
 	vm_create(&m->vm, VM_FLAGS, options->memory);
 	numa_bind(m);
