@@ -224,7 +224,8 @@ static bool known(unsigned int nr)
 		nr == _IOC_NR(HVX_SET_STATE) || nr == _IOC_NR(HVX_SIGNAL_MSI) ||
 		nr == _IOC_NR(HVX_IRQFD) || nr == _IOC_NR(HVX_IOEVENTFD) ||
 		nr == _IOC_NR(HVX_GET_CLOCK) || nr == _IOC_NR(HVX_SET_CLOCK) ||
-		nr == _IOC_NR(HVX_GET_DIRTY);
+		nr == _IOC_NR(HVX_GET_DIRTY) || nr == _IOC_NR(HVX_SET_TSC_KHZ) ||
+		nr == _IOC_NR(HVX_GET_TSC_KHZ);
 }
 
 TEST(unknown_ioctls)

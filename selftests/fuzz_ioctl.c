@@ -425,6 +425,15 @@ static void fuzz_clock(struct thread *t)
 	call(t, vm_fd(t), below(t, 2) ? HVX_SET_CLOCK : HVX_GET_CLOCK, &clock, sizeof(clock));
 }
 
+static void fuzz_rate(struct thread *t)
+{
+	int fd = below(t, 2) ? vm_fd(t) : vcpus[vcpu_slot(t)];
+	uint64_t khz = below(t, 2) ? below(t, 8000000) : odd_value(t);
+
+	xioctl(fd, HVX_SET_TSC_KHZ, (void *)khz);
+	xioctl(fd, HVX_GET_TSC_KHZ, NULL);
+}
+
 static void fuzz_dirty(struct thread *t)
 {
 	struct hvx_dirty dirty = {
@@ -719,7 +728,7 @@ static const struct {
 	{ 2, fuzz_translate }, { 2, fuzz_code }, { 3, fuzz_system }, { 3, fuzz_any_ioctl },
 	{ 1, fuzz_fork }, { 3, fuzz_irq_line }, { 2, fuzz_msi }, { 2, fuzz_routing },
 	{ 2, fuzz_irqfd }, { 2, fuzz_event }, { 2, fuzz_ioeventfd }, { 2, fuzz_chip },
-	{ 1, fuzz_clock }, { 2, fuzz_dirty },
+	{ 1, fuzz_clock }, { 2, fuzz_dirty }, { 1, fuzz_rate },
 };
 
 static void step(struct thread *t)

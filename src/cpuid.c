@@ -16,8 +16,10 @@
  */
 #include <asm/cpufeature.h>
 #include <asm/kvm_para.h>
+#include <asm/tsc.h>
 #include <linux/err.h>
 #include <linux/log2.h>
+#include <linux/math.h>
 #include <linux/nospec.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
@@ -416,6 +418,23 @@ static void add_extended(struct hvx_cpuid_table *table, u32 function, u32 vm_fla
 	}
 }
 
+/* "Processor Frequency Information Leaf", by which Linux knows its TSC when nothing else tells */
+static void set_frequency(struct hvx_cpuid_table *table, u32 khz)
+{
+	u32 i;
+
+	if (khz == tsc_khz)
+		return;
+	for (i = 0; i < table->nr; i++) {
+		struct hvx_cpuid_entry *e = &table->entry[i];
+
+		if (e->function == 0x16 && e->eax) {
+			e->eax = DIV_ROUND_CLOSEST(khz, 1000);
+			e->ebx = e->eax;
+		}
+	}
+}
+
 static void fill_supported(struct hvx_cpuid_table *table, u32 vm_flags)
 {
 	u32 max = min_t(u32, cpuid_eax(0), MAX_BASIC), f;
@@ -458,13 +477,14 @@ static struct hvx_cpuid_table *alloc_table(u32 nr)
 	return table ?: ERR_PTR(-ENOMEM);
 }
 
-struct hvx_cpuid_table *hvx_cpuid_supported(u32 vm_flags)
+struct hvx_cpuid_table *hvx_cpuid_supported(u32 vm_flags, u32 khz)
 {
 	struct hvx_cpuid_table *table = alloc_table(HVX_MAX_CPUID);
 
 	if (!IS_ERR(table)) {
 		fill_supported(table, vm_flags);
 		index_table(table);
+		set_frequency(table, khz);
 	}
 	return table;
 }
@@ -533,8 +553,10 @@ static void install(struct hvx_vcpu *vcpu, struct hvx_cpuid_table *table)
 
 int hvx_cpuid_init(struct hvx_vcpu *vcpu)
 {
-	struct hvx_cpuid_table *table = hvx_cpuid_supported(vcpu->vm->flags);
+	const struct hvx_vm *vm = vcpu->vm;
+	struct hvx_cpuid_table *table;
 
+	table = hvx_cpuid_supported(vm->flags, READ_ONCE(vm->clock.tsc_khz));
 	if (IS_ERR(table))
 		return PTR_ERR(table);
 	install(vcpu, table);
@@ -607,7 +629,7 @@ static int check_table(struct hvx_cpuid_table *table, u32 vm_flags)
 		    (e[-1].index == e->index || e[-1].flags != e->flags))
 			return -EINVAL;
 	}
-	supported = hvx_cpuid_supported(vm_flags);
+	supported = hvx_cpuid_supported(vm_flags, tsc_khz);
 	if (IS_ERR(supported))
 		return PTR_ERR(supported);
 	given = features_given(table, supported) && pv_given(table, supported);
@@ -661,7 +683,7 @@ long hvx_cpuid_copy(const struct hvx_cpuid_table *table, struct hvx_cpuid *args)
 	return 0;
 }
 
-long hvx_cpuid_get_supported(u32 vm_flags, void __user *argp)
+long hvx_cpuid_get_supported(u32 vm_flags, u32 khz, void __user *argp)
 {
 	struct hvx_cpuid_table *table;
 	struct hvx_cpuid args;
@@ -669,7 +691,7 @@ long hvx_cpuid_get_supported(u32 vm_flags, void __user *argp)
 
 	if (err)
 		return err;
-	table = hvx_cpuid_supported(vm_flags);
+	table = hvx_cpuid_supported(vm_flags, khz);
 	if (IS_ERR(table))
 		return PTR_ERR(table);
 	err = hvx_cpuid_copy(table, &args);

@@ -24,8 +24,11 @@ void hvx_cpuid(struct hvx_vcpu *vcpu);
  */
 bool hvx_cpuid_has(const struct hvx_vcpu *vcpu, u32 function, int reg, int bit);
 
-/* The table that HVX_GET_SUPPORTED_CPUID gives for VMs with these flags; ERR_PTR(-ENOMEM) */
-struct hvx_cpuid_table *hvx_cpuid_supported(u32 vm_flags);
+/*
+ * The table that HVX_GET_SUPPORTED_CPUID gives for VMs with these flags and this rate of the TSC;
+ * ERR_PTR(-ENOMEM)
+ */
+struct hvx_cpuid_table *hvx_cpuid_supported(u32 vm_flags, u32 khz);
 
 /* Give a vCPU its first table: the one that its VM supports */
 int hvx_cpuid_init(struct hvx_vcpu *vcpu);
@@ -33,7 +36,7 @@ int hvx_cpuid_init(struct hvx_vcpu *vcpu);
 /* Ioctls. Context: process, vcpu->lock. */
 long hvx_cpuid_set(struct hvx_vcpu *vcpu, const struct hvx_cpuid *args);
 /* HVX_GET_SUPPORTED_CPUID on any descriptor */
-long hvx_cpuid_get_supported(u32 vm_flags, void __user *argp);
+long hvx_cpuid_get_supported(u32 vm_flags, u32 khz, void __user *argp);
 long hvx_cpuid_copy(const struct hvx_cpuid_table *table, struct hvx_cpuid *args);
 
 #endif

@@ -63,6 +63,8 @@ long hvx_check_cap(unsigned long cap)
 		return hvx_state_size();
 	case HVX_CAP_TSC_KHZ:
 		return tsc_khz;
+	case HVX_CAP_TSC_SCALING:
+		return tsc_khz && hvx_ops->traits & HVX_TRAIT_TSC_SCALING;
 	case HVX_CAP_VENDOR:
 		return hvx_ops->vendor;
 	}
@@ -118,7 +120,7 @@ static long sys_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case HVX_CREATE_VM:
 		return sys_create_vm(argp);
 	case HVX_GET_SUPPORTED_CPUID:
-		return hvx_cpuid_get_supported(0, argp);
+		return hvx_cpuid_get_supported(0, tsc_khz, argp);
 	case HVX_GET_MSR_LIST:
 		return sys_msr_list(argp);
 	case HVX_GET_HOST_INFO:

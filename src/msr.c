@@ -18,6 +18,7 @@
 #include "irq/lapic.h"
 #include "msr.h"
 #include "pv/pv.h"
+#include "tsc.h"
 
 #define APIC_BASE_KNOWN		(BIT_ULL(8) | BIT_ULL(11) | GENMASK_ULL(51, 12))
 #define DEBUGCTL_BTF		BIT_ULL(1)
@@ -27,7 +28,7 @@ void hvx_msr_reset(struct hvx_vcpu *vcpu)
 {
 	vcpu->regs.pat = PAT_RESET;
 	vcpu->regs.apic_base = 0xfee00000 | BIT_ULL(11) | (vcpu->id ? 0 : APIC_BASE_BSP);
-	vcpu->regs.tsc_offset = hvx_clock_tsc_offset(vcpu->vm);
+	hvx_tsc_reset(vcpu);
 	hvx_msr_rules_reset(vcpu);
 	vcpu->pv.poll_control = KVM_MSR_ENABLED;
 }
@@ -96,11 +97,6 @@ static u64 *home_field(struct hvx_vcpu *vcpu, const struct msr_home *home)
 	return (u64 *)((char *)&vcpu->regs + home->offset);
 }
 
-static u64 guest_tsc(struct hvx_vcpu *vcpu)
-{
-	return rdtsc() + READ_ONCE(hvx_tsc_shift) + vcpu->regs.tsc_offset;
-}
-
 static bool is_lapic_msr(u32 index)
 {
 	return index - MSR_X2APIC_FIRST <= MSR_X2APIC_LAST - MSR_X2APIC_FIRST ||
@@ -113,7 +109,7 @@ bool hvx_msr_get(struct hvx_vcpu *vcpu, u32 index, u64 *value)
 
 	switch (index) {
 	case MSR_IA32_TSC:
-		*value = guest_tsc(vcpu);
+		*value = hvx_guest_tsc(vcpu);
 		return true;
 	case MSR_IA32_TSC_ADJUST:
 		*value = vcpu->tsc_adjust;
@@ -139,32 +135,6 @@ bool hvx_msr_get(struct hvx_vcpu *vcpu, u32 index, u64 *value)
 	hvx_need(vcpu, home->reg);
 	*value = *home_field(vcpu, home);
 	return true;
-}
-
-static void set_tsc_offset(struct hvx_vcpu *vcpu, u64 offset)
-{
-	if (offset == vcpu->regs.tsc_offset)
-		return;
-	WRITE_ONCE(vcpu->regs.tsc_offset, offset);
-	hvx_changed(vcpu, RM(TSC));
-	if (vcpu->lapic)
-		hvx_timer_tsc_moved(vcpu->lapic);
-	hvx_clock_tsc_changed(vcpu);
-}
-
-/*
- * Intel SDM vol. 3B, "Time-Stamp Counter Adjustment": a write to either moves the other. What a
- * VMM restores is no adjustment of the guest's.
- */
-static void set_tsc(struct hvx_vcpu *vcpu, u64 value, bool host)
-{
-	u64 offset = value - (rdtsc() + READ_ONCE(hvx_tsc_shift));
-
-	if (host)
-		offset = hvx_clock_match_tsc(vcpu->vm, offset);
-	else
-		vcpu->tsc_adjust += offset - vcpu->regs.tsc_offset;
-	set_tsc_offset(vcpu, offset);
 }
 
 /* A write to most of these does something: the VMM sets them with HVX_STATE_LAPIC */
@@ -205,12 +175,10 @@ bool hvx_msr_set(struct hvx_vcpu *vcpu, u32 index, u64 value, bool host)
 
 	switch (index) {
 	case MSR_IA32_TSC:
-		set_tsc(vcpu, value, host);
+		hvx_tsc_set(vcpu, value, host);
 		return true;
 	case MSR_IA32_TSC_ADJUST:
-		if (!host)
-			set_tsc_offset(vcpu, vcpu->regs.tsc_offset + value - vcpu->tsc_adjust);
-		vcpu->tsc_adjust = value;
+		hvx_tsc_set_adjust(vcpu, value, host);
 		return true;
 	case MSR_IA32_APICBASE:
 		return set_apic_base(vcpu, value, host);

@@ -61,6 +61,8 @@ HVX_HOT_OPS(OP)
 #define HVX_TRAIT_APIC_PAGE	BIT(5)
 #define HVX_TRAIT_APIC_VIRTUAL	BIT(6)
 
+#define HVX_TRAIT_TSC_SCALING	BIT(7)	/* guest TSCs may run at other rates: tsc_ratio */
+
 /**
  * struct hvx_ops - a backend
  * @name: "vmx" or "svm"

@@ -101,7 +101,8 @@ struct hvx_regs {
 	u64 pat;
 	u64 debugctl;
 	u64 tsc_aux;		/* switched by open() and close(), always available */
-	u64 tsc_offset;		/* guest TSC = host TSC (see pv/clock.c) + tsc_offset */
+	u64 tsc_offset;		/* guest TSC = host TSC (see pv/clock.c) * ratio + offset */
+	u64 tsc_ratio;		/* see tsc.c; 0: 1 */
 	u64 apic_base;
 };
 

@@ -29,6 +29,7 @@
 #include "run.h"
 #include "state.h"
 #include "sync.h"
+#include "tsc.h"
 #include "wait.h"
 
 static_assert(sizeof(struct hvx_run) <= HVX_IO_DATA_OFFSET);
@@ -261,6 +262,10 @@ static long locked_ioctl(struct hvx_vcpu *vcpu, unsigned int cmd, unsigned long 
 		return ioctl_debug(vcpu, argp);
 	case HVX_TRANSLATE:
 		return ioctl_translate(vcpu, argp);
+	case HVX_SET_TSC_KHZ:
+		return hvx_tsc_set_khz(vcpu, arg);
+	case HVX_GET_TSC_KHZ:
+		return arg ? -EINVAL : vcpu->tsc_khz;
 	}
 	return -ENOTTY;
 }

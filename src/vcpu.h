@@ -125,6 +125,7 @@ struct hvx_vcpu {
 	struct hvx_pv pv;
 	u64 msr_values[HVX_MSR_VALUES];		/* [v] see msr_rules.h */
 	u64 tsc_adjust;				/* [v] IA32_TSC_ADJUST */
+	u32 tsc_khz;				/* [v] rate of its TSC; 0: not known */
 	u64 tsc_shift;				/* [v] hvx_tsc_shift as the hardware knows it */
 	u32 sleeps;				/* [v] hvx_sleeps then */
 
@@ -231,7 +232,7 @@ static inline bool hvx_long_mode(struct hvx_vcpu *vcpu)
 /* TSC offset for the processor */
 static inline u64 hvx_hw_tsc_offset(const struct hvx_vcpu *vcpu)
 {
-	return vcpu->regs.tsc_offset + vcpu->tsc_shift;
+	return vcpu->regs.tsc_offset + hvx_tsc_scale_move(vcpu->tsc_shift, vcpu->regs.tsc_ratio);
 }
 
 static inline void hvx_request(struct hvx_vcpu *vcpu, enum hvx_request req)

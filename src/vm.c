@@ -20,6 +20,7 @@
 #include "cpuid.h"
 #include "mmu/dirty.h"
 #include "msr.h"
+#include "tsc.h"
 #include "vcpu.h"
 #include "vm.h"
 
@@ -211,8 +212,12 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case HVX_GET_CLOCK:
 	case HVX_SET_CLOCK:
 		return vm_clock(vm, cmd, argp);
+	case HVX_SET_TSC_KHZ:
+		return hvx_tsc_set_vm_khz(vm, arg);
+	case HVX_GET_TSC_KHZ:
+		return arg ? -EINVAL : READ_ONCE(vm->clock.tsc_khz);
 	case HVX_GET_SUPPORTED_CPUID:
-		return hvx_cpuid_get_supported(vm->flags, argp);
+		return hvx_cpuid_get_supported(vm->flags, READ_ONCE(vm->clock.tsc_khz), argp);
 	case HVX_CREATE_VCPU:
 		return vm_create_vcpu(vm, argp);
 	case HVX_SET_REGION:

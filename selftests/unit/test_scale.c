@@ -98,3 +98,41 @@ TEST(sleep)
 	/* A correction that there was before wraps */
 	EXPECT_EQ(3 + hvx_tsc_correction(100, 3, 7, 0), 107);
 }
+
+static uint64_t exact_scaled(uint64_t ticks, uint64_t khz, uint64_t host)
+{
+	return (__uint128_t)ticks * khz / host;
+}
+
+/* Rounded down to 48 bits behind the point, and the product to a tick */
+TEST(ratio)
+{
+	static const uint32_t khz[] = {
+		1000, 1001, 99999, 1000000, 2593906, 2593907, 2593908, 3000000, 65536000, INT32_MAX,
+	};
+	const unsigned int nr = sizeof(khz) / sizeof(*khz);
+	unsigned int i, k, bits;
+
+	for (i = 0; i < nr; i++)
+		for (k = 0; k < nr; k++) {
+			uint64_t ratio = hvx_tsc_ratio(khz[i], khz[k]);
+
+			if (khz[i] / khz[k] >= 1 << (64 - HVX_TSC_FRACTION)) {
+				EXPECT_EQ(ratio, 0);
+				continue;
+			}
+			EXPECT_EQ(ratio, ((__uint128_t)khz[i] << HVX_TSC_FRACTION) / khz[k]);
+			for (bits = 0; bits < 48; bits++) {
+				uint64_t ticks = (1ULL << bits) - !(bits & 1);
+				uint64_t want = exact_scaled(ticks, khz[i], khz[k]);
+				uint64_t got = hvx_tsc_scale(ticks, ratio);
+
+				EXPECT(got <= want && want - got <= 1, "%lu, not %lu", got, want);
+				EXPECT_EQ(hvx_tsc_scale_move(ticks, ratio), got);
+				EXPECT_EQ(hvx_tsc_scale_move(-ticks, ratio), -got);
+			}
+		}
+	EXPECT_EQ(hvx_tsc_ratio(5, 5), 1ULL << HVX_TSC_FRACTION);
+	EXPECT_EQ(hvx_tsc_scale(12345, 0), 12345);
+	EXPECT_EQ(hvx_tsc_scale_move(-12345, 0), -12345ULL);
+}

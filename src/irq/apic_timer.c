@@ -15,11 +15,14 @@
 #include <linux/math64.h>
 #include <linux/minmax.h>
 #include "../compat.h"
+#include "../tsc.h"
 #include "lapic.h"
 
 #define MIN_PERIOD_NS		200000ULL
 /* No sum with the time of day overflows, and no guest lives to see it */
 #define MAX_NS			BIT_ULL(61)
+/* So many take a while at any rate of the TSC, and no longer than MAX_NS; the rest comes then */
+#define MAX_TICKS		BIT_ULL(50)
 #define NSEC_PER_COUNT		1
 
 static bool deadline_mode(u32 lvt)
@@ -43,13 +46,13 @@ static u64 counts_to_ns(const struct hvx_lapic *apic, u32 count)
 /* Nanoseconds until the guest's TSC comes to @tsc; 0: it has */
 static u64 ns_until(const struct hvx_lapic *apic, u64 tsc)
 {
-	u64 now = rdtsc() + READ_ONCE(hvx_tsc_shift) +
-		  READ_ONCE(apic->vcpu->regs.tsc_offset);
+	u64 now = hvx_guest_tsc(apic->vcpu);
 	u64 ns;
 
 	if (tsc <= now)
 		return 0;
-	ns = mul_u64_u32_div(min(tsc - now, MAX_NS / 2), USEC_PER_SEC, tsc_khz);
+	ns = mul_u64_u32_div(min(tsc - now, MAX_TICKS), USEC_PER_SEC,
+			     READ_ONCE(apic->vcpu->tsc_khz));
 	return clamp(ns, 1ULL, MAX_NS);
 }
 
@@ -214,9 +217,22 @@ void hvx_timer_set_deadline(struct hvx_lapic *apic, u64 tsc)
 	hvx_lapic_local(apic, APIC_REG_LVT_TIMER);
 }
 
+u64 hvx_timer_take_deadline(struct hvx_lapic *apic)
+{
+	u64 tsc;
+
+	if (!READ_ONCE(apic->tsc_deadline))
+		return 0;
+	hrtimer_cancel(&apic->timer);
+	/* The callback may have been the first */
+	tsc = apic->tsc_deadline;
+	WRITE_ONCE(apic->tsc_deadline, 0);
+	return tsc;
+}
+
 void hvx_timer_tsc_moved(struct hvx_lapic *apic)
 {
-	u64 tsc = READ_ONCE(apic->tsc_deadline);
+	u64 tsc = hvx_timer_take_deadline(apic);
 
 	if (tsc)
 		hvx_timer_set_deadline(apic, tsc);

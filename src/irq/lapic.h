@@ -179,6 +179,12 @@ bool hvx_timer_arm_deadline(struct hvx_lapic *apic, u64 tsc);
 void hvx_timer_note(struct hvx_lapic *apic);
 void hvx_timer_put_back(struct hvx_lapic *apic);
 
+/*
+ * The guest's TSC is to be changed: disarm the timer. Returns the deadline that has not come, for
+ * hvx_timer_set_deadline() after the change; 0: there is none. Context: vcpu->lock.
+ */
+u64 hvx_timer_take_deadline(struct hvx_lapic *apic);
+
 /* The guest's TSC has moved against the host's */
 void hvx_timer_tsc_moved(struct hvx_lapic *apic);
 

@@ -2,7 +2,8 @@
 /*
  * The guest's clocks.
  *
- *   TSC	host TSC plus an offset, one for all vCPUs of a VM until a guest changes that
+ *   TSC	host TSC times a ratio plus an offset, one for all vCPUs of a VM until a guest or
+ *		the VMM changes that (tsc.c)
  *   clock	nanoseconds since the VM was made (or what HVX_SET_CLOCK said), a function of the
  *		TSC that the guest computes by itself: struct pvclock_vcpu_time_info
  *
@@ -11,7 +12,9 @@
  * rate that the host measured for its TSC, and like CLOCK_MONOTONIC_RAW is not slewed; the guest's
  * own NTP does that. Where the TSC is not trusted the structures are written from the host's clock,
  * and anew after a second and when a vCPU comes to another CPU, and the guest orders what it reads;
- * as it does when it has set the TSCs of its vCPUs apart.
+ * as it does when it has set the TSCs of its vCPUs apart. A vCPU whose TSC has another rate than
+ * the VM's is treated so, too: ratios are rounded, and two rates drift apart by microseconds in a
+ * day.
  *
  * A host that sleeps may find its TSC anew at 0. For guests the TSC goes on, and counts the sleep:
  * "host TSC" is below the one of the processor plus hvx_tsc_shift. Backends add it to what they
@@ -66,6 +69,7 @@ void hvx_clock_init(struct hvx_vm *vm)
 	struct moment m = now();
 
 	raw_spin_lock_init(&clock->lock);
+	clock->tsc_khz = tsc_khz;
 	clock->scale = hvx_scale_of(max(tsc_khz, 1u) * 1000ULL);
 	clock->tsc_offset = -m.tsc;
 	clock->tsc = m.tsc;
@@ -107,29 +111,31 @@ void hvx_clock_slept(struct hvx_vcpu *vcpu)
 
 /* ----------------------------------------------------------------------- TSC */
 
-u64 hvx_clock_tsc_offset(struct hvx_vm *vm)
+void hvx_clock_get_tsc(struct hvx_vm *vm, u32 *khz, u64 *ratio, u64 *offset)
 {
 	struct hvx_clock_state *clock = &vm->clock;
 	unsigned long flags;
-	u64 offset;
 
 	raw_spin_lock_irqsave(&clock->lock, flags);
-	offset = clock->tsc_offset;
+	*khz = clock->tsc_khz;
+	*ratio = clock->tsc_ratio;
+	*offset = clock->tsc_offset;
 	raw_spin_unlock_irqrestore(&clock->lock, flags);
-	return offset;
 }
 
-u64 hvx_clock_match_tsc(struct hvx_vm *vm, u64 offset)
+u64 hvx_clock_match_tsc(const struct hvx_vcpu *vcpu, u64 offset)
 {
-	struct hvx_clock_state *clock = &vm->clock;
-	u64 second = (u64)tsc_khz * 1000;
+	struct hvx_clock_state *clock = &vcpu->vm->clock;
 	unsigned long flags;
+	u64 second;
 
 	raw_spin_lock_irqsave(&clock->lock, flags);
-	if (offset - clock->tsc_offset + second <= 2 * second)
-		offset = clock->tsc_offset;
-	else
+	second = clock->tsc_khz * 1000ULL;
+	if (vcpu->tsc_khz == clock->tsc_khz) {
+		if (offset - clock->tsc_offset + second <= 2 * second)
+			offset = clock->tsc_offset;
 		clock->tsc_offset = offset;
+	}
 	raw_spin_unlock_irqrestore(&clock->lock, flags);
 	return offset;
 }
@@ -167,7 +173,8 @@ static bool one_tsc(struct hvx_vm *vm)
 		vcpu = rcu_dereference(vm->vcpus[i]);
 		if (!vcpu)
 			continue;
-		same = first || offset == READ_ONCE(vcpu->regs.tsc_offset);
+		same = READ_ONCE(vcpu->tsc_khz) == READ_ONCE(vm->clock.tsc_khz) &&
+		       (first || offset == READ_ONCE(vcpu->regs.tsc_offset));
 		offset = READ_ONCE(vcpu->regs.tsc_offset);
 		first = false;
 	}
@@ -177,12 +184,34 @@ static bool one_tsc(struct hvx_vm *vm)
 
 /* -------------------------------------------------------- paravirtual clock */
 
-/* Under clock->lock */
+/* Under clock->lock. With the numbers that guests compute with. */
 static u64 ns_at(const struct hvx_clock_state *clock, const struct moment *m)
 {
+	u64 ticks = hvx_tsc_scale(m->tsc, clock->tsc_ratio) -
+		    hvx_tsc_scale(clock->tsc, clock->tsc_ratio);
+
 	if (host_stable())
-		return clock->ns + hvx_scale_ns(m->tsc - clock->tsc, clock->scale);
+		return clock->ns + hvx_scale_ns(ticks, clock->scale);
 	return clock->ns + (m->boot_ns - clock->boot_ns);
+}
+
+void hvx_clock_set_khz(struct hvx_vm *vm, u32 khz, u64 ratio)
+{
+	struct hvx_clock_state *clock = &vm->clock;
+	unsigned long flags;
+	struct moment m;
+
+	lockdep_assert_held(&vm->lock);
+	raw_spin_lock_irqsave(&clock->lock, flags);
+	m = now();
+	clock->ns = ns_at(clock, &m);
+	clock->tsc = m.tsc;
+	clock->boot_ns = m.boot_ns;
+	WRITE_ONCE(clock->tsc_khz, khz);
+	clock->tsc_ratio = ratio;
+	clock->scale = hvx_scale_of(khz * 1000ULL);
+	clock->tsc_offset = -hvx_tsc_scale(m.tsc, ratio);
+	raw_spin_unlock_irqrestore(&clock->lock, flags);
 }
 
 static u64 read_clock(struct hvx_vm *vm, struct moment *m)
@@ -202,19 +231,21 @@ static void fill(struct hvx_vcpu *vcpu, struct pvclock_vcpu_time_info *info)
 {
 	struct hvx_clock_state *clock = &vcpu->vm->clock;
 	bool stable = host_stable() && one_tsc(vcpu->vm);
+	struct hvx_scale scale;
 	unsigned long flags;
 	struct moment m;
 
 	raw_spin_lock_irqsave(&clock->lock, flags);
 	m = now();
-	if (host_stable())
+	if (host_stable() && vcpu->tsc_khz == clock->tsc_khz)
 		m.tsc = clock->tsc;
 	else
 		vcpu->pv.expires = jiffies + HZ ?: 1;
-	info->tsc_timestamp = m.tsc + vcpu->regs.tsc_offset;
+	scale = hvx_scale_of(max(vcpu->tsc_khz, 1u) * 1000ULL);
+	info->tsc_timestamp = hvx_tsc_scale(m.tsc, vcpu->regs.tsc_ratio) + vcpu->regs.tsc_offset;
 	info->system_time = ns_at(clock, &m);
-	info->tsc_to_system_mul = clock->scale.mult;
-	info->tsc_shift = clock->scale.shift;
+	info->tsc_to_system_mul = scale.mult;
+	info->tsc_shift = scale.shift;
 	raw_spin_unlock_irqrestore(&clock->lock, flags);
 	/* xchg(): HVX_SET_CLOCK may come at any time */
 	info->flags = (stable ? PVCLOCK_TSC_STABLE_BIT : 0) |

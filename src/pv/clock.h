@@ -14,7 +14,9 @@ struct hvx_clock;
 /* All under lock */
 struct hvx_clock_state {
 	raw_spinlock_t lock;
-	struct hvx_scale scale;	/* [I] of the host's TSC */
+	u32 tsc_khz;		/* of new vCPUs; 0: not known. Changes while there is none. */
+	u64 tsc_ratio;		/* the same, to the host's */
+	struct hvx_scale scale;	/* the same, to nanoseconds */
 	u64 tsc_offset;		/* of new vCPUs, and what the VMM set last */
 	/* The clock was .ns when these held */
 	u64 ns;
@@ -39,16 +41,20 @@ void hvx_clock_slept(struct hvx_vcpu *vcpu);
 /* Context: creation of the VM */
 void hvx_clock_init(struct hvx_vm *vm);
 
-/* Guest TSC minus host TSC for a new vCPU: all begin with one TSC */
-u64 hvx_clock_tsc_offset(struct hvx_vm *vm);
+/* The TSC of a new vCPU: all begin with one */
+void hvx_clock_get_tsc(struct hvx_vm *vm, u32 *khz, u64 *ratio, u64 *offset);
+
+/* ... and another rate for it, from 0 on. Context: process, vm->lock, and no vCPU is there. */
+void hvx_clock_set_khz(struct hvx_vm *vm, u32 khz, u64 ratio);
 
 /*
  * The VMM sets the TSC of a vCPU by @offset: the vCPUs one after the other, and means one value for
- * all. An offset that is within a second of the last one is the last one. Context: process.
+ * all. An offset that is within a second of the last one is the last one, but for vCPUs with a rate
+ * of their own. Context: process.
  */
-u64 hvx_clock_match_tsc(struct hvx_vm *vm, u64 offset);
+u64 hvx_clock_match_tsc(const struct hvx_vcpu *vcpu, u64 offset);
 
-/* The TSC offset of a vCPU changed. Context: any. */
+/* The TSC of a vCPU was set, or its rate. Context: any. */
 void hvx_clock_tsc_changed(struct hvx_vcpu *vcpu);
 
 /*

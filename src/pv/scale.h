@@ -53,6 +53,37 @@ static inline u64 hvx_scale_ns(u64 ticks, struct hvx_scale scale)
 }
 
 /*
+ * Ticks of a guest's TSC for one of the host's, with HVX_TSC_FRACTION bits behind the point, as
+ * "TSC multiplier" of VT-x has it. 0: that cannot be said so.
+ */
+#define HVX_TSC_FRACTION	48
+
+static inline u64 hvx_tsc_ratio(u32 khz, u32 host_khz)
+{
+	u64 whole = khz / host_khz, rest = khz % host_khz, high, low;
+
+	if (whole >> (64 - HVX_TSC_FRACTION))
+		return 0;
+	rest <<= HVX_TSC_FRACTION / 2;
+	high = rest / host_khz;
+	rest = (rest % host_khz) << HVX_TSC_FRACTION / 2;
+	low = rest / host_khz;
+	return whole << HVX_TSC_FRACTION | high << HVX_TSC_FRACTION / 2 | low;
+}
+
+/* By such a ratio, or by 1 where it is 0 */
+static inline u64 hvx_tsc_scale(u64 ticks, u64 ratio)
+{
+	return ratio ? (__uint128_t)ticks * ratio >> HVX_TSC_FRACTION : ticks;
+}
+
+/* The same for a difference that may be negative */
+static inline u64 hvx_tsc_scale_move(u64 ticks, u64 ratio)
+{
+	return (s64)ticks < 0 ? -hvx_tsc_scale(-ticks, ratio) : hvx_tsc_scale(ticks, ratio);
+}
+
+/*
  * The host slept. Its TSC was @before and is @after now; @slept ticks have gone by. What to add to
  * it from now on, so that it never went back and has counted the sleep: 0 when it did that by
  * itself, as far as the clock of the sleep can tell, which is right to within @slack ticks.

@@ -94,6 +94,8 @@ static int vmx_start(void)
 		hvx_vmx_ops.pt_format = &hvx_pt_ept_no_ad;
 	hvx_vmx_ops.pt_max_level = max_level();
 	hvx_vmx_ops.traits |= vmx_apicv_traits();
+	if (vmx_caps.secondary_range.may & SEC_USE_TSC_SCALING)
+		hvx_vmx_ops.traits |= HVX_TRAIT_TSC_SCALING;
 	vmx_spec_start();
 	vmx_model_start();
 	return 0;

@@ -53,6 +53,7 @@ enum vmcs_field {
 	VMCS_EOI_EXIT_BITMAP0			= 0x201c,	/* four of them */
 	VMCS_XSS_EXITING_BITMAP			= 0x202c,
 	VMCS_ENCLS_EXITING_BITMAP		= 0x202e,
+	VMCS_TSC_MULTIPLIER			= 0x2032,
 	VMCS_ENCLV_EXITING_BITMAP		= 0x2036,
 	/* 64-bit read-only data field */
 	VMCS_GUEST_PHYSICAL_ADDRESS		= 0x2400,
@@ -190,6 +191,7 @@ enum vmcs_field {
 #define SEC_ENABLE_INVPCID		BIT(12)
 #define SEC_ENCLS_EXITING		BIT(15)
 #define SEC_ENABLE_XSAVES		BIT(20)
+#define SEC_USE_TSC_SCALING		BIT(25)
 #define SEC_ENCLV_EXITING		BIT(28)
 
 /* "VM-Exit Controls" */

@@ -179,6 +179,22 @@ static void write_segments(const struct hvx_regs *regs, u64 dirty)
 		write_tables(regs);
 }
 
+/* "Changes to Instruction Behavior in VMX Non-Root Operation": RDTSC */
+static void write_tsc(struct vmx_vcpu *vmx)
+{
+	u64 ratio = vmx->vcpu.regs.tsc_ratio;
+
+	vmcs_write(VMCS_TSC_OFFSET, hvx_hw_tsc_offset(&vmx->vcpu));
+	if (likely(!ratio && !(vmx->secondary & SEC_USE_TSC_SCALING)))
+		return;
+	vmx->secondary &= ~SEC_USE_TSC_SCALING;
+	if (ratio) {
+		vmcs_write(VMCS_TSC_MULTIPLIER, ratio);
+		vmx->secondary |= SEC_USE_TSC_SCALING;
+	}
+	vmcs_write(VMCS_SECONDARY_CONTROLS, vmx->secondary);
+}
+
 static void write_msrs(struct vmx_vcpu *vmx, u64 dirty)
 {
 	const struct hvx_regs *regs = &vmx->vcpu.regs;
@@ -193,7 +209,7 @@ static void write_msrs(struct vmx_vcpu *vmx, u64 dirty)
 	if (dirty & RM(DEBUGCTL))
 		vmcs_write(VMCS_GUEST_IA32_DEBUGCTL, regs->debugctl);
 	if (dirty & RM(TSC))
-		vmcs_write(VMCS_TSC_OFFSET, hvx_hw_tsc_offset(&vmx->vcpu));
+		write_tsc(vmx);
 	if (dirty & (RM(EFER) | RM(SYSCALL) | RM(TSC)))
 		vmx_sync_msrs(vmx);
 }

@@ -219,6 +219,7 @@ static const struct feature vmx_features[] = {
 	{ "vmx flags", "preemption_timer", "preemption timer" },
 	{ "vmx flags", "ept_ad", "EPT accessed and dirty flags" },
 	{ "vmx flags", "vid", "virtual-interrupt delivery" },
+	{ "vmx flags", "tsc_scaling", "TSC scaling" },
 	{ }
 };
 

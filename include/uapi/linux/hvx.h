@@ -68,6 +68,7 @@
  * @HVX_CAP_TSC_KHZ: rate of the TSC in kHz, 0 when the host does not know it
  * @HVX_CAP_VENDOR: enum hvx_vendor
  * @HVX_CAP_PREFAULT: HVX_PREFAULT works
+ * @HVX_CAP_TSC_SCALING: HVX_SET_TSC_KHZ takes other rates than HVX_CAP_TSC_KHZ
  */
 enum hvx_cap {
 	HVX_CAP_RUN_SIZE = 1,
@@ -84,6 +85,7 @@ enum hvx_cap {
 	HVX_CAP_TSC_KHZ,
 	HVX_CAP_VENDOR,
 	HVX_CAP_PREFAULT,
+	HVX_CAP_TSC_SCALING,
 };
 
 enum hvx_vendor {
@@ -676,6 +678,13 @@ struct hvx_clock {
 /* Argument: struct hvx_blob. All state of a vCPU, versioned. */
 #define HVX_GET_STATE		_IO(HVX_IOC, 0x4c)
 #define HVX_SET_STATE		_IO(HVX_IOC, 0x4d)
+/*
+ * Rate of the TSC in kHz, on a vCPU, or on a VM for the vCPUs that it will have. The argument sets
+ * it: EINVAL (too low or too high), EOPNOTSUPP (not the host's, and no HVX_CAP_TSC_SCALING), EBUSY
+ * (the VM has vCPUs). Or the argument is 0, and the rate is returned; 0: the host does not know.
+ */
+#define HVX_SET_TSC_KHZ		_IO(HVX_IOC, 0x4e)
+#define HVX_GET_TSC_KHZ		_IO(HVX_IOC, 0x4f)
 
 /* Register groups of the run page */
 #define HVX_REGS_GPR		(1ULL << 0)	/* struct hvx_gprs */
