@@ -25,12 +25,12 @@ KERNELS = ["6.1", "6.12", "sid", "debug"]
 # What depends on next-RIP save: instructions that are gone past. And what QEMU's AMD-V lacks or does
 # in another way than processors do, see Documentation/lab.md.
 NRIP = ("smoke io mmio corners cpuid msr hypercall crdr modes task debug exceptions inject spin "
-        "sensitive")
+        "sensitive suspend")
 # Where locks, lifetimes and user pointers are at stake.
 DEBUG = ("smoke lifetime memory signals errors nomem fuzz_ioctl follow lost dirty irqfd ioeventfd "
          "ioapic pv_sched")
 # The same for VT-x's own part
-DEBUG_VMX = "smoke fuzz_ioctl"
+DEBUG_VMX = "smoke fuzz_ioctl suspend"
 
 # With the preemption timer armed windows end at any instruction.
 TIMER = "smoke signals fpu"
@@ -42,6 +42,9 @@ HOST_MEMORY = "smoke hostmm follow lost pressure limits"
 
 # What is different without APIC virtualization.
 APIC = "apicv lapic pv_eoi"
+
+# The host's sleep needs a host with one CPU.
+SLEEP = "smoke suspend"
 
 # Linux guests (lab/guests): CPU, tests, guests that they need, more arguments of lab/run, seconds.
 EVERY = "boot:6.1:1 boot:6.1:4 boot:6.12:1 boot:6.12:4 boot:sid:1 boot:sid:4"
@@ -71,15 +74,16 @@ DEFAULT = [
     ("vmx", "6.1", APIC, ["--param", "apicv=0"]),
     ("vmx", "6.1", TIMER, ["--param", "vmx_timer_us=200"]),
     ("svm-nrip", "6.1", NRIP, []),
-    ("vmx", "6.12", "smoke", []),
-    ("vmx", "sid", "smoke", []),
+    ("vmx", "6.12", SLEEP, []),
+    ("vmx", "sid", SLEEP, []),
+    ("svm", "6.12", "suspend", []),
     ("svm", "6.12", HOST_MEMORY, ["--smp", "2", "--numa", "2"]),
     ("svm", "sid", HOST_MEMORY, ["--smp", "2", "--numa", "2"]),
     ("svm", "debug", DEBUG, ["--smp", "2", "--leaks"]),
     ("vmx", "debug", DEBUG_VMX, ["--leaks"]),
 ]
 # Seconds for one boot with all its programs; hangs of single programs end earlier.
-LIMIT = {"*": 1500, "smoke": 240, NRIP: 600, DEBUG: 500, DEBUG_VMX: 300, TIMER: 240, MEMORY: 400, APIC: 400, HOST_MEMORY: 500, "large": 240}
+LIMIT = {"*": 1500, "smoke": 240, SLEEP: 240, "suspend": 120, NRIP: 600, DEBUG: 500, DEBUG_VMX: 300, TIMER: 240, MEMORY: 400, APIC: 400, HOST_MEMORY: 500, "large": 240}
 
 RESULT = re.compile(r"^(ok|not ok)\b(?:\s+\d+)?\s*(?:-\s*)?(.*)$")
 PROGRAM = re.compile(r"^# (?:selftest|unit test): (\S+)")
