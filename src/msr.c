@@ -280,7 +280,8 @@ enum hvx_next hvx_msr_complete(struct hvx_vcpu *vcpu)
 
 /* ------------------------------------------------------------------- ioctls */
 
-long hvx_msrs_get(struct hvx_vcpu *vcpu, const struct hvx_msrs *args)
+/* How many were read or written: up to the first that is not there or refuses its value */
+static long access_msrs(struct hvx_vcpu *vcpu, const struct hvx_msrs *args, bool write)
 {
 	struct hvx_msr __user *list = u64_to_user_ptr(args->msrs);
 	struct hvx_msr msr;
@@ -294,32 +295,23 @@ long hvx_msrs_get(struct hvx_vcpu *vcpu, const struct hvx_msrs *args)
 	for (i = 0; i < args->nr; i++) {
 		if (copy_from_user(&msr, &list[i], sizeof(msr)))
 			return -EFAULT;
-		if (msr.reserved || !hvx_msr_get(vcpu, msr.index, &msr.data))
+		if (msr.reserved || !(write ? hvx_msr_set(vcpu, msr.index, msr.data, true) :
+					      hvx_msr_get(vcpu, msr.index, &msr.data)))
 			break;
-		if (copy_to_user(&list[i], &msr, sizeof(msr)))
+		if (!write && copy_to_user(&list[i], &msr, sizeof(msr)))
 			return -EFAULT;
 	}
 	return i;
 }
 
+long hvx_msrs_get(struct hvx_vcpu *vcpu, const struct hvx_msrs *args)
+{
+	return access_msrs(vcpu, args, false);
+}
+
 long hvx_msrs_set(struct hvx_vcpu *vcpu, const struct hvx_msrs *args)
 {
-	struct hvx_msr __user *list = u64_to_user_ptr(args->msrs);
-	struct hvx_msr msr;
-	u32 i;
-
-	lockdep_assert_held(&vcpu->lock);
-	if (args->flags || args->reserved)
-		return -EINVAL;
-	if (args->nr > HVX_MAX_MSRS)
-		return -E2BIG;
-	for (i = 0; i < args->nr; i++) {
-		if (copy_from_user(&msr, &list[i], sizeof(msr)))
-			return -EFAULT;
-		if (msr.reserved || !hvx_msr_set(vcpu, msr.index, msr.data, true))
-			break;
-	}
-	return i;
+	return access_msrs(vcpu, args, true);
 }
 
 long hvx_msr_copy_list(struct hvx_msr_list *args)
