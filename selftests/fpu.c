@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * fpu: x87, SSE and AVX registers of a guest, of another guest and of the VMM's own code stay
- * apart over exits, preemption, signals and moves between CPUs. Without the switch around the run
- * window, or with one in the wrong place, values leak from one to the other, once in a thousand
- * exits.
+ * fpu: x87, SSE, AVX and AVX-512 registers of a guest, of another guest and of the VMM's own code
+ * stay apart over exits, preemption, signals and moves between CPUs, and go into images and out of
+ * them. Without the switch around the run window, or with one in the wrong place, values leak from
+ * one to the other, once in a thousand exits.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -17,19 +17,31 @@
 
 #define IMAGE	4096	/* room for an XSAVE image */
 
+/* Intel SDM vol. 1, "XSAVE-Supported Features and State-Component Bitmaps" */
+#define SSE	0x3	/* and x87 */
+#define AVX	0x4	/* upper halves of YMM0-15 */
+#define AVX512	0xe0	/* opmasks, ZMM_Hi256, Hi16_ZMM: there together or not at all */
+#define FIRST	2	/* component with a place that CPUID tells */
+#define LAST	7
+
 /* Images to load and to compare with, for guests 0 and 1 and for the host. */
 static uint8_t img[3][IMAGE] __attribute__((aligned(64)));
 static uint8_t now[3][IMAGE] __attribute__((aligned(64)));
 static uint64_t mask;		/* components in use, 0: FXSAVE */
 static volatile bool stop;
 
+/* Where components from FIRST on are in an image in standard format */
+static struct {
+	uint32_t at, len;
+} part[LAST + 1];
+
 /*
- * A legal image in which every register is its own: x87 control word, MXCSR, ST0-7, XMM0-15 and,
- * with AVX, the upper halves of YMM0-15.
+ * A legal image in which every register is its own: x87 control word, MXCSR, ST0-7, XMM0-15 and
+ * those of the components in use.
  */
 static void fill(uint8_t *p, unsigned int who)
 {
-	unsigned int i;
+	unsigned int i, c;
 
 	memset(p, 0, IMAGE);
 	*(uint16_t *)p = 0x37f & ~(who << 8);	/* precision control differs */
@@ -45,54 +57,88 @@ static void fill(uint8_t *p, unsigned int who)
 	if (!mask)
 		return;
 	*(uint64_t *)(p + 512) = mask;
-	if (mask & 4) {
-		for (i = 0; i < 256; i++)
-			p[576 + i] = i * 5 + who * 37 + 2;
+	for (c = FIRST; c <= LAST; c++) {
+		for (i = 0; mask & 1 << c && i < part[c].len; i++)
+			p[part[c].at + i] = i * 5 + i / 256 + who * 37 + c;
 	}
 }
 
 /* Macros, as guests and host cannot share a function that may be inlined. */
-#define load(p) do {							\
+#define load_components(p, m) do {					\
 	const uint8_t *p_ = (p);					\
+	uint32_t m_ = (m);						\
 									\
-	if (mask)							\
-		asm volatile("xrstor64 (%0)" : : "r"(p_), "a"((uint32_t)mask), "d"(0) : \
-			     "memory");					\
+	if (m_)								\
+		asm volatile("xrstor64 (%0)" : : "r"(p_), "a"(m_), "d"(0) : "memory"); \
 	else								\
 		asm volatile("fxrstor64 (%0)" : : "r"(p_) : "memory");	\
 } while (0)
 
-#define store(p) do {							\
+#define store_components(p, m) do {					\
 	uint8_t *p_ = (p);						\
+	uint32_t m_ = (m);						\
 									\
-	if (mask)							\
-		asm volatile("xsave64 (%0)" : : "r"(p_), "a"((uint32_t)mask), "d"(0) : \
-			     "memory");					\
+	if (m_)								\
+		asm volatile("xsave64 (%0)" : : "r"(p_), "a"(m_), "d"(0) : "memory"); \
 	else								\
 		asm volatile("fxsave64 (%0)" : : "r"(p_) : "memory");	\
 } while (0)
 
-/* First byte that differs, -1 for none. */
-static GUEST_CODE int differs(const uint8_t *a, const uint8_t *b)
-{
-	unsigned int i, end = mask & 4 ? 832 : 416;
+#define load(p) load_components(p, mask)
+#define store(p) store_components(p, mask)
 
-	for (i = 0; i < end; i++) {
-		/* Last opcode and pointers of the x87, MXCSR's mask, XSAVE's own header */
-		if ((i >= 6 && i < 24) || (i >= 28 && i < 32) || (i >= 416 && i < 576))
+/* First place that differs in components @m, -1 for none. */
+static GUEST_CODE int differs_in(const uint8_t *a, const uint8_t *b, uint64_t m)
+{
+	unsigned int i, c, end;
+
+	for (i = 0; i < 416; i++) {
+		/* Last opcode and pointers of the x87, MXCSR's mask */
+		if ((i >= 6 && i < 24) || (i >= 28 && i < 32))
 			continue;
 		if (a[i] != b[i])
 			return i;
 	}
+	for (c = FIRST; c <= LAST; c++) {
+		end = m & 1 << c ? part[c].at + part[c].len : 0;
+		for (i = part[c].at; i < end; i += 8) {
+			if (*(uint64_t *)(a + i) != *(uint64_t *)(b + i))
+				return i;
+		}
+	}
 	return -1;
+}
+
+static GUEST_CODE int differs(const uint8_t *a, const uint8_t *b)
+{
+	return differs_in(a, b, mask);
+}
+
+/* First byte of the components in use, without those of FXSAVE, that is not 0; -1 for none. */
+static GUEST_CODE int wide_values(const uint8_t *p)
+{
+	unsigned int i, c;
+
+	for (c = FIRST; c <= LAST; c++) {
+		for (i = 0; mask & 1 << c && i < part[c].len; i++) {
+			if (p[part[c].at + i])
+				return part[c].at + i;
+		}
+	}
+	return -1;
+}
+
+static GUEST_CODE void enable_components(uint64_t m)
+{
+	if (!m)
+		return;
+	G_WRITE_REG(cr4, G_READ_REG(cr4) | CR4_OSXSAVE);
+	asm volatile("xsetbv" : : "c"(0), "a"((uint32_t)m), "d"(0));
 }
 
 static GUEST_CODE void enable(void)
 {
-	if (!mask)
-		return;
-	G_WRITE_REG(cr4, G_READ_REG(cr4) | CR4_OSXSAVE);
-	asm volatile("xsetbv" : : "c"(0), "a"((uint32_t)mask), "d"(0));
+	enable_components(mask);
 }
 
 GUEST(keeps_registers)
@@ -131,14 +177,26 @@ static __attribute__((noinline)) int run_with_registers(struct vcpu *v)
 
 static void choose(void)
 {
-	uint32_t r[4], lo, hi;
+	uint32_t r[4], lo, hi, c;
 
 	g_cpuid(1, 0, r);
 	mask = 0;
 	if (!(r[2] & 1 << 27))
 		return;
 	asm volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
-	mask = lo & 7;
+	mask = lo & (SSE | AVX | AVX512);
+	for (c = FIRST; c <= LAST; c++) {
+		g_cpuid(0xd, c, r);
+		part[c].len = r[0];
+		part[c].at = r[1];
+		if (mask & 1 << c)
+			REQUIRE(part[c].at % 8 == 0 && part[c].at + part[c].len <= IMAGE);
+	}
+}
+
+static const char *feature(uint64_t missing)
+{
+	return missing & SSE ? "XSAVE" : missing & AVX ? "AVX" : "AVX-512";
 }
 
 static void prepare(uint64_t want)
@@ -147,7 +205,7 @@ static void prepare(uint64_t want)
 
 	choose();
 	if (want && (mask & want) != want)
-		SKIP("no %s", want & 4 ? "AVX" : "XSAVE");
+		SKIP("no %s", feature(want & ~mask));
 	mask = want;
 	for (i = 0; i < 3; i++)
 		fill(img[i], i);
@@ -161,13 +219,18 @@ static void prepare(uint64_t want)
 	}
 }
 
-static struct vcpu *guest(unsigned int who, unsigned int rounds)
+static struct vcpu *guest_of(guest_fn fn, unsigned int who, unsigned int rounds)
 {
 	struct vcpu *v = vcpu_create(vm_create(0), 0);
 
 	v->g->arg = who | rounds << 1;
-	vcpu_setup_long_mode(v, keeps_registers);
+	vcpu_setup_long_mode(v, fn);
 	return v;
+}
+
+static struct vcpu *guest(unsigned int who, unsigned int rounds)
+{
+	return guest_of(keeps_registers, who, rounds);
 }
 
 /* One exit of a guest, with the host's registers checked around it. */
@@ -188,20 +251,21 @@ static bool step(struct vcpu *v)
 	return r->regs.gpr[HVX_RAX] != UC_DONE;
 }
 
-static void two_guests(uint64_t want, unsigned int rounds)
+/* One after the other, until one ends. */
+static void in_turn(struct vcpu *a, struct vcpu *b)
 {
-	struct vcpu *a, *b;
 	bool more = true;
 
-	prepare(want);
-	a = guest(0, rounds);
-	b = guest(1, rounds);
 	while (more) {
 		more = step(a);
-		more |= step(b);
-		if (!more)
-			break;
+		more &= step(b);
 	}
+}
+
+static void two_guests(uint64_t want, unsigned int rounds)
+{
+	prepare(want);
+	in_turn(guest(0, rounds), guest(1, rounds));
 }
 
 TEST(fxsave)
@@ -211,18 +275,52 @@ TEST(fxsave)
 
 TEST(xsave_sse)
 {
-	two_guests(3, 100);
+	two_guests(SSE, 100);
 }
 
 TEST(xsave_avx)
 {
-	two_guests(7, 100);
+	two_guests(SSE | AVX, 100);
+}
+
+TEST(xsave_avx512)
+{
+	two_guests(SSE | AVX | AVX512, 100);
 }
 
 static void best(void)
 {
 	choose();
-	prepare(mask & 4 ? 7 : mask & 3);
+	prepare(mask);
+	tap_note("components %#lx", mask);
+}
+
+/* Lets wide registers be until the end. By then they must be as after reset. */
+GUEST(turns_wide_late)
+{
+	const unsigned int rounds = g->arg >> 1;
+	unsigned int i;
+
+	enable_components(SSE);
+	load_components(img[1], SSE);
+	for (i = 0; i < rounds; i++) {
+		guest_sync(i);
+		store_components(now[1], SSE);
+		GUEST_EQ(differs_in(now[1], img[1], SSE), -1);
+	}
+	enable();
+	store(now[1]);
+	GUEST_EQ(differs_in(now[1], img[1], SSE), -1);
+	GUEST_EQ(wide_values(now[1]), -1);
+}
+
+/* Registers that a guest's XCR0 leaves out are exchanged all the same. */
+TEST(narrow_beside_wide)
+{
+	best();
+	if (!(mask & AVX))
+		SKIP("no AVX");
+	in_turn(guest_of(turns_wide_late, 1, 20), guest(0, 22));
 }
 
 static void *spin(void *arg)
@@ -387,9 +485,8 @@ TEST(initial_state)
 	EXPECT_EQ(v->run->exit_reason, HVX_EXIT_IO);
 	for (i = 160; i < 416; i++)
 		any |= now[0][i];
-	for (i = 576; i < 832; i++)
-		any |= now[0][i];
 	EXPECT_EQ(any, 0);
+	EXPECT_EQ(wide_values(now[0]), -1);
 	EXPECT_EQ(*(uint32_t *)(now[0] + 24), 0x1f80);
 }
 
@@ -400,13 +497,62 @@ TEST(xcr0_apart)
 	struct vcpu *v;
 
 	choose();
-	if (!(mask & 4))
+	if (!(mask & AVX))
 		SKIP("no AVX");
-	prepare(3);
+	prepare(SSE);
 	asm volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
 	v = guest(0, 10);
 	while (step(v)) {
 		asm volatile("xgetbv" : "=a"(lo2), "=d"(hi2) : "c"(0));
 		REQUIRE(lo == lo2 && hi == hi2, "XCR0 %#x", lo2);
+	}
+}
+
+/* ------------------------------------------------------------------ images */
+
+GUEST(is_given_registers)
+{
+	enable();
+	load(img[0]);
+	guest_sync(0);
+	store(now[0]);
+	GUEST_EQ(differs(now[0], img[1]), -1);
+}
+
+/* HVX_GET_XSAVE has what the guest loaded, and the guest has what HVX_SET_XSAVE was given. */
+TEST(images)
+{
+	struct hvx_blob b = { .size = sizeof(b), .len = IMAGE, .data = (uintptr_t)now[2] };
+	struct vcpu *v;
+
+	best();
+	if (!mask)
+		SKIP("no XSAVE");
+	v = guest_of(is_given_registers, 0, 0);
+	vcpu_expect_sync(v, 0);
+	REQUIRE(!xioctl(v->fd, HVX_GET_XSAVE, &b));
+	EXPECT_EQ(differs(now[2], img[0]), -1);
+	EXPECT_EQ(*(uint64_t *)(now[2] + 512), mask);
+	b.data = (uintptr_t)img[1];
+	REQUIRE(!xioctl(v->fd, HVX_SET_XSAVE, &b));
+	vcpu_finish(v);
+}
+
+/* At each exit the guest goes on in another VM, which got all state of the one before. */
+TEST(moved)
+{
+	static uint8_t state[0x10000] __attribute__((aligned(8)));
+	struct hvx_blob b = { .size = sizeof(b), .data = (uintptr_t)state };
+	struct vcpu *v, *next;
+
+	best();
+	for (v = guest(1, 10); step(v); v = next) {
+		b.len = sizeof(state);
+		REQUIRE(!xioctl(v->fd, HVX_GET_STATE, &b));
+		next = vcpu_create(vm_create(0), 0);
+		next->g->arg = v->g->arg;
+		REQUIRE(!xioctl(next->fd, HVX_SET_STATE, &b));
+		vm_destroy(v->vm);
+		vcpu_destroy(v);
 	}
 }
