@@ -324,7 +324,8 @@ static noinline enum hvx_next handle_fault(struct hvx_vcpu *vcpu, struct hvx_exi
 		next = hvx_mmio_window(vcpu, x);
 		if (next >= 0)
 			return next;
-		if (hvx_mmu_fault_window(vcpu, x->fault.gpa, x->fault.access))
+		if (!hvx_mmu_known_hole(vcpu, x->fault.gpa) &&
+		    hvx_mmu_fault_window(vcpu, x->fault.gpa, x->fault.access))
 			return HVX_NEXT_ENTER;
 		/* Probably MMIO: the instruction is at hand here, not in process context */
 		hvx_insn_prefetch(vcpu, x);
@@ -332,6 +333,8 @@ static noinline enum hvx_next handle_fault(struct hvx_vcpu *vcpu, struct hvx_exi
 	}
 	if (hvx_apic_page_missing(vcpu, x->fault.gpa) && hvx_apic_page_map(vcpu->vm))
 		return HVX_NEXT_ENTER;
+	if (hvx_mmu_known_hole(vcpu, x->fault.gpa))
+		return from_mmio(vcpu, hvx_mmio(vcpu, x));
 	switch (hvx_mmu_fault(vcpu, x->fault.gpa, x->fault.access, &info)) {
 	case HVX_FAULT_MAPPED:
 		return HVX_NEXT_ENTER;

@@ -213,7 +213,6 @@ static int exit_mmio(struct hvx_vcpu *vcpu)
 	if (frag->write)
 		memcpy(vcpu->run->mmio.data, frag->data, frag->len);
 	vcpu->pending = HVX_PENDING_MMIO;
-	vcpu->emul.mmio_page = frag->gpa & PAGE_MASK;
 	hvx_exit_user(vcpu, HVX_EXIT_MMIO);
 	return 0;
 }

@@ -15,21 +15,11 @@
 #include "insn.h"
 #include "irq/lapic.h"
 #include "mmio.h"
-#include "mmu/slots.h"
 #include "run.h"
 
 static bool in_kernel(struct hvx_vcpu *vcpu, u64 gpa)
 {
 	return hvx_lapic_covers(vcpu, gpa) || hvx_bus_covers(vcpu->vm, gpa);
-}
-
-static bool is_memory(struct hvx_vm *vm, u64 gpa)
-{
-	int idx = srcu_read_lock(&vm->srcu);
-	bool memory = hvx_slot_find(hvx_slots(vm), gpa);
-
-	srcu_read_unlock(&vm->srcu, idx);
-	return memory;
 }
 
 /* MOV and MOVZX between memory and a general register, or of an immediate value to memory */
@@ -110,11 +100,10 @@ int hvx_mmio_window(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	bool kernel = in_kernel(vcpu, gpa);
 	const struct hvx_insn *insn;
 
-	/* Most faults are of memory: spare them the rest */
-	if (!kernel && (gpa & PAGE_MASK) != vcpu->emul.mmio_page)
+	/* Most faults are of memory, until regions are searched once: spare them the rest */
+	if (!(kernel ? hvx_mmu_hole(vcpu, gpa) : hvx_mmu_known_hole(vcpu, gpa)))
 		return -1;
-	if (x->fault.walk || x->fault.access & HVX_EXEC || vcpu->inject.type != HVX_EVENT_NONE ||
-	    is_memory(vcpu->vm, gpa))
+	if (x->fault.walk || x->fault.access & HVX_EXEC || vcpu->inject.type != HVX_EVENT_NONE)
 		return -1;
 	insn = hvx_insn_at_hand(vcpu, x);
 	return insn ? move(vcpu, insn, gpa, x->fault.access & HVX_WRITE, kernel) : -1;

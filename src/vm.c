@@ -129,20 +129,22 @@ static long vm_prefault(struct hvx_vm *vm, void __user *argp)
 	return HVX_PUT_ARGS(argp, &args) ?: err;
 }
 
-static u64 count_faults(struct hvx_vm *vm)
+static void count_faults(struct hvx_vm *vm, struct hvx_memory_info *args)
 {
-	u64 faults = 0;
 	unsigned int i;
 
+	args->faults = 0;
+	args->holes = 0;
 	rcu_read_lock();
 	for (i = 0; i < HVX_MAX_VCPUS; i++) {
 		const struct hvx_vcpu *vcpu = rcu_dereference(vm->vcpus[i]);
 
-		if (vcpu)
-			faults += READ_ONCE(vcpu->faults);
+		if (!vcpu)
+			continue;
+		args->faults += READ_ONCE(vcpu->faults);
+		args->holes += READ_ONCE(vcpu->holes.found);
 	}
 	rcu_read_unlock();
-	return faults;
 }
 
 static long vm_get_memory_info(struct hvx_vm *vm, void __user *argp)
@@ -159,7 +161,7 @@ static long vm_get_memory_info(struct hvx_vm *vm, void __user *argp)
 	args.mapped_2m = atomic64_read(&pt->nr_leaves[HVX_PT_2M - 1]);
 	args.mapped_1g = atomic64_read(&pt->nr_leaves[HVX_PT_1G - 1]);
 	args.tables = atomic64_read(&pt->nr_tables);
-	args.faults = count_faults(vm);
+	count_faults(vm, &args);
 	return HVX_PUT_ARGS(argp, &args);
 }
 

@@ -76,7 +76,6 @@ struct hvx_decoded {
 struct hvx_emul {
 	struct hvx_code_page code[HVX_CODE_PAGES];
 	u64 slow_fetch;		/* linear address of code that MMIO had to fetch the long way */
-	u64 mmio_page;		/* guest-physical page that was the VMM's to answer: a hint */
 	struct hvx_decoded last;	/* that met MMIO in the window */
 	struct hvx_insn insn;
 	u64 rip;

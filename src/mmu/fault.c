@@ -28,6 +28,8 @@ struct fault {
 	unsigned int access;		/* HVX_READ, HVX_WRITE, HVX_EXEC */
 	bool allocate;			/* a page that can be written to, though nobody writes */
 	bool in_advance;		/* nobody has looked whether the page is at hand */
+	bool hole;			/* no region is there ... */
+	u64 slots_gen;			/* ... as of then */
 	bool read_only;			/* the region is */
 	bool logged;			/* the region is */
 	int max_level;			/* of the leaf, as region and processor allow */
@@ -40,6 +42,49 @@ struct fault {
 	bool device;
 	struct hvx_pt_cache cache;
 };
+
+/* ------------------------------------------------------------------ holes */
+
+bool hvx_mmu_known_hole(struct hvx_vcpu *vcpu, u64 gpa)
+{
+	const struct hvx_holes *holes = &vcpu->holes;
+
+	if (holes->gen != READ_ONCE(vcpu->vm->mmu.slots_gen))
+		return false;
+	return holes->page[gpa >> PAGE_SHIFT & (HVX_HOLES - 1)] == ((gpa & PAGE_MASK) | 1);
+}
+
+/* @gen was read, with acquire, before the search: should regions have changed since, it is old */
+static void remember_hole(struct hvx_vcpu *vcpu, u64 gpa, u64 gen)
+{
+	struct hvx_holes *holes = &vcpu->holes;
+
+	if (holes->gen != gen)
+		*holes = (struct hvx_holes) { .gen = gen, .found = holes->found };
+	holes->found++;
+	holes->page[gpa >> PAGE_SHIFT & (HVX_HOLES - 1)] = (gpa & PAGE_MASK) | 1;
+}
+
+bool hvx_mmu_hole(struct hvx_vcpu *vcpu, u64 gpa)
+{
+	struct hvx_vm *vm = vcpu->vm;
+	bool hole;
+	u64 gen;
+	int idx;
+
+	if (likely(hvx_mmu_known_hole(vcpu, gpa)))
+		return true;
+	/* Pairs with the release in publish() */
+	gen = smp_load_acquire(&vm->mmu.slots_gen);
+	idx = srcu_read_lock(&vm->srcu);
+	hole = !hvx_slot_find(hvx_slots(vm), gpa);
+	srcu_read_unlock(&vm->srcu, idx);
+	if (hole)
+		remember_hole(vcpu, gpa, gen);
+	return hole;
+}
+
+/* ------------------------------------------------------------------ steps */
 
 /* What the steps say: done, from the start again, or one of the results of the fault */
 enum step { STEP_DONE, STEP_AGAIN, STEP_MMIO, STEP_ERROR };
@@ -63,7 +108,10 @@ static enum step find_region(struct fault *f)
 
 	/* Pairs with the releases in publish() and invalidate_range_end() */
 	f->seq = smp_load_acquire(&f->vm->mmu.invalidate_seq);
+	/* Pairs with the release in publish() */
+	f->slots_gen = smp_load_acquire(&f->vm->mmu.slots_gen);
 	slot = hvx_slot_find(hvx_slots(f->vm), f->gpa);
+	f->hole = !slot;
 	if (!slot)
 		return STEP_MMIO;
 	if (unlikely(slot->going))
@@ -338,6 +386,8 @@ enum hvx_fault_result hvx_mmu_fault(struct hvx_vcpu *vcpu, u64 gpa, unsigned int
 		vcpu->faults++;
 		return HVX_FAULT_MAPPED;
 	}
+	if (f.hole)
+		remember_hole(vcpu, gpa, f.slots_gen);
 	if (step == STEP_MMIO)
 		return HVX_FAULT_MMIO;
 	if (err == -EINTR)
@@ -368,14 +418,16 @@ static bool is_mapped(struct fault *f)
 /* 0, and f->level says how much was mapped */
 static int prefault_one(struct fault *f)
 {
+	enum step step = STEP_DONE;
 	int idx, err = 0;
-	enum step step;
 
-	if (is_mapped(f))
-		return 0;
 	/* For one page only: who changes regions waits for it */
 	idx = srcu_read_lock(&f->vm->srcu);
-	step = resolve(f, &err);
+	/* There may be an entry without a region: see apic_page.c */
+	if (!hvx_slot_find(hvx_slots(f->vm), f->gpa))
+		step = STEP_MMIO;
+	else if (!is_mapped(f))
+		step = resolve(f, &err);
 	srcu_read_unlock(&f->vm->srcu, idx);
 	return step == STEP_MMIO ? -ENOENT : err;
 }

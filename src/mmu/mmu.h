@@ -50,9 +50,22 @@ struct hvx_mmu {
 	unsigned long invalidate_start;		/* hva range that covers them */
 	unsigned long invalidate_end;
 	struct hvx_slots __rcu *slots;		/* written under vm->lock, read under vm->srcu */
+	u64 slots_gen;				/* [atomic] moved after each change of .slots */
 	u64 apic_page;				/* [I] of the backend; 0: none. See apic_page.c. */
 	bool apic_mapped;			/* under lock (write) */
 	unsigned int apic_away;			/* under lock (write): vCPUs that have none there */
+};
+
+/*
+ * Pages in no region that a vCPU has met: MMIO, whose next access is no reason to search again.
+ * What was found is true as long as .gen is that of the regions. Under vcpu->lock.
+ */
+#define HVX_HOLES	8
+
+struct hvx_holes {
+	u64 gen;
+	u64 found;		/* how often regions were searched in vain */
+	u64 page[HVX_HOLES];	/* by the low bits of its number; bit 0 is set; 0: none */
 };
 
 enum hvx_fault_result {
@@ -101,6 +114,14 @@ enum hvx_fault_result hvx_mmu_fault(struct hvx_vcpu *vcpu, u64 gpa, unsigned int
  * Context: window. True: enter again; false: ask hvx_mmu_fault() in process context.
  */
 bool hvx_mmu_fault_window(struct hvx_vcpu *vcpu, u64 gpa, unsigned int access);
+
+/*
+ * Is @gpa in no region, as this vCPU has found before? Context: window, or vm->srcu held, in which
+ * case regions that were set before do not come into force until the section ends.
+ */
+bool hvx_mmu_known_hole(struct hvx_vcpu *vcpu, u64 gpa);
+/* The same, and look if it is not known. */
+bool hvx_mmu_hole(struct hvx_vcpu *vcpu, u64 gpa);
 
 /* HVX_PREFAULT; @args is brought up to date. Context: process. 0 or an error of the ABI. */
 int hvx_mmu_prefault(struct hvx_vm *vm, struct hvx_prefault *args);

@@ -198,6 +198,8 @@ static void publish(struct hvx_vm *vm, struct hvx_slots *slots)
 	rcu_assign_pointer(mmu->slots, slots);
 	/* Pairs with find_region(): who sees the new value sees the new array */
 	smp_store_release(&mmu->invalidate_seq, mmu->invalidate_seq + 1);
+	/* Pairs with hvx_mmu_hole() and find_region(), in the same way */
+	smp_store_release(&mmu->slots_gen, mmu->slots_gen + 1);
 	write_unlock(&mmu->lock);
 }
 
@@ -360,6 +362,8 @@ int hvx_mmu_init(struct hvx_vm *vm)
 	/* A vCPU starts with 0: its first entry flushes */
 	atomic64_set(&mmu->tlb_gen, 1);
 	atomic64_set(&mmu->kicked_gen, 1);
+	/* A vCPU knows of no holes at 0 */
+	mmu->slots_gen = 1;
 	slots = kvzalloc(sizeof(*slots), GFP_KERNEL_ACCOUNT);
 	if (!slots)
 		return -ENOMEM;

@@ -335,6 +335,8 @@ struct hvx_prefault {
  * @mapped_1g: ... 1 GiB
  * @tables: pages of the second-level table itself
  * @faults: second-level faults so far that added an entry, over all vCPUs that there are
+ * @holes: faults so far, over the same vCPUs, for which regions were searched in vain. A vCPU
+ *	remembers some of the pages it met until regions change: MMIO is not searched for again.
  *
  * Counters may be a little behind running vCPUs.
  */
@@ -346,6 +348,7 @@ struct hvx_memory_info {
 	__aligned_u64 mapped_1g;
 	__aligned_u64 tables;
 	__aligned_u64 faults;
+	__aligned_u64 holes;
 };
 
 /**
