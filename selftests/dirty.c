@@ -44,12 +44,17 @@ static unsigned int count_bits(void)
 	return n;
 }
 
-static uint64_t large_leaves(struct vm *vm)
+static struct hvx_memory_info info(struct vm *vm)
 {
 	struct hvx_memory_info i = { .size = sizeof(i) };
 
 	REQUIRE(!xioctl(vm->fd, HVX_GET_MEMORY_INFO, &i));
-	return i.mapped_2m;
+	return i;
+}
+
+static uint64_t large_leaves(struct vm *vm)
+{
+	return info(vm).mapped_2m;
 }
 
 static uint8_t *memory(size_t len, int advice)
@@ -171,6 +176,35 @@ TEST(after_silence)
 	*(uint64_t *)p = 0;
 	step(v, 1);
 	EXPECT_EQ(*(uint64_t *)p, 1);
+}
+
+/* What only the log has forbidden is allowed again where it is met: no page is looked up for it */
+TEST(no_faults_for_the_log)
+{
+	struct vcpu *v = start(writes_some, LOG, memory(LEN, MADV_NOHUGEPAGE));
+	struct hvx_memory_info before, after;
+	unsigned int i;
+
+	step(v, 1);
+	expect_every(v->vm, 1);
+	for (i = 0; i < 4; i++)
+		expect_every(v->vm, 0);
+	before = info(v->vm);
+	step(v, 1);
+	after = info(v->vm);
+	EXPECT_EQ(after.faults, before.faults);
+	/* For each page, or for each of the two tables */
+	EXPECT(after.rewrites >= before.rewrites + PAGES * PAGE_SIZE / M2);
+	EXPECT(after.rewrites <= before.rewrites + PAGES);
+	tap_note("%llu writes of %lu exited",
+		 (unsigned long long)(after.rewrites - before.rewrites), PAGES);
+	expect_every(v->vm, 1);
+	/* The region itself does not allow it: it is as if it had never been written to */
+	REQUIRE(!vm_region(v->vm, SLOT, LOG | HVX_REGION_READONLY, GPA, LEN,
+			   memory(LEN, MADV_NOHUGEPAGE)));
+	v->g->arg = 1;
+	EXPECT(vcpu_expect(v, HVX_EXIT_MMIO));
+	EXPECT_EQ(info(v->vm).rewrites, after.rewrites);
 }
 
 TEST(exact)

@@ -86,6 +86,7 @@ struct hvx_vcpu {
 	u64 tlb_gen;				/* [v] vm->mmu.tlb_gen at the last flush */
 	u64 exits;				/* [v] */
 	u64 faults;				/* [v] second-level faults that added an entry */
+	u64 rewrites;				/* [v] those that hvx_mmu_allow_write() resolved */
 	struct hvx_holes holes;			/* [v] */
 
 	struct hvx_inject inject;		/* [v] goes in with the next entry */

@@ -135,6 +135,7 @@ static void count_faults(struct hvx_vm *vm, struct hvx_memory_info *args)
 
 	args->faults = 0;
 	args->holes = 0;
+	args->rewrites = 0;
 	rcu_read_lock();
 	for (i = 0; i < HVX_MAX_VCPUS; i++) {
 		const struct hvx_vcpu *vcpu = rcu_dereference(vm->vcpus[i]);
@@ -143,6 +144,7 @@ static void count_faults(struct hvx_vm *vm, struct hvx_memory_info *args)
 			continue;
 		args->faults += READ_ONCE(vcpu->faults);
 		args->holes += READ_ONCE(vcpu->holes.found);
+		args->rewrites += READ_ONCE(vcpu->rewrites);
 	}
 	rcu_read_unlock();
 }

@@ -21,7 +21,7 @@ PLACE(hvx_region, gpa, 16);
 SIZE(hvx_create_vcpu, 16);
 SIZE(hvx_msr_range, 16);
 SIZE(hvx_msr_filter, 24);
-SIZE(hvx_memory_info, 56);
+SIZE(hvx_memory_info, 64);
 SIZE(hvx_dirty, 48);
 PLACE(hvx_dirty, first, 16);
 SIZE(hvx_prefault, 24);

@@ -487,6 +487,7 @@ bool hvx_mmu_allow_write(struct hvx_vcpu *vcpu, u64 gpa)
 		return false;
 	allowed = hvx_pt_allow_write(&mmu->pt, gpa);
 	read_unlock(&mmu->lock);
+	vcpu->rewrites += allowed;
 	return allowed;
 }
 

@@ -337,6 +337,7 @@ struct hvx_prefault {
  * @faults: second-level faults so far that added an entry, over all vCPUs that there are
  * @holes: faults so far, over the same vCPUs, for which regions were searched in vain. A vCPU
  *	remembers some of the pages it met until regions change: MMIO is not searched for again.
+ * @rewrites: faults so far, over the same vCPUs, of writes that only the dirty log had forbidden
  *
  * Counters may be a little behind running vCPUs.
  */
@@ -349,6 +350,7 @@ struct hvx_memory_info {
 	__aligned_u64 tables;
 	__aligned_u64 faults;
 	__aligned_u64 holes;
+	__aligned_u64 rewrites;
 };
 
 /**
