@@ -310,27 +310,35 @@ static enum hvx_next from_mmio(struct hvx_vcpu *vcpu, int r)
 	return HVX_NEXT_ERROR;
 }
 
+static enum hvx_next fault_in_window(struct hvx_vcpu *vcpu, struct hvx_exit *x)
+{
+	enum hvx_fault_result result = HVX_FAULT_MMIO;
+	int next;
+
+	if (x->fault.present && x->fault.access & HVX_WRITE &&
+	    hvx_mmu_allow_write(vcpu, x->fault.gpa))
+		return HVX_NEXT_ENTER;
+	if (hvx_apic_page_missing(vcpu, x->fault.gpa))
+		return HVX_NEXT_PROCESS;
+	next = hvx_mmio_window(vcpu, x);
+	if (next >= 0)
+		return next;
+	if (!hvx_mmu_known_hole(vcpu, x->fault.gpa))
+		result = hvx_mmu_fault_window(vcpu, x->fault.gpa, x->fault.access);
+	if (likely(result == HVX_FAULT_MAPPED))
+		return HVX_NEXT_ENTER;
+	/* The instruction is at hand here, not in process context */
+	if (result == HVX_FAULT_MMIO)
+		hvx_insn_prefetch(vcpu, x);
+	return HVX_NEXT_PROCESS;
+}
+
 static noinline enum hvx_next handle_fault(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	struct hvx_fault_info info = { };
-	int next;
 
-	if (hvx_in_window(vcpu)) {
-		if (x->fault.present && x->fault.access & HVX_WRITE &&
-		    hvx_mmu_allow_write(vcpu, x->fault.gpa))
-			return HVX_NEXT_ENTER;
-		if (hvx_apic_page_missing(vcpu, x->fault.gpa))
-			return HVX_NEXT_PROCESS;
-		next = hvx_mmio_window(vcpu, x);
-		if (next >= 0)
-			return next;
-		if (!hvx_mmu_known_hole(vcpu, x->fault.gpa) &&
-		    hvx_mmu_fault_window(vcpu, x->fault.gpa, x->fault.access))
-			return HVX_NEXT_ENTER;
-		/* Probably MMIO: the instruction is at hand here, not in process context */
-		hvx_insn_prefetch(vcpu, x);
-		return HVX_NEXT_PROCESS;
-	}
+	if (hvx_in_window(vcpu))
+		return fault_in_window(vcpu, x);
 	if (hvx_apic_page_missing(vcpu, x->fault.gpa) && hvx_apic_page_map(vcpu->vm))
 		return HVX_NEXT_ENTER;
 	if (hvx_mmu_known_hole(vcpu, x->fault.gpa))

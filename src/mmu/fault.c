@@ -491,26 +491,38 @@ bool hvx_mmu_allow_write(struct hvx_vcpu *vcpu, u64 gpa)
 	return allowed;
 }
 
-bool hvx_mmu_fault_window(struct hvx_vcpu *vcpu, u64 gpa, unsigned int access)
+static enum step try_fault_window(struct fault *f)
+{
+	enum hvx_pt_result result = HVX_PT_SAME;
+	enum step step = find_region(f);
+
+	if (step != STEP_DONE)
+		return step;
+	if (!get_page_fast(f))
+		return STEP_AGAIN;
+	step = try_add_entry(f, &result);
+	put_fault_page(f);
+	/* Other memory was there: the flush waits for windows, so hvx_mmu_fault() has to do it */
+	return result == HVX_PT_REPLACED ? STEP_AGAIN : step;
+}
+
+enum hvx_fault_result hvx_mmu_fault_window(struct hvx_vcpu *vcpu, u64 gpa, unsigned int access)
 {
 	struct fault f = { .vm = vcpu->vm, .gpa = gpa, .access = access };
-	enum step step = STEP_AGAIN;
-	enum hvx_pt_result result = HVX_PT_SAME;
+	enum step step;
 	int idx;
 
 	lockdep_assert_irqs_disabled();
 	if (unlikely(gpa >= hvx_pt_limit(&f.vm->mmu.pt)))
-		return false;
+		return HVX_FAULT_MMIO;
 	idx = srcu_read_lock(&f.vm->srcu);
-	if (find_region(&f) != STEP_DONE || !get_page_fast(&f))
-		goto unlock;
-	step = try_add_entry(&f, &result);
-	put_fault_page(&f);
-unlock:
+	step = try_fault_window(&f);
 	srcu_read_unlock(&f.vm->srcu, idx);
-	/* Other memory was there: the flush waits for windows, so hvx_mmu_fault() has to do it */
-	if (step != STEP_DONE || result == HVX_PT_REPLACED)
-		return false;
-	vcpu->faults++;
-	return true;
+	if (likely(step == STEP_DONE)) {
+		vcpu->faults++;
+		return HVX_FAULT_MAPPED;
+	}
+	if (f.hole)
+		remember_hole(vcpu, gpa, f.slots_gen);
+	return step == STEP_MMIO ? HVX_FAULT_MMIO : HVX_FAULT_RETRY;
 }

@@ -72,7 +72,7 @@ enum hvx_fault_result {
 	HVX_FAULT_MAPPED,	/* enter again */
 	HVX_FAULT_MMIO,		/* no region, or a write to a read-only one: emulate */
 	HVX_FAULT_NO_MEMORY,	/* the VMM has no page there: fault_info says where */
-	HVX_FAULT_RETRY,	/* a signal is pending: go to user space */
+	HVX_FAULT_RETRY,	/* a signal is pending, or it takes more than a window can do */
 };
 
 struct hvx_fault_info {
@@ -111,9 +111,9 @@ enum hvx_fault_result hvx_mmu_fault(struct hvx_vcpu *vcpu, u64 gpa, unsigned int
 
 /*
  * Resolve it without sleeping, if that can be: the VMM has the page, and all tables are there.
- * Context: window. True: enter again; false: ask hvx_mmu_fault() in process context.
+ * Context: window. MAPPED: enter again; MMIO, RETRY: ask hvx_mmu_fault() in process context.
  */
-bool hvx_mmu_fault_window(struct hvx_vcpu *vcpu, u64 gpa, unsigned int access);
+enum hvx_fault_result hvx_mmu_fault_window(struct hvx_vcpu *vcpu, u64 gpa, unsigned int access);
 
 /*
  * Is @gpa in no region, as this vCPU has found before? Context: window, or vm->srcu held, in which
