@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The second-level page table: by hand, then by random operations against a plain list of pages
- * that says what the table has to say, in every format, then by several threads at a time.
+ * The second-level page table: by hand, then by random operations against a model of it, in every
+ * format, then by several threads at a time.
  */
 #include <linux/kernel.h>
 #include <linux/slab.h>
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "mmu/pt.h"
+#include "pt_model.h"
 #include "tap.h"
 
 #define PAGE	4096ULL
@@ -225,147 +226,6 @@ TEST(ends_of_the_address_space)
 	hvx_pt_fini(&pt);
 }
 
-/* ------------------------------------------------------------------ sizes that meet */
-
-/* A few blocks of 2 MiB, each absent, one leaf, or a table of pages */
-#define NR_BLOCKS	4
-#define M2		0x200000ULL
-#define PER_BLOCK	512
-
-static struct block {
-	unsigned int prot;		/* of the leaf, 0: none */
-	u64 pa;
-	bool table;
-	unsigned int page_prot[PER_BLOCK];
-	u64 page_pa[PER_BLOCK];
-} blocks[NR_BLOCKS];
-
-static bool in_use(const struct block *b)
-{
-	for (int i = 0; i < PER_BLOCK; i++)
-		if (b->page_prot[i])
-			return true;
-	return false;
-}
-
-static enum hvx_pt_result model_leaf(unsigned int *prot, u64 *pa, unsigned int new_prot, u64 new_pa)
-{
-	if (!*prot) {
-		*prot = new_prot;
-		*pa = new_pa;
-		return HVX_PT_ADDED;
-	}
-	if (*pa != new_pa) {
-		*prot = new_prot;
-		*pa = new_pa;
-		return HVX_PT_REPLACED;
-	}
-	if (!(new_prot & ~*prot))
-		return HVX_PT_SAME;
-	*prot |= new_prot;
-	return HVX_PT_WIDENED;
-}
-
-static enum hvx_pt_result model_block(struct block *b, unsigned int prot, u64 pa)
-{
-	if (b->table)
-		return in_use(b) ? HVX_PT_TABLE_IN_USE : HVX_PT_IN_WAY;
-	return model_leaf(&b->prot, &b->pa, prot, pa);
-}
-
-static enum hvx_pt_result model_page(struct block *b, int page, unsigned int prot, u64 pa)
-{
-	if (b->prot)
-		return b->pa + page * PAGE == pa && !(prot & ~b->prot) ? HVX_PT_SAME :
-									 HVX_PT_IN_WAY;
-	b->table = true;
-	return model_leaf(&b->page_prot[page], &b->page_pa[page], prot, pa);
-}
-
-/* Memory that is where it was, most often: then sizes can stand for each other */
-static void map_some(struct hvx_pt *pt)
-{
-	unsigned int prot = HVX_READ | (rnd() & (HVX_WRITE | HVX_EXEC));
-	int n = rnd() % NR_BLOCKS, page = rnd() % PER_BLOCK;
-	u64 pa = (rnd() % 8 ? 0x40000000ULL : 0x80000000ULL) + n * M2, gpa = n * M2;
-	enum hvx_pt_result want;
-
-	if (rnd() % 3) {
-		want = model_page(&blocks[n], page, prot, pa + page * PAGE);
-		EXPECT_EQ(map_leaf(pt, gpa + page * PAGE, pa + page * PAGE, 1, prot), want);
-	} else {
-		want = model_block(&blocks[n], prot, pa);
-		EXPECT_EQ(map_leaf(pt, gpa + page * PAGE, pa, 2, prot), want);
-	}
-}
-
-static void unmap_some(struct hvx_pt *pt)
-{
-	u64 gpa = rnd() % (NR_BLOCKS * PER_BLOCK) * PAGE, len = (1 + rnd() % 700) * PAGE;
-
-	for (int n = 0; n < NR_BLOCKS; n++) {
-		struct block *b = &blocks[n];
-
-		if (gpa < (n + 1) * M2 && n * M2 < gpa + len)
-			b->prot = 0;
-		for (int i = 0; i < PER_BLOCK; i++)
-			if (n * M2 + i * PAGE >= gpa && n * M2 + i * PAGE < gpa + len)
-				b->page_prot[i] = 0;
-	}
-	in_steps(hvx_pt_unmap, pt, gpa, gpa + len, 1 + rnd() % 40);
-	if (rnd() % 4)
-		return;
-	prune(pt, 0, NR_BLOCKS * M2, 1 + rnd() % 40);
-	for (int n = 0; n < NR_BLOCKS; n++)
-		blocks[n].table = in_use(&blocks[n]);
-}
-
-static void check_blocks(struct hvx_pt *pt)
-{
-	u64 pages = 0, large = 0;
-	struct hvx_pt_leaf leaf;
-
-	for (int n = 0; n < NR_BLOCKS; n++) {
-		const struct block *b = &blocks[n];
-
-		large += !!b->prot;
-		for (int i = 0; i < PER_BLOCK; i++) {
-			unsigned int prot = b->prot ?: b->page_prot[i];
-
-			pages += !!b->page_prot[i];
-			if (!EXPECT_EQ(hvx_pt_lookup(pt, n * M2 + i * PAGE, &leaf), !!prot))
-				continue;
-			if (!prot)
-				continue;
-			EXPECT_EQ(leaf.prot, prot);
-			EXPECT_EQ(leaf.pa, b->prot ? b->pa : b->page_pa[i]);
-			EXPECT_EQ(leaf.level, b->prot ? 2 : 1);
-		}
-	}
-	EXPECT_EQ(atomic64_read(&pt->nr_leaves[0]), pages);
-	EXPECT_EQ(atomic64_read(&pt->nr_leaves[1]), large);
-}
-
-TEST(sizes_that_meet)
-{
-	for (int i = 0; i < ARRAY_SIZE(formats); i++) {
-		struct hvx_pt pt;
-
-		memset(blocks, 0, sizeof(blocks));
-		REQUIRE(!hvx_pt_init(&pt, formats[i], 0));
-		for (int n = 0; n < 20000 && !tap_failures(); n++) {
-			if (rnd() % 5)
-				map_some(&pt);
-			else
-				unmap_some(&pt);
-			if (n % 64 == 0)
-				check_blocks(&pt);
-		}
-		hvx_pt_fini(&pt);
-		EXPECT_EQ(shim_allocated, 0);
-	}
-}
-
 /* ------------------------------------------------------------------ written to */
 
 static u64 told[2048];
@@ -558,241 +418,23 @@ TEST(split)
 
 /* ------------------------------------------------------------------ against a model */
 
-/*
- * The pages that the random run uses: a few clusters of neighbours, on both sides of where tables
- * begin, some of them large. .prot of 0 is absent.
- */
-struct page {
-	u64 gpa;
-	int level;
-	unsigned int prot;
-	u64 pa;
-	bool accessed;
-	bool dirty;
-};
-
-#define NR_PAGES	(24 * 64)
-
-static struct page pages[NR_PAGES];
-static unsigned int nr_heard;
-
-static void count_leaves(struct hvx_pt *pt, u64 gpa, u64 size, u64 mask)
+static u8 random_byte(void)
 {
-	nr_heard += __builtin_popcountll(mask);
+	return rnd();
 }
 
-static int by_gpa(const void *a, const void *b)
-{
-	const struct page *p = a, *q = b;
-
-	return p->gpa < q->gpa ? -1 : p->gpa > q->gpa;
-}
-
-static void make_pages(void)
-{
-	for (int i = 0; i < NR_PAGES; i++) {
-		int cluster = i / 64, n = i % 64;
-		int level = cluster % 8 == 7 ? HVX_PT_1G : cluster % 8 == 6 ? HVX_PT_2M : HVX_PT_4K;
-		u64 size = hvx_pt_level_size(level);
-		u64 middle = (u64)cluster * 0xa8000000000ULL + ((u64)(cluster % 3) << 39);
-
-		pages[i] = (struct page){ .level = level };
-		middle = ALIGN_DOWN(middle, 1ULL << (9 * level + 12));
-		pages[i].gpa = cluster ? middle + n * size - 32 * size : n * size;
-	}
-	qsort(pages, NR_PAGES, sizeof(pages[0]), by_gpa);
-}
-
-static u64 size_of(const struct page *p)
-{
-	return hvx_pt_level_size(p->level);
-}
-
-static bool overlaps(const struct page *p, u64 gpa, u64 end)
-{
-	return p->gpa < end && gpa < p->gpa + size_of(p);
-}
-
-static void check_page(struct hvx_pt *pt, const struct page *p)
-{
-	u64 inside = p->gpa + rnd() % size_of(p);
-	struct hvx_pt_leaf leaf;
-
-	if (!EXPECT_EQ(hvx_pt_lookup(pt, inside, &leaf), !!p->prot) || !p->prot)
-		return;
-	EXPECT_EQ(leaf.pa, p->pa);
-	EXPECT_EQ(leaf.level, p->level);
-	EXPECT_EQ(leaf.prot, p->prot);
-}
-
-static void random_map(struct hvx_pt *pt)
-{
-	struct page *p = &pages[rnd() % NR_PAGES];
-	unsigned int prot = HVX_READ | (rnd() & (HVX_WRITE | HVX_EXEC));
-	bool clean = pt->format->dirty && rnd() % 4 == 0;
-	bool writes = prot & HVX_WRITE && !clean;
-	enum hvx_pt_result want, got;
-	u64 pa = p->pa;
-
-	if (!p->prot || rnd() % 4 == 0)
-		pa = ALIGN_DOWN(rnd() & 0x00003ffffffff000ULL, size_of(p));
-	if (!p->prot)
-		want = HVX_PT_ADDED;
-	else if (pa != p->pa)
-		want = HVX_PT_REPLACED;
-	else if (!(prot & ~p->prot))
-		want = HVX_PT_SAME;
-	else
-		want = HVX_PT_WIDENED;
-	got = map_clean(pt, p->gpa + rnd() % size_of(p), pa, p->level, prot, clean);
-	EXPECT_EQ(got, want);
-	if (want != HVX_PT_SAME)
-		p->dirty = writes || (want == HVX_PT_WIDENED && p->dirty);
-	p->prot = want == HVX_PT_WIDENED || want == HVX_PT_SAME ? p->prot | prot : prot;
-	p->pa = pa;
-	if (want != HVX_PT_SAME)
-		p->accessed = true;
-}
-
-static void random_range(u64 *gpa, u64 *end)
-{
-	u64 a = pages[rnd() % NR_PAGES].gpa, b = pages[rnd() % NR_PAGES].gpa;
-
-	/* Mostly near each other, now and then nearly everything */
-	if (rnd() % 8)
-		b = a + (rnd() % 64) * PAGE * (rnd() % 4 ? 1 : 512);
-	*gpa = min(a, b);
-	*end = max(a, b) + PAGE;
-}
-
-static void random_unmap(struct hvx_pt *pt)
-{
-	unsigned int dirty = 0;
-	bool want = false;
-	u64 gpa, end;
-
-	random_range(&gpa, &end);
-	for (int i = 0; i < NR_PAGES; i++) {
-		if (!pages[i].prot || !overlaps(&pages[i], gpa, end))
-			continue;
-		want = true;
-		dirty += pages[i].dirty;
-		pages[i].dirty = false;
-		pages[i].prot = 0;
-	}
-	nr_heard = 0;
-	EXPECT_EQ(in_steps(hvx_pt_unmap, pt, gpa, end, 1 + rnd() % 40), want);
-	EXPECT_EQ(nr_heard, dirty);
-	if (rnd() % 2)
-		prune(pt, gpa, end, 1 + rnd() % 40);
-}
-
-/*
- * The log must tell of exactly what was written to since it was asked last, whatever tables it has
- * let sleep meanwhile, and it must never say "nothing to flush" when it took something away.
- */
-static void random_log(struct hvx_pt *pt)
-{
-	unsigned int want = 0;
-	bool changed;
-	u64 gpa, end;
-
-	random_range(&gpa, &end);
-	for (int i = 0; i < NR_PAGES; i++) {
-		if (!pages[i].dirty || !overlaps(&pages[i], gpa, end))
-			continue;
-		want++;
-		pages[i].dirty = false;
-		if (!pt->format->dirty)
-			pages[i].prot &= ~HVX_WRITE;
-	}
-	nr_heard = 0;
-	changed = in_steps(hvx_pt_clear_dirty, pt, gpa, end, 1 + rnd() % 40);
-	EXPECT_EQ(nr_heard, want);
-	EXPECT(changed || !want);
-}
-
-static void random_age(struct hvx_pt *pt)
-{
-	bool young = false;
-	u64 gpa, end;
-
-	random_range(&gpa, &end);
-	for (int i = 0; i < NR_PAGES; i++) {
-		if (!pages[i].prot || !overlaps(&pages[i], gpa, end))
-			continue;
-		young |= pages[i].accessed || !pt->format->accessed;
-		if (pt->format->accessed)
-			pages[i].accessed = false;
-	}
-	EXPECT_EQ(hvx_pt_test_accessed(pt, gpa, end), young);
-	EXPECT_EQ(in_steps(hvx_pt_clear_accessed, pt, gpa, end, 1 + rnd() % 40),
-		  young && pt->format->accessed);
-}
-
-static bool may_write(struct hvx_pt *pt, const struct page *p)
-{
-	u64 write = pt->format->write;
-
-	return *raw_entry(pt, p->gpa, p->level) & *raw_entry(pt, p->gpa, p->level + 1) & write;
-}
-
-/* What the processor does meanwhile */
-static void random_access(struct hvx_pt *pt)
-{
-	struct page *p = &pages[rnd() % NR_PAGES];
-
-	if (!p->prot)
-		return;
-	p->accessed = true;
-	*raw_entry(pt, p->gpa, p->level) |= pt->format->accessed;
-	if (!(p->prot & HVX_WRITE) || !pt->format->dirty)
-		return;
-	p->dirty = true;
-	/* By the core, or by the processor, which needs the right from the table above, too */
-	if (rnd() % 4 == 0) {
-		EXPECT(hvx_pt_set_dirty(pt, p->gpa));
-		return;
-	}
-	if (!may_write(pt, p)) {
-		EXPECT(hvx_pt_allow_write(pt, p->gpa));
-		EXPECT(may_write(pt, p));
-	}
-	*raw_entry(pt, p->gpa, p->level) |= pt->format->dirty;
-}
-
+/* fuzz_pt's operations, in one long run: what one leaves behind meets the next ones */
 static void random_run(const struct hvx_pt_format *format)
 {
-	struct hvx_pt pt;
+	static struct pt_model m;
 
-	make_pages();
-	REQUIRE(!hvx_pt_init(&pt, format, 0));
-	pt.on_dirty = count_leaves;
-	for (int i = 0; i < 60000 && !tap_failures(); i++) {
-		u64 what = rnd() % 64;
-
-		if (what < 44)
-			random_map(&pt);
-		else if (what < 48)
-			random_unmap(&pt);
-		else if (what < 50)
-			random_log(&pt);
-		else if (what < 52)
-			random_age(&pt);
-		else
-			random_access(&pt);
-		check_page(&pt, &pages[rnd() % NR_PAGES]);
-		if (i % 4096 == 0) {
-			for (int j = 0; j < NR_PAGES; j++)
-				check_page(&pt, &pages[j]);
-		}
+	pt_model_init(&m, format, rnd() % 2 ? BIT_ULL(47) : 0, random_byte);
+	for (int i = 0; i < 60000; i++) {
+		pt_model_step(&m);
+		if (i % 512 == 0)
+			pt_model_check(&m);
 	}
-	EXPECT_EQ(shim_allocated, atomic64_read(&pt.nr_tables));
-	in_steps(hvx_pt_unmap, &pt, 0, ~0ULL, ALL);
-	prune(&pt, 0, ~0ULL, ALL);
-	EXPECT_EQ(atomic64_read(&pt.nr_tables), 1);
-	hvx_pt_fini(&pt);
-	EXPECT_EQ(shim_allocated, 0);
+	pt_model_fini(&m);
 }
 
 TEST_TIME(random_ept, 60)
