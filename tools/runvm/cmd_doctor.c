@@ -7,6 +7,7 @@
  */
 #include <cpuid.h>
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -253,6 +254,84 @@ static void check_features(enum cpu cpu)
 	note("CPU features: %s", *have ? have : "none of those that hvx uses");
 }
 
+/* --------------------------------------------------------------------- IOMMU */
+
+/* What makes the kernel leave IOMMUs alone: KEY=[...,]off on its command line */
+static bool switched_off(char word[64])
+{
+	static const char *const keys[] = { "intel_iommu=", "amd_iommu=", "iommu=" };
+	char text[4096], *p, *at, *end;
+	unsigned int i;
+
+	if (!read_file("/proc/cmdline", text, sizeof(text)))
+		return false;
+	for (p = strtok_r(text, "\n ", &at); p; p = strtok_r(NULL, "\n ", &at)) {
+		for (i = 0; i < ARRAY_SIZE(keys); i++) {
+			if (strncmp(p, keys[i], strlen(keys[i])))
+				continue;
+			end = p + strlen(p) - 3;
+			if (!strcmp(end, "off") && (end[-1] == '=' || end[-1] == ',')) {
+				snprintf(word, 64, "%s", p);
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+/* How many there are, and the first one's name */
+static unsigned int count_iommus(char *name, size_t len)
+{
+	DIR *dir = opendir("/sys/class/iommu");
+	unsigned int n = 0;
+	struct dirent *d;
+
+	if (!dir)
+		return 0;
+	while ((d = readdir(dir))) {
+		if (*d->d_name == '.')
+			continue;
+		if (!n++)
+			snprintf(name, len, "%s", d->d_name);
+	}
+	closedir(dir);
+	return n;
+}
+
+/* The tables are named in the ACPI specification: of VT-d DMAR, of AMD's IOMMU IVRS */
+static void advise_iommu(enum cpu cpu)
+{
+	bool dmar = exists("/sys/firmware/acpi/tables/DMAR");
+	bool ivrs = exists("/sys/firmware/acpi/tables/IVRS");
+	char word[64];
+
+	if (switched_off(word))
+		advise("to have one: boot the kernel without '%s'", word);
+	else if (dmar)
+		advise("to have one: boot the kernel with 'intel_iommu=on'");
+	else if (ivrs)
+		advise("firmware has one to offer: 'dmesg | grep AMD-Vi' says why it is not used");
+	else if (in_a_guest())
+		advise("to have one: the hypervisor that this machine runs on has to offer it");
+	else
+		advise("to have one: enable it in the firmware setup: %s",
+		       cpu == CPU_SVM ? "\"IOMMU\" or \"AMD-Vi\"" : "\"VT-d\"");
+}
+
+/* No guest depends on it: what is missing here is no fault */
+static void check_iommu(enum cpu cpu)
+{
+	char name[256] = "";
+	unsigned int n = count_iommus(name, sizeof(name));
+
+	if (n) {
+		good("IOMMU: the kernel uses %u (%s%s)", n, name, n > 1 ? ", ..." : "");
+		return;
+	}
+	note("IOMMU: the kernel uses none; guests do not need it, devices are not confined");
+	advise_iommu(cpu);
+}
+
 /* -------------------------------------------------------------------- kernel */
 
 /* Who else uses the extension. hvx shares VT-x; AMD-V it does not share by itself. */
@@ -452,6 +531,8 @@ static void check_guest(void)
 	vm = ioctl(dev, HVX_CREATE_VM, &args);
 	if (vm < 0) {
 		fault("a VM cannot be created: %s", strerror(errno));
+		if (errno == EBUSY)
+			advise("end the guests of the other hypervisor, then unload its module");
 		show_log();
 	} else if (run_hlt(vm)) {
 		good("a guest was started, and ran");
@@ -465,15 +546,25 @@ static void check_guest(void)
 	close(dev);
 }
 
+static void parse(int argc, char **argv)
+{
+	if (argc < 2)
+		return;
+	if (strcmp(argv[1], "--help") && strcmp(argv[1], "-h"))
+		usage_error("doctor takes no '%s'", argv[1]);
+	puts("usage: runvm doctor   (can this host run guests, and what is to be done if not?)");
+	exit(0);
+}
+
 int cmd_doctor(int argc, char **argv)
 {
 	enum cpu cpu;
 
-	if (argc > 1)
-		usage_error("doctor takes no '%s'", argv[1]);
+	parse(argc, argv);
 	cpu = check_cpu();
 	if (check_firmware(cpu))
 		check_features(cpu);
+	check_iommu(cpu);
 	check_kvm(cpu);
 	if (check_module() && check_device())
 		check_guest();
