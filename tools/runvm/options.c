@@ -364,15 +364,20 @@ static void make_getopt_tables(struct option *longs, char *shorts)
 
 	*shorts++ = ':';	/* a missing argument is told from an unknown option */
 	for (i = 0; i < ARRAY_SIZE(flags); i++) {
-		longs[i] = (struct option){ .name = flags[i].name, .val = CODE(i) };
-		longs[i].has_arg = flags[i].arg ? required_argument : no_argument;
+		/* A second line of help: a name that is there twice has ambiguous beginnings */
+		if (i && !strcmp(flags[i].name, flags[i - 1].name))
+			continue;
+		*longs++ = (struct option){
+			.name = flags[i].name, .val = CODE(i),
+			.has_arg = flags[i].arg ? required_argument : no_argument,
+		};
 		if (!flags[i].letter)
 			continue;
 		*shorts++ = flags[i].letter;
 		if (flags[i].arg)
 			*shorts++ = ':';
 	}
-	longs[i] = (struct option){ NULL };
+	*longs = (struct option){ NULL };
 	*shorts = 0;
 }
 
