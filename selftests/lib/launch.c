@@ -17,17 +17,22 @@
 #include "launch.h"
 #include "tap.h"
 
+void (*launch_prepare)(void);
+const char *launch_program = "runvm";
+
 /* As a shell would search for it: the tests' own folder is not in PATH everywhere */
-static const char *find_runvm(void)
+static const char *find_program(void)
 {
-	static const char *const places[] = { "/hvx/bin/runvm", "/usr/local/bin/runvm",
-					      "/usr/bin/runvm" };
+	static const char *const places[] = { "/hvx/bin", "/usr/local/bin", "/usr/bin" };
+	static char path[128];
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(places); i++)
-		if (!access(places[i], X_OK))
-			return places[i];
-	SKIP("runvm is not installed");
+	for (i = 0; i < ARRAY_SIZE(places); i++) {
+		snprintf(path, sizeof(path), "%s/%s", places[i], launch_program);
+		if (!access(path, X_OK))
+			return path;
+	}
+	SKIP("%s is not installed", launch_program);
 }
 
 static void make_pipe(int *read_end, int *write_end)
@@ -51,12 +56,10 @@ static int make_tty(int *near)
 	return far;
 }
 
-void (*launch_prepare)(void);
-
 static void become_runvm(const char *program, int in, int out, int err, bool tty,
 			 const char *const *args)
 {
-	const char *argv[LAUNCH_MAX_ARGS + 2] = { "runvm" };
+	const char *argv[LAUNCH_MAX_ARGS + 2] = { launch_program };
 	unsigned int n = 0;
 
 	while (args[n] && n < LAUNCH_MAX_ARGS) {
@@ -78,7 +81,7 @@ static void become_runvm(const char *program, int in, int out, int err, bool tty
 
 void launch(struct launch *l, enum launch_stdin kind, const char *const *args)
 {
-	const char *program = find_runvm();
+	const char *program = find_program();
 	int in, out, err;
 
 	*l = (struct launch){ .in = -1 };
@@ -187,8 +190,8 @@ int launch_end(struct launch *l, unsigned int seconds)
 			waitpid(l->pid, &status, 0);
 			while (collect_some(l, now()))
 				;
-			(void)EXPECT(false, "runvm did not end; output '%s', errors '%s'",
-				     l->out.text, l->err.text);
+			(void)EXPECT(false, "%s did not end; output '%s', errors '%s'",
+				     launch_program, l->out.text, l->err.text);
 			return -1;
 		}
 		if (!collect_some(l, now() + 0.02))

@@ -47,6 +47,8 @@ int launch_all(struct launch *l, const char *const *args);
 
 /* What the child does before it becomes runvm; NULL: nothing. Each test begins without. */
 extern void (*launch_prepare)(void);
+/* Another program next to runvm that it becomes instead; each test begins with "runvm" */
+extern const char *launch_program;
 
 /* A file of its own for each name, in a directory that goes with the host */
 const char *launch_file(const char *name, const void *data, size_t len);
