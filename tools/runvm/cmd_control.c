@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/names.h"
 #include "runvm.h"
 
 static FILE *connect_to(const char *path)
@@ -80,16 +81,20 @@ static bool wants_help(int argc, char **argv)
 int cmd_control(int argc, char **argv)
 {
 	json_t *reply;
+	char *path;
 
 	if (wants_help(argc, argv)) {
-		printf("usage: runvm %s SOCKET   (of runvm run --control SOCKET)\n", argv[0]);
+		printf("usage: runvm %s GUEST   (of runvm run --name GUEST, or --control GUEST)\n",
+		       argv[0]);
 		return 0;
 	}
 	if (argc != 2)
-		usage_error("%s takes one argument: the guest's control socket", argv[0]);
-	reply = ask(argv[1], json_pack("{s:s}", "command", argv[0]));
+		usage_error("%s takes one argument: the guest's name, or its socket", argv[0]);
+	path = control_path_find(argv[1]);
+	reply = ask(path, json_pack("{s:s}", "command", argv[0]));
 	print(reply, "");
 	json_decref(reply);
+	free(path);
 	return 0;
 }
 
@@ -126,25 +131,26 @@ static json_t *ask_for_news(const char *path)
 
 int cmd_balloon(int argc, char **argv)
 {
+	json_int_t target;
 	json_t *reply;
+	char *path;
 
 	if (wants_help(argc, argv)) {
-		printf("usage: runvm balloon SOCKET          say what memory the guest has\n"
-		       "       runvm balloon SOCKET SIZE     say what it shall have, with K, M or G; "
+		printf("usage: runvm balloon GUEST           say what memory the guest has\n"
+		       "       runvm balloon GUEST SIZE      say what it shall have, with K, M or G; "
 		       "a bare number is MiB\n");
 		return 0;
 	}
 	if (argc != 2 && argc != 3)
-		usage_error("balloon takes the guest's control socket, and the memory for it");
-	if (argc == 2) {
-		reply = ask_for_news(argv[1]);
-	} else {
-		json_int_t target = parse_mib(argv[2], MIN_MEMORY, MAX_MEMORY);
-
-		reply = ask(argv[1], json_pack("{s:s, s:I}", "command", "balloon", "target",
-					       target));
-	}
+		usage_error("balloon takes the guest's name, or its socket, and the memory for it");
+	target = argc == 3 ? parse_mib(argv[2], MIN_MEMORY, MAX_MEMORY) : 0;
+	path = control_path_find(argv[1]);
+	if (target)
+		reply = ask(path, json_pack("{s:s, s:I}", "command", "balloon", "target", target));
+	else
+		reply = ask_for_news(path);
 	print(reply, "");
 	json_decref(reply);
+	free(path);
 	return 0;
 }

@@ -249,6 +249,7 @@ static void set_console(struct options *o, const char *text)
 static void set_name(struct options *o, const char *text)
 {
 	o->name = not_empty("name", text);
+	o->named = true;
 }
 
 static void set_control(struct options *o, const char *text)
@@ -308,8 +309,8 @@ static const struct flag flags[] = {
 	{ "vsock", 0, "CID", set_vsock, "sockets between host and guest" },
 	{ "share", 0, "DIR[,tag=TAG][,ro]", set_share, "directory of the host for the guest" },
 	{ "console", 0, "serial|virtio|none", set_console, "what the terminal is for (serial)" },
-	{ "name", 0, "NAME", set_name, "name of the guest" },
-	{ "control", 0, "SOCKET", set_control, "socket for commands, made at start" },
+	{ "name", 0, "NAME", set_name, "name of the guest, for commands to it" },
+	{ "control", 0, "SOCKET", set_control, "socket for commands, instead of that name" },
 	{ "user", 0, "USER", set_user, "whom root becomes before the guest starts (nobody)" },
 	{ "no-reboot", 0, NULL, set_no_reboot, "end when the guest resets" },
 	{ "no-sandbox", 0, NULL, set_no_sandbox, "keep privileges and system calls" },
@@ -508,7 +509,9 @@ static void print_lists(const struct options *o)
 
 void options_print(const struct options *o)
 {
-	printf("name = %s\nkernel = %s\n", o->name, o->kernel);
+	if (o->named)
+		printf("name = %s\n", o->name);
+	printf("kernel = %s\n", o->kernel);
 	if (o->flat)
 		printf("flat = %#llx\n", (unsigned long long)o->flat_addr);
 	if (o->initrd)

@@ -79,7 +79,8 @@ struct options {
 	bool no_sandbox;
 	bool dry_run;
 	bool verbose;
-	const char *control;	/* path of the control socket, NULL for none */
+	bool named;		/* @name was given */
+	const char *control;	/* path of the control socket, NULL: by @name if that was given */
 	const char *user;	/* whom root becomes before the guest runs */
 };
 

@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "control/names.h"
 #include "machine.h"
 
 #define MAX_CLIENTS	16
@@ -282,7 +283,7 @@ static int bind_socket(int fd, const struct sockaddr_un *addr)
 	return error;
 }
 
-static int open_socket(const char *path)
+static int open_socket(const char *path, const char *why_in_use)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int fd, error;
@@ -299,7 +300,21 @@ static int open_socket(const char *path)
 		error = errno;
 	if (error)
 		die("control socket %s: %s", path,
-		    error == EADDRINUSE ? "there is something already" : strerror(error));
+		    error == EADDRINUSE ? why_in_use : strerror(error));
+	return fd;
+}
+
+/* -1: there is no place for it */
+static int open_named_socket(const char *name)
+{
+	int lock, fd;
+	char *path = control_path_make(name, &lock);
+
+	if (!path)
+		return -1;
+	fd = open_socket(path, "a guest of this name is running");
+	close(lock);
+	free(path);
 	return fd;
 }
 
@@ -318,9 +333,18 @@ static void close_control(struct device *dev)
 
 void control_create(struct machine *m)
 {
-	struct control *ctl = calloc(1, sizeof(*ctl));
+	const struct options *o = m->options;
+	struct control *ctl;
 	struct client *c;
+	int fd = -1;
 
+	if (o->control)
+		fd = open_socket(o->control, "there is something already");
+	else if (o->named)
+		fd = open_named_socket(o->name);
+	if (fd < 0)
+		return;
+	ctl = calloc(1, sizeof(*ctl));
 	if (!ctl)
 		die("not enough memory");
 	json_object_seed(0);	/* jansson would open /dev/urandom for that later */
@@ -328,7 +352,7 @@ void control_create(struct machine *m)
 	ctl->device = (struct device){ .name = "control", .close = close_control };
 	for (c = ctl->clients; c < ctl->clients + MAX_CLIENTS; c++)
 		*c = (struct client){ .control = ctl, .fd = -1 };
-	ctl->fd = open_socket(m->options->control);
+	ctl->fd = fd;
 	loop_add(m, ctl->fd, EPOLLIN, accept_client, ctl);
 	machine_add_device(m, &ctl->device);
 }

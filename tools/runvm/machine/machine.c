@@ -305,8 +305,7 @@ void machine_create(struct machine *m, const struct options *options)
 	dev_create(m);
 	pci_create(m);
 	virtio_create(m);
-	if (options->control)
-		control_create(m);
+	control_create(m);
 }
 
 int machine_run(struct machine *m)

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * runvm_names: guests that are found by their names: the socket that --name makes, who may have it,
+ * and what commands take a name for. The guest is a bare program of guest/machine.S.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "launch.h"
+#include "tap.h"
+
+extern const char m_button[], m_button_end[];
+
+#define RUN(path)	"run", "-k", path, "--flat", "0x100000"
+#define ARGS(...)	((const char *const[]){ __VA_ARGS__, NULL })
+
+#define NOBODY		65534
+#define STATUS_QUIT	12
+
+static struct launch l, c;
+
+static const char *image(void)
+{
+	return launch_file("button", m_button, m_button_end - m_button);
+}
+
+/* Emulated hosts have no /run of their own */
+static void make_run(void)
+{
+	mkdir("/run", 0755);
+	REQUIRE(!access("/run", W_OK));
+}
+
+static void start(const char *name)
+{
+	launch(&l, LAUNCH_NULL, ARGS(RUN(image()), "--name", name, "--balloon"));
+	launch_out(&l, "ready", 5);
+}
+
+/* One line that has this part */
+static void expect_refusal(int status, const char *part, const char *const *args)
+{
+	const char *end;
+
+	EXPECT_EQ(launch_all(&c, args), status);
+	end = strchr(c.err.text, '\n');
+	EXPECT(end && !end[1] && strstr(c.err.text, part) && !*c.out.text, "'%s', '%s'",
+	       c.err.text, c.out.text);
+}
+
+static void expect_mode(const char *path, unsigned int mode)
+{
+	struct stat st;
+
+	if (EXPECT(!lstat(path, &st), "there is no %s", path))
+		EXPECT_EQ(st.st_mode, mode);
+}
+
+TEST(by_name)
+{
+	make_run();
+	start("testee");
+	expect_mode("/run/runvm", S_IFDIR | 0700);
+	expect_mode("/run/runvm/testee.sock", S_IFSOCK | 0600);
+	EXPECT_EQ(launch_all(&c, ARGS("status", "testee")), 0);
+	EXPECT(strstr(c.out.text, "name: testee\n"), "'%s'", c.out.text);
+	EXPECT_EQ(launch_all(&c, ARGS("status", "/run/runvm/testee.sock")), 0);
+	EXPECT_EQ(launch_all(&c, ARGS("balloon", "testee", "64M")), 0);
+	EXPECT_EQ(launch_all(&c, ARGS("balloon", "testee")), 0);
+	EXPECT(strstr(c.out.text, "target: 67108864\n"), "'%s'", c.out.text);
+	EXPECT_EQ(launch_all(&c, ARGS("power", "testee")), 0);
+	EXPECT_EQ(launch_end(&l, 5), 0);
+	expect_refusal(1, "runvm: control socket /run/runvm/testee.sock: the guest is gone\n",
+		       ARGS("status", "testee"));
+}
+
+/* What a guest leaves behind is replaced, a guest that runs is not */
+TEST(two_of_one_name)
+{
+	make_run();
+	start("twin");
+	EXPECT_EQ(launch_all(&c, ARGS("quit", "twin")), 0);
+	EXPECT_EQ(launch_end(&l, 5), STATUS_QUIT);
+	start("twin");
+	expect_refusal(1, "socket /run/runvm/twin.sock: a guest of this name is running\n",
+		       ARGS(RUN(image()), "--name", "twin"));
+	EXPECT_EQ(launch_all(&c, ARGS("quit", "twin")), 0);
+	EXPECT_EQ(launch_end(&l, 5), STATUS_QUIT);
+}
+
+TEST(no_such_name)
+{
+	make_run();
+	expect_refusal(1, "no guest has the name 'nobody': there is no /run/runvm/nobody.sock\n",
+		       ARGS("status", "nobody"));
+	expect_refusal(1, "runvm: control socket ./nobody: No such file or directory\n",
+		       ARGS("balloon", "./nobody"));
+	expect_refusal(2, "status takes one argument: the guest's name, or its socket\n",
+		       ARGS("status"));
+}
+
+/* A path by --control instead; one in the working directory needs no slash */
+TEST(by_path)
+{
+	make_run();
+	REQUIRE(!chdir("/tmp"));
+	launch(&l, LAUNCH_NULL, ARGS(RUN(image()), "--name", "apart", "--control", "apart.here"));
+	launch_out(&l, "ready", 5);
+	EXPECT(access("/run/runvm/apart.sock", F_OK));
+	EXPECT_EQ(launch_all(&c, ARGS("status", "apart.here")), 0);
+	EXPECT_EQ(launch_all(&c, ARGS("quit", "./apart.here")), 0);
+	EXPECT_EQ(launch_end(&l, 5), STATUS_QUIT);
+}
+
+/* No file can have it: the guest runs, without a socket */
+TEST(name_with_slash)
+{
+	make_run();
+	EXPECT_EQ(launch_all(&c, ARGS(RUN(image()), "--name", "../up", "--dry-run")), 0);
+	EXPECT(strstr(c.out.text, "name = ../up\n"), "'%s'", c.out.text);
+	EXPECT(access("/run/up.sock", F_OK));
+	/* A name that was not given is none to be kept in a configuration */
+	EXPECT_EQ(launch_all(&c, ARGS(RUN(image()), "--dry-run")), 0);
+	EXPECT(!strstr(c.out.text, "name = "), "'%s'", c.out.text);
+}
+
+static const char *runtime_dir;
+
+static void become_nobody(void)
+{
+	if (setgroups(0, NULL) || setgid(NOBODY) || setuid(NOBODY) ||
+	    (runtime_dir ? setenv("XDG_RUNTIME_DIR", runtime_dir, 1) : unsetenv("XDG_RUNTIME_DIR")))
+		_exit(126);
+}
+
+/* Whoever is not root has them elsewhere, or not at all */
+TEST(of_a_user)
+{
+	mkdir("/tmp/names", 0700);
+	REQUIRE(!chown("/tmp/names", NOBODY, NOBODY) && !chmod("/dev/hvx", 0666));
+	launch_prepare = become_nobody;
+	runtime_dir = "/tmp/names";
+	start("mine");
+	expect_mode("/tmp/names/runvm/mine.sock", S_IFSOCK | 0600);
+	EXPECT_EQ(launch_all(&c, ARGS("quit", "mine")), 0);
+	EXPECT_EQ(launch_end(&l, 5), STATUS_QUIT);
+	/* A directory that others can write to is not trusted */
+	REQUIRE(!chmod("/tmp/names/runvm", 0777));
+	expect_refusal(1, "/tmp/names/runvm must be a directory of this user with mode 0700",
+		       ARGS(RUN(image()), "--name", "mine"));
+	runtime_dir = NULL;
+	EXPECT_EQ(launch_all(&c, ARGS(RUN(image()), "--name", "mine", "--dry-run")), 0);
+	EXPECT_EQ(launch_all(&c, ARGS("status", "mine")), 1);
+	EXPECT(strstr(c.err.text, "control socket mine: No such file"), "'%s'", c.err.text);
+	chmod("/dev/hvx", 0660);
+}
