@@ -14,7 +14,7 @@
 
 #include <linux/static_call.h>
 #include <linux/types.h>
-#include "exit.h"
+#include "vcpu/exit.h"
 
 struct hvx_vm;
 struct hvx_vcpu;

@@ -17,11 +17,11 @@
 #include "args.h"
 #include "caps.h"
 #include "compat.h"
-#include "cpuid.h"
+#include "cpu/cpuid.h"
 #include "mmu/dirty.h"
-#include "msr.h"
-#include "tsc.h"
-#include "vcpu.h"
+#include "cpu/msr.h"
+#include "cpu/tsc.h"
+#include "vcpu/vcpu.h"
 #include "vm.h"
 
 static void vm_free(struct kref *ref)

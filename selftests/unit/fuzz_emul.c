@@ -8,7 +8,7 @@
 #include <string.h>
 #include <linux/kernel.h>
 #include "emul/emul.h"
-#include "exit.h"
+#include "vcpu/exit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <linux/kernel.h>
 #include "emul/decode.h"
-#include "exit.h"
-#include "regs.h"
+#include "vcpu/exit.h"
+#include "vcpu/regs.h"
 #include "tap.h"
 
 static int decode(struct hvx_insn *insn, enum hvx_insn_mode mode, unsigned int n, const char *bytes)

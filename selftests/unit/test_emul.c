@@ -4,8 +4,8 @@
 #include <string.h>
 #include <linux/kernel.h>
 #include "emul/emul.h"
-#include "event.h"
-#include "exit.h"
+#include "vcpu/event.h"
+#include "vcpu/exit.h"
 #include "tap.h"
 
 #define MMIO		0x100000	/* linear and physical: above is a device, below memory */

@@ -9,7 +9,7 @@
 #include <linux/kernel.h>
 #include <string.h>
 
-#include "entry_rules.h"
+#include "cpu/entry_rules.h"
 #include "tap.h"
 
 enum cpu_mode { REAL, BIG_REAL, PROT16, PROT32, PAE, V86, COMPAT, LONG };

@@ -1,1 +1,1 @@
-test_entry_check_SRCS := ../../src/entry_rules.c ../../src/vmx/vmx_rules.c ../../src/svm/svm_rules.c
+test_entry_check_SRCS := ../../src/cpu/entry_rules.c ../../src/vmx/vmx_rules.c ../../src/svm/svm_rules.c

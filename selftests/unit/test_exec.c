@@ -20,8 +20,8 @@
 #include <linux/kernel.h>
 #include "emul/alu.h"
 #include "emul/emul.h"
-#include "event.h"
-#include "exit.h"
+#include "vcpu/event.h"
+#include "vcpu/exit.h"
 #include "tap.h"
 
 #define PAGE		4096u

@@ -4,7 +4,7 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include "tap.h"
-#include "vcpu.h"
+#include "vcpu/vcpu.h"
 
 TEST(bits)
 {

@@ -5,9 +5,9 @@
  * types, privileges and RPLs against rules written down another way.
  */
 #include <linux/kernel.h>
-#include "event.h"
+#include "vcpu/event.h"
 #include "tap.h"
-#include "task_rules.h"
+#include "cpu/task_rules.h"
 
 #define CODE	(0xbu | SA_S | SA_P)
 #define DATA	(0x3u | SA_S | SA_P)

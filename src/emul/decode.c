@@ -11,8 +11,8 @@
 #include <linux/errno.h>
 #include <linux/kernel.h>
 #include <linux/string.h>
-#include "../exit.h"
-#include "../regs.h"
+#include "vcpu/exit.h"
+#include "vcpu/regs.h"
 #include "decode.h"
 #include "opcodes.h"
 

@@ -16,7 +16,7 @@
 #define HVX_EMUL_H
 
 #include <linux/types.h>
-#include "../regs.h"
+#include "vcpu/regs.h"
 #include "decode.h"
 
 /* 16 bytes read and written across a page boundary: 3 fragments each */

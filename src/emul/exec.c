@@ -21,8 +21,8 @@
 #include <linux/errno.h>
 #include <linux/kernel.h>
 #include <linux/string.h>
-#include "../event.h"
-#include "../exit.h"
+#include "vcpu/event.h"
+#include "vcpu/exit.h"
 #include "alu.h"
 #include "emul.h"
 

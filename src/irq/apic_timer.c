@@ -14,8 +14,8 @@
 #include <asm/tsc.h>
 #include <linux/math64.h>
 #include <linux/minmax.h>
-#include "../compat.h"
-#include "../tsc.h"
+#include "compat.h"
+#include "cpu/tsc.h"
 #include "lapic.h"
 
 #define MIN_PERIOD_NS		200000ULL

@@ -17,8 +17,8 @@
 #include <linux/overflow.h>
 #include <linux/slab.h>
 #include <linux/string.h>
-#include "../compat.h"
-#include "../io.h"
+#include "compat.h"
+#include "io/io.h"
 #include "chips.h"
 
 enum bus_device { DEV_IOEVENTFD, DEV_PIC, DEV_PIT, DEV_IOAPIC };

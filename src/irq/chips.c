@@ -6,9 +6,9 @@
 #include <linux/ktime.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
-#include "../args.h"
-#include "../compat.h"
-#include "../vcpu.h"
+#include "args.h"
+#include "compat.h"
+#include "vcpu/vcpu.h"
 #include "chips.h"
 
 /* ------------------------------------------------------------------------------ lock */

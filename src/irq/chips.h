@@ -10,7 +10,7 @@
 #include <linux/list.h>
 #include <linux/nospec.h>
 #include <linux/srcu.h>
-#include "../vm.h"
+#include "vm.h"
 #include "ioapic.h"
 #include "pic.h"
 #include "pit.h"

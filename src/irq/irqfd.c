@@ -20,8 +20,8 @@
 #include <linux/rculist.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
-#include "../compat.h"
-#include "../vcpu.h"
+#include "compat.h"
+#include "vcpu/vcpu.h"
 #include "chips.h"
 
 struct irqfd {

@@ -17,8 +17,8 @@
 #include <linux/gfp.h>
 #include <linux/nospec.h>
 #include <linux/slab.h>
-#include "../compat.h"
-#include "../cpuid.h"
+#include "compat.h"
+#include "cpu/cpuid.h"
 #include "lapic.h"
 
 #define SVR_RESET	0xffu

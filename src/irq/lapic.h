@@ -4,7 +4,7 @@
 #define HVX_LAPIC_H
 
 #include <linux/hrtimer.h>
-#include "../vcpu.h"
+#include "vcpu/vcpu.h"
 #include "apic_regs.h"
 #include "irq.h"
 

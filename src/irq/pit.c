@@ -10,7 +10,7 @@
  * The timer is never cancelled but at the end: its callback compares with what it should do by now.
  */
 #include <linux/ktime.h>
-#include "../compat.h"
+#include "compat.h"
 #include "chips.h"
 
 #define PIT_GSI		0

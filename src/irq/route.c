@@ -14,7 +14,7 @@
 #include <linux/errno.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
-#include "../vcpu.h"
+#include "vcpu/vcpu.h"
 #include "chips.h"
 
 #define PIC_PINS	16

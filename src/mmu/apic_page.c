@@ -12,8 +12,8 @@
  *   hvx_apic_page_update()	HVX_REQ_APIC_PAGE: IA32_APIC_BASE of a vCPU changed
  *   hvx_apic_page_hide()	a region was added: if it has that address, it is what is there
  */
-#include "../irq/lapic.h"
-#include "../vcpu.h"
+#include "irq/lapic.h"
+#include "vcpu/vcpu.h"
 #include "slots.h"
 
 static bool at_home(const struct hvx_vcpu *vcpu)

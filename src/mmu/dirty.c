@@ -23,8 +23,8 @@
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/uaccess.h>
-#include "../irq/lapic.h"
-#include "../vcpu.h"
+#include "irq/lapic.h"
+#include "vcpu/vcpu.h"
 #include "dirty.h"
 #include "slots.h"
 

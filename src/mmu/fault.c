@@ -18,8 +18,8 @@
 #include <linux/mm.h>
 #include <linux/pfn.h>
 #include <linux/sched/signal.h>
-#include "../compat.h"
-#include "../vcpu.h"
+#include "compat.h"
+#include "vcpu/vcpu.h"
 #include "slots.h"
 
 struct fault {

@@ -5,7 +5,7 @@
  */
 #include <linux/mm.h>
 #include <linux/uaccess.h>
-#include "../vcpu.h"
+#include "vcpu/vcpu.h"
 #include "slots.h"
 
 /*

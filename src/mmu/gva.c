@@ -7,7 +7,7 @@
 #include <linux/mm.h>
 #include <asm/cpufeature.h>
 #include <asm/processor.h>
-#include "../vcpu.h"
+#include "vcpu/vcpu.h"
 
 static bool in_window(const struct hvx_vcpu *vcpu)
 {

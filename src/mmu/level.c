@@ -17,7 +17,7 @@
 #include <linux/module.h>
 #include <linux/pgtable.h>
 #include <asm/cpufeature.h>
-#include "../compat.h"
+#include "compat.h"
 #include "slots.h"
 
 static bool no_large;

@@ -13,7 +13,7 @@
  */
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
-#include "../vm.h"
+#include "vm.h"
 #include "slots.h"
 
 /* bool on newer kernels, int on older ones */

@@ -9,7 +9,7 @@
 #include <linux/atomic.h>
 #include <linux/bits.h>
 #include <linux/types.h>
-#include "../exit.h"
+#include "vcpu/exit.h"
 
 #define HVX_PT_LEVELS		4	/* of both formats; the root is at this level */
 #define HVX_PT_SHIFT		9	/* address bits that one level resolves */

@@ -19,7 +19,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <asm/processor.h>
-#include "../ops.h"
+#include "ops.h"
 #include "dirty.h"
 #include "slots.h"
 

@@ -6,7 +6,7 @@
 #include <linux/kernel.h>
 #include <linux/nospec.h>
 #include <linux/srcu.h>
-#include "../vm.h"
+#include "vm.h"
 
 struct hvx_slot {
 	u64 gpa;

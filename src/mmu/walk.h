@@ -5,7 +5,7 @@
 
 #include <linux/bits.h>
 #include <linux/types.h>
-#include "../exit.h"
+#include "vcpu/exit.h"
 
 struct hvx_vcpu;
 

@@ -27,8 +27,8 @@
 #include <linux/jiffies.h>
 #include <linux/ktime.h>
 #include "irq/lapic.h"
-#include "pv/pv.h"
-#include "vcpu.h"
+#include "pv.h"
+#include "vcpu/vcpu.h"
 
 /* CLOCK_BOOTTIME may come from a battery-backed clock, which counts seconds */
 #define SLEEP_SLACK_S	2

@@ -5,7 +5,7 @@
 
 #include <linux/spinlock.h>
 #include <linux/types.h>
-#include "pv/scale.h"
+#include "scale.h"
 
 struct hvx_vm;
 struct hvx_vcpu;

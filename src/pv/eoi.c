@@ -14,8 +14,8 @@
  */
 #include <linux/errno.h>
 #include "irq/lapic.h"
-#include "pv/pv.h"
-#include "run.h"
+#include "pv.h"
+#include "vcpu/run.h"
 
 #define EOI_OFFERED	BIT(KVM_PV_EOI_BIT)
 

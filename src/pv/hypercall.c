@@ -8,8 +8,8 @@
 #include <linux/sched.h>
 #include <linux/sched/task.h>
 #include "irq/irq.h"
-#include "pv/pv.h"
-#include "run.h"
+#include "pv.h"
+#include "vcpu/run.h"
 
 /* ICR, as far as it makes sense for a set of processors */
 #define ICR_VECTOR	0xffu

@@ -8,8 +8,8 @@
 #include <asm/tsc.h>
 #include <linux/errno.h>
 #include <linux/kernel.h>
-#include "pv/pv.h"
-#include "run.h"
+#include "pv.h"
+#include "vcpu/run.h"
 
 #define CLOCK_FEATURES	(BIT(KVM_FEATURE_CLOCKSOURCE2) | BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT))
 

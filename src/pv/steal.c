@@ -14,8 +14,8 @@
 #include <linux/errno.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
-#include "pv/pv.h"
-#include "run.h"
+#include "pv.h"
+#include "vcpu/run.h"
 
 #define STEAL_ADDRESS	(~63ULL)
 #define PREEMPTED	offsetof(struct kvm_steal_time, preempted)

@@ -16,7 +16,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 #include "compat.h"
-#include "entry_check.h"
+#include "cpu/entry_check.h"
 #include "svm.h"
 
 #define IOPM_ORDER	2	/* 12 KiB are used */

@@ -38,7 +38,7 @@
 #include <linux/jump_label.h>
 #include <linux/percpu.h>
 #include "svm_hw.h"
-#include "vcpu.h"
+#include "vcpu/vcpu.h"
 
 /* svm_switch.hidden: where the truth about the guest's VMLOAD state is */
 #define SVM_HIDDEN_ON_CPU	0	/* the VMCB is stale */

@@ -7,7 +7,7 @@
  * whose addresses carry the bit of memory encryption.
  */
 #include <linux/mem_encrypt.h>
-#include "entry_check.h"
+#include "cpu/entry_check.h"
 #include "svm.h"
 
 static bool intercepted(const struct vmcb *vmcb, unsigned int i)

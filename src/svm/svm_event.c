@@ -17,8 +17,8 @@
  *
  * Context: vcpu->lock; in a window but for svm_block_nmi().
  */
-#include "debug.h"
-#include "event.h"
+#include "cpu/debug.h"
+#include "vcpu/event.h"
 #include "svm.h"
 
 #define RFLAGS_TF	BIT(8)

@@ -13,9 +13,9 @@
 #include <linux/percpu.h>
 #include <asm/cpufeature.h>
 #include <asm/debugreg.h>
-#include "debug.h"
-#include "event.h"
-#include "fast.h"
+#include "cpu/debug.h"
+#include "vcpu/event.h"
+#include "vcpu/fast.h"
 #include "svm.h"
 
 #define AVAILABLE	(RM(RIP) | RM(RFLAGS) | RM(SHADOW) | RM(CR0) | RM(CR4) | RM(EFER) | \

@@ -9,7 +9,7 @@
  * limits.
  */
 #include <linux/stddef.h>
-#include "entry_rules.h"
+#include "cpu/entry_rules.h"
 
 #define EFR_SVME	BIT_ULL(12)
 

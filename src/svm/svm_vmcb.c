@@ -10,8 +10,8 @@
  * Context: vcpu->lock; write_regs() in a window, the others anywhere.
  */
 #include <linux/mm.h>
-#include "cr.h"
-#include "debug.h"
+#include "cpu/cr.h"
+#include "cpu/debug.h"
 #include "svm.h"
 
 #define RM_HIDDEN	(RM_SEG(SEG_FS) | RM_SEG(SEG_GS) | RM_SEG(SEG_TR) | RM_SEG(SEG_LDTR) | \

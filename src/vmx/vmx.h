@@ -21,7 +21,7 @@
 #include <asm/processor-flags.h>
 #include <asm/trapnr.h>
 #include <linux/percpu.h>
-#include "vcpu.h"
+#include "vcpu/vcpu.h"
 
 /* Bits of a control word: those that must be 1, those that may be 1 */
 struct vmx_range {

@@ -7,7 +7,7 @@
  * from them is derived here alike, because the VMCS has it only then.
  */
 #include <linux/irqflags.h>
-#include "entry_check.h"
+#include "cpu/entry_check.h"
 #include "vmx.h"
 #include "vmx_hw.h"
 

@@ -8,7 +8,7 @@
  */
 #include <asm/special_insns.h>
 #include <asm/trapnr.h>
-#include "fast.h"
+#include "vcpu/fast.h"
 #include "vmx.h"
 #include "vmx_hw.h"
 #include "vmx_spec.h"

@@ -17,7 +17,7 @@
  */
 #include <linux/kernel.h>
 #include <linux/stddef.h>
-#include "entry_rules.h"
+#include "cpu/entry_rules.h"
 
 #define PIN_EXTINT_EXITING	BIT(0)
 #define PIN_NMI_EXITING		BIT(3)

@@ -15,9 +15,9 @@
 #include <linux/errno.h>
 #include <linux/mm.h>
 #include <linux/string.h>
-#include "event.h"
+#include "vcpu/event.h"
 #include "io.h"
-#include "linear.h"
+#include "emul/linear.h"
 #include "mmu/mmu.h"
 
 #define RFLAGS_DF	BIT(10)

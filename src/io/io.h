@@ -3,7 +3,7 @@
 #ifndef HVX_IO_H
 #define HVX_IO_H
 
-#include "run.h"
+#include "vcpu/run.h"
 
 /* The run page is followed by the data page for string I/O */
 #define HVX_IO_DATA_OFFSET	PAGE_SIZE

@@ -12,7 +12,7 @@
 #include <linux/uaccess.h>
 #include "fpu.h"
 #include "irq/lapic.h"
-#include "msr.h"
+#include "cpu/msr.h"
 #include "state.h"
 #include "sync.h"
 #include "wait.h"

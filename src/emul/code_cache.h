@@ -14,7 +14,7 @@
 #ifndef HVX_CODE_CACHE_H
 #define HVX_CODE_CACHE_H
 
-#include "vcpu.h"
+#include "vcpu/vcpu.h"
 
 /*
  * The page with @linear, for which the caller knows CR0, CR3, CR4 and EFER to be available; NULL:

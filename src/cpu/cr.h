@@ -3,7 +3,7 @@
 #ifndef HVX_CR_H
 #define HVX_CR_H
 
-#include "run.h"
+#include "vcpu/run.h"
 
 #define CR0_PE		BIT_ULL(0)
 #define CR0_MP		BIT_ULL(1)

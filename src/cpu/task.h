@@ -3,7 +3,7 @@
 #ifndef HVX_TASK_H
 #define HVX_TASK_H
 
-#include "run.h"
+#include "vcpu/run.h"
 
 /* XK_TASK_SWITCH. Context: process, vm->srcu; in a window the answer is HVX_NEXT_PROCESS. */
 enum hvx_next hvx_task_switch(struct hvx_vcpu *vcpu, const struct hvx_exit *x);

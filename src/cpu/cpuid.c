@@ -28,7 +28,7 @@
 #include "compat.h"
 #include "cpuid.h"
 #include "cr.h"
-#include "fpu.h"
+#include "vcpu/fpu.h"
 #include "msr.h"
 #include "pv/pv.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Descriptors in a task switch: see task_rules.h. */
-#include "event.h"
+#include "vcpu/event.h"
 #include "task_rules.h"
 
 #define TYPE_CODE	0x8

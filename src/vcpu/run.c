@@ -24,12 +24,12 @@
 #include <linux/lockdep.h>
 #include <linux/sched/signal.h>
 #include "compat.h"
-#include "cr.h"
-#include "debug.h"
-#include "entry_check.h"
+#include "cpu/cr.h"
+#include "cpu/debug.h"
+#include "cpu/entry_check.h"
 #include "event.h"
 #include "fpu_switch.h"
-#include "io.h"
+#include "io/io.h"
 #include "run.h"
 #include "sync.h"
 #include "wait.h"

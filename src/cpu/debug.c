@@ -13,7 +13,7 @@
 #include <linux/percpu.h>
 #include <asm/debugreg.h>
 #include "debug.h"
-#include "event.h"
+#include "vcpu/event.h"
 #include "compat.h"
 
 #define CR4_DE		BIT(3)

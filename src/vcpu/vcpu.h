@@ -14,7 +14,7 @@
 #include <uapi/linux/hvx.h>
 #include "emul/emul.h"
 #include "exit.h"
-#include "msr_rules.h"
+#include "cpu/msr_rules.h"
 #include "ops.h"
 #include "pv/pv.h"
 #include "regs.h"

@@ -6,7 +6,7 @@
 #ifndef HVX_TASK_RULES_H
 #define HVX_TASK_RULES_H
 
-#include "regs.h"
+#include "vcpu/regs.h"
 
 #define TASK_NULL(selector)	(!((selector) & 0xfffc))
 

@@ -11,19 +11,19 @@
  */
 #include <linux/errno.h>
 #include <linux/string.h>
-#include "cpuid.h"
-#include "cr.h"
-#include "debug.h"
-#include "entry_check.h"
+#include "cpu/cpuid.h"
+#include "cpu/cr.h"
+#include "cpu/debug.h"
+#include "cpu/entry_check.h"
 #include "event.h"
 #include "fast.h"
-#include "insn.h"
-#include "io.h"
-#include "linear.h"
-#include "mmio.h"
-#include "msr.h"
+#include "emul/insn.h"
+#include "io/io.h"
+#include "emul/linear.h"
+#include "io/mmio.h"
+#include "cpu/msr.h"
 #include "run.h"
-#include "task.h"
+#include "cpu/task.h"
 #include "wait.h"
 
 #define RFLAGS_TF	BIT(8)

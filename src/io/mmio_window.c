@@ -12,10 +12,10 @@
  * takes the long way, which has changed nothing by then.
  */
 #include "emul/alu.h"
-#include "insn.h"
+#include "emul/insn.h"
 #include "irq/lapic.h"
 #include "mmio.h"
-#include "run.h"
+#include "vcpu/run.h"
 
 static bool in_kernel(struct hvx_vcpu *vcpu, u64 gpa)
 {

@@ -11,8 +11,8 @@
  */
 #include <linux/errno.h>
 #include "cr.h"
-#include "event.h"
-#include "fpu.h"
+#include "vcpu/event.h"
+#include "vcpu/fpu.h"
 #include "irq/lapic.h"
 #include "mmu/mmu.h"
 

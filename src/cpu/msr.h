@@ -3,7 +3,7 @@
 #ifndef HVX_MSR_H
 #define HVX_MSR_H
 
-#include "run.h"
+#include "vcpu/run.h"
 
 #define APIC_BASE_ENABLE	BIT_ULL(11)
 

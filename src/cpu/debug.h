@@ -6,7 +6,7 @@
 #include <linux/percpu.h>
 #include <asm/processor.h>	/* debugreg.h relies on it */
 #include <asm/debugreg.h>
-#include "run.h"
+#include "vcpu/run.h"
 
 #define DR6_BS		BIT(14)
 #define DR6_BD		BIT(13)

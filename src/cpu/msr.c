@@ -14,7 +14,7 @@
 #include <linux/uaccess.h>
 #include "compat.h"
 #include "cr.h"
-#include "event.h"
+#include "vcpu/event.h"
 #include "irq/lapic.h"
 #include "msr.h"
 #include "pv/pv.h"

@@ -19,8 +19,8 @@
 #include <linux/string.h>
 #include "cr.h"
 #include "debug.h"
-#include "event.h"
-#include "linear.h"
+#include "vcpu/event.h"
+#include "emul/linear.h"
 #include "task.h"
 #include "task_rules.h"
 

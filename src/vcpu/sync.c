@@ -7,8 +7,8 @@
  */
 #include <linux/errno.h>
 #include <linux/string.h>
-#include "cr.h"
-#include "debug.h"
+#include "cpu/cr.h"
+#include "cpu/debug.h"
 #include "event.h"
 #include "fpu.h"
 #include "irq/lapic.h"

@@ -9,9 +9,9 @@
 #include <linux/mm.h>
 #include <linux/string.h>
 #include "code_cache.h"
-#include "event.h"
+#include "vcpu/event.h"
 #include "insn.h"
-#include "run.h"
+#include "vcpu/run.h"
 
 /* What it takes to find code that is known, brought in at once */
 #define FETCH_REGS							\

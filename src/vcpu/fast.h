@@ -13,8 +13,8 @@
 
 #include <linux/nospec.h>
 #include "compat.h"
-#include "cpuid.h"
-#include "io.h"
+#include "cpu/cpuid.h"
+#include "io/io.h"
 #include "irq/lapic.h"
 #include "vcpu.h"
 

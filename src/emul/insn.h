@@ -3,7 +3,7 @@
 #ifndef HVX_INSN_H
 #define HVX_INSN_H
 
-#include "vcpu.h"
+#include "vcpu/vcpu.h"
 
 /*
  * Fetch and decode. Context: window, or process with vm->srcu held.

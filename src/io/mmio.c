@@ -11,12 +11,12 @@
 #include <linux/errno.h>
 #include <linux/minmax.h>
 #include <linux/string.h>
-#include "event.h"
-#include "insn.h"
+#include "vcpu/event.h"
+#include "emul/insn.h"
 #include "irq/lapic.h"
 #include "mmio.h"
 #include "mmu/slots.h"
-#include "run.h"
+#include "vcpu/run.h"
 
 #define CR0_PE		BIT(0)
 #define CR0_AM		BIT(18)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Intel SDM vol. 3A, "Protection": limit, type and canonical checks of an access to memory. */
 #include <linux/errno.h>
-#include "cr.h"
-#include "event.h"
+#include "cpu/cr.h"
+#include "vcpu/event.h"
 #include "linear.h"
 
 static void queue_segment_fault(struct hvx_vcpu *vcpu, enum hvx_seg_reg seg)

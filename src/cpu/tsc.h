@@ -3,7 +3,7 @@
 #ifndef HVX_TSC_H
 #define HVX_TSC_H
 
-#include "vcpu.h"
+#include "vcpu/vcpu.h"
 
 /* What rdtsc() says and guests' TSCs follow: see pv/clock.c */
 u64 hvx_host_tsc(void);

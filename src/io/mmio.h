@@ -3,7 +3,7 @@
 #ifndef HVX_MMIO_H
 #define HVX_MMIO_H
 
-#include "vcpu.h"
+#include "vcpu/vcpu.h"
 
 /*
  * A second-level fault that hvx_mmu_fault() called HVX_FAULT_MMIO.

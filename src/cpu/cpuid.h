@@ -3,7 +3,7 @@
 #ifndef HVX_CPUID_H
 #define HVX_CPUID_H
 
-#include "vcpu.h"
+#include "vcpu/vcpu.h"
 
 /* Leaves below 64 of the basic, hypervisor and extended ranges are found without a search */
 #define CPUID_DIRECT	64

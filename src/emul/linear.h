@@ -4,7 +4,7 @@
 #define HVX_LINEAR_H
 
 #include "mmu/mmu.h"
-#include "run.h"
+#include "vcpu/run.h"
 
 /* false: #GP or #SS was queued */
 bool hvx_linear(struct hvx_vcpu *vcpu, enum hvx_seg_reg seg, u64 offset, u32 len, bool write,
