@@ -164,6 +164,7 @@ def bochs_argv(opts, work, image, slave):
         f.write(BOCHSRC.format(model=BOCHS_CPU[opts.cpu], smp=opts.smp, mem=opts.mem, work=work,
                                ips=IPS, mode="term" if slave else "file",
                                tty=slave or f"{work}/output"))
+        f.writelines(line + "\n" for line in opts.bochsrc)
     return [opts.bochs, "-q", "-f", f"{work}/bochsrc"]
 
 

@@ -72,6 +72,8 @@ def parse(argv):
     p.add_argument("--iommu", choices=["intel", "amd"])
     p.add_argument("--device", action="append", default=[], metavar="QEMU-DEVICE")
     p.add_argument("--qemu", action="append", default=[], metavar="ARG", help="one more argument of QEMU")
+    p.add_argument("--bochs", dest="bochsrc", action="append", default=[], metavar="LINE",
+                   help="one more line of Bochs' configuration")
     p.add_argument("--add", action="append", default=[], type=split_add, metavar="SRC[:DEST]",
                    help="put a file or directory into the host (/root)")
     p.add_argument("--guest", action="append", default=[], metavar="KERNEL", choices=[*guest.KERNELS, *guest.PVH, *guest.WHOLE],
@@ -105,6 +107,8 @@ def check(p, opts):
     bochs = opts.cpu in host.BOCHS_CPU
     if bochs and (opts.iommu or opts.device or opts.qemu or opts.disk or opts.numa or "debian" in opts.guest):
         p.error(f"--iommu, --device, --disk, --numa, --qemu and --guest debian need QEMU, that is --cpu svm; {opts.cpu} runs in Bochs")
+    if opts.bochsrc and not bochs:
+        p.error(f"--bochs needs Bochs, that is --cpu vmx; {opts.cpu} runs in QEMU")
     for path in opts.disk:
         if not os.path.exists(path):
             p.error(f"--disk: '{path}' does not exist")
