@@ -168,12 +168,12 @@ static int __init hvx_init(void)
 		pr_err("this CPU offers neither VT-x nor AMD-V: enable virtualization in the firmware setup, or nested virtualization in the outer hypervisor\n");
 		return -ENODEV;
 	}
+	err = ops->check();
+	if (err)
+		return err;
 	err = hvx_fpu_start();
 	if (err)
 		return err;
-	err = ops->check();
-	if (err)
-		goto fpu;
 	err = hvx_irq_module_init();
 	if (err)
 		goto fpu;

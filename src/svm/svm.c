@@ -1,18 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * AMD-V backend: what this CPU can do, why it cannot, load and unload, VMs and vCPUs.
- *
- * Needed is AMD-V with nested paging, nothing else. The rest is used where the CPU has it:
- * next-RIP, decode assists, flush by ASID, VMCB clean bits.
+ * AMD-V backend: load and unload, VMs and vCPUs.
  */
 #include <asm/cpufeature.h>
-#include <asm/msr.h>
 #include <asm/pgtable.h>
-#include <linux/cpu.h>
 #include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/printk.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include "compat.h"
@@ -21,34 +15,13 @@
 
 #define IOPM_ORDER	2	/* 12 KiB are used */
 
-struct svm_features svm_features;
-DEFINE_STATIC_KEY_FALSE(svm_has_nrip);
 static struct page *iopm;
 
 bool svm_share;
 module_param_named(share, svm_share, bool, 0444);
 MODULE_PARM_DESC(share, "AMD-V: run beside kvm_amd; not while KVM guests run, ASIDs may clash");
 
-/* ------------------------------------------------------------------ the CPU */
-
-static int svm_check(void)
-{
-	u32 low, high;
-
-	if (!(cpuid_ecx(0x80000001) & BIT(2))) {
-		pr_err("this CPU has no AMD-V, or the hypervisor that this machine runs on hides it\n");
-		return -ENODEV;
-	}
-	if (rdmsr_safe(SVM_MSR_VM_CR, &low, &high) || low & SVM_VM_CR_SVMDIS) {
-		pr_err("AMD-V is switched off by the firmware: enable SVM (virtualization) in its setup\n");
-		return -EOPNOTSUPP;
-	}
-	if (cpuid_eax(0x80000000) < SVM_CPUID_LEAF || !(cpuid_edx(SVM_CPUID_LEAF) & SVM_CPUID_NP)) {
-		pr_err("this CPU has AMD-V without nested paging: hvx needs a later one, or the outer hypervisor to offer it\n");
-		return -EOPNOTSUPP;
-	}
-	return 0;
-}
+/* ------------------------------------------------------------------ the host */
 
 /*
  * QEMU's emulation does not always intercept XSETBV. Elsewhere the guest's XCR0 changes by no other
@@ -64,26 +37,11 @@ static bool is_tcg(void)
 	return !memcmp(sig, "TCGTCGTCGTCG", 12);
 }
 
-static void find_features(void)
-{
-	struct svm_features *f = &svm_features;
-
-	f->cpuid = cpuid_edx(SVM_CPUID_LEAF);
-	f->nr_asids = cpuid_ebx(SVM_CPUID_LEAF);
-	if (f->cpuid & SVM_CPUID_NRIPS)
-		static_branch_enable(&svm_has_nrip);
-	f->decode = f->cpuid & SVM_CPUID_DECODE_ASSISTS;
-	f->flush_asid = f->cpuid & SVM_CPUID_FLUSH_BY_ASID;
-	f->clean = f->cpuid & SVM_CPUID_VMCB_CLEAN ? SVM_CLEAN_KEPT : 0;
-	f->tsc_aux = boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
-	f->ibpb = boot_cpu_has(X86_FEATURE_IBPB) && !cpu_mitigations_off();
-}
-
 static int svm_start(void)
 {
 	int err;
 
-	find_features();
+	svm_caps_start();
 	svm_model_start();
 	hvx_svm_ops.traits = HVX_TRAIT_LMA | HVX_TRAIT_UD_CALL | HVX_TRAIT_TOPOEXT;
 	hvx_svm_ops.pt_max_level = boot_cpu_has(X86_FEATURE_GBPAGES) ? HVX_PT_1G : HVX_PT_2M;

@@ -3,7 +3,8 @@
  * The AMD-V backend's own structures.
  *
  *   svm_hw.h		what the manual defines
- *   svm.c		what this CPU can do, refusals, load and unload, VMs and vCPUs
+ *   svm.c		load and unload, VMs and vCPUs
+ *   svm_caps.c		with svm_caps.h: what this CPU can do, refusals
  *   svm_window.c	open and close: EFER.SVME, VM_HSAVE_PA, VMLOAD state, ASIDs
  *   svm_vmcb.c		registers between the cache and the VMCB, intercepts
  *   svm_exit.c		enter: EXITCODE to struct hvx_exit
@@ -35,8 +36,8 @@
 #ifndef __ASSEMBLER__
 
 #include <linux/build_bug.h>
-#include <linux/jump_label.h>
 #include <linux/percpu.h>
+#include "svm_caps.h"
 #include "svm_hw.h"
 #include "vcpu/vcpu.h"
 
@@ -118,23 +119,6 @@ struct svm_cpu {
 #define SVM_FIRST_ASID_GEN(cpu)	((u64)(cpu) << 48 | 1)
 #define SVM_TSC_AUX_UNKNOWN	(~0ULL)		/* the register has 32 bits */
 
-/* Clean after every exit; CR2 is written at every entry */
-#define SVM_CLEAN_KEPT	GENMASK(8, 0)
-
-/* Immutable after load */
-struct svm_features {
-	u32 cpuid;		/* SVM_CPUID_* */
-	u32 nr_asids;
-	u32 clean;		/* what is clean after an exit; 0 without the feature */
-	bool decode;
-	bool flush_asid;
-	bool tsc_aux;
-	bool ibpb;
-	u64 iopm_pa;
-};
-
-extern struct svm_features svm_features;
-DECLARE_STATIC_KEY_FALSE(svm_has_nrip);
 extern bool svm_share;
 DECLARE_PER_CPU(struct svm_cpu, svm_cpus);
 

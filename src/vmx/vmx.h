@@ -3,7 +3,7 @@
  * The VT-x backend's own objects.
  *
  *   vmx.c		struct hvx_ops, VMs and vCPUs
- *   vmx_caps.c		what this processor can do: refusal at load, control words
+ *   vmx_caps.c		with vmx_caps.h: what this processor can do: refusal at load, control words
  *   vmx_window.c	the VMX window: open and close, and what of the host they put away
  *   vmx_vmcs.c		VMCS: set-up, register groups in and out
  *   vmx_exit.c		enter, event injection, exit reasons into struct hvx_exit
@@ -22,37 +22,7 @@
 #include <asm/trapnr.h>
 #include <linux/percpu.h>
 #include "vcpu/vcpu.h"
-
-/* Bits of a control word: those that must be 1, those that may be 1 */
-struct vmx_range {
-	u32 must;
-	u32 may;
-};
-
-/* Immutable after load */
-struct vmx_caps {
-	u64 basic, misc, ept_vpid;		/* capability MSRs */
-	u64 cr0_fixed0, cr0_fixed1;
-	u64 cr4_fixed0, cr4_fixed1;
-
-	struct vmx_range pin_range, primary_range, secondary_range, exit_range, entry_range;
-
-	/* Control words of a new vCPU */
-	u32 pin, primary, secondary, exit, entry;
-
-	bool pat;		/* IA32_PAT is switched by entry and exit */
-	bool perf_ctrl;		/* ditto IA32_PERF_GLOBAL_CTRL: host counters stop in the guest */
-	bool cet;		/* exit loads IA32_S_CET */
-	bool rdtscp;
-	bool vpid;
-	bool accessed_dirty;
-	bool vmxon_stops_pt;	/* VMXON clears IA32_RTIT_CTL.TraceEn */
-	bool tpr_shadow;	/* with a local APIC in the kernel: CR8 is in its register page */
-	u32 apic;		/* ... and secondary controls of APIC virtualization */
-	u32 timer;		/* ticks of the preemption timer, 0: not armed */
-};
-
-extern struct vmx_caps vmx_caps;
+#include "vmx_caps.h"
 
 /* Host values of the MSRs of SYSCALL and their kin. KERNEL_GS_BASE is the task's. */
 struct vmx_msrs {
@@ -152,11 +122,6 @@ static inline struct vmx_vm *to_vmx_vm(struct hvx_vm *vm)
 /* Pages that every VMCS refers to: immutable after load */
 extern void *vmx_io_bitmap[2];
 
-/* vmx_caps.c. Context: process. */
-int vmx_check(void);
-void vmx_caps_start(void);
-int vmx_check_all_cpus(void);
-
 /* vmx_window.c. Context: window, but for vmx_enter_root(), which begins one: interrupts off. */
 int vmx_open(struct hvx_vcpu *vcpu);
 void vmx_close(struct hvx_vcpu *vcpu);
@@ -177,7 +142,6 @@ void vmx_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x);
 bool vmx_check_entry(struct hvx_vcpu *vcpu, struct hvx_entry_failure *failure);
 
 /* vmx_apicv.c */
-void vmx_apicv_choose(struct vmx_caps *caps);			/* process, at load */
 u32 vmx_apicv_traits(void);
 int vmx_apicv_vm_init(struct vmx_vm *vm);			/* process */
 void vmx_apicv_vm_fini(struct vmx_vm *vm);			/* process */

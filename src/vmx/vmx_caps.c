@@ -9,11 +9,13 @@
 #include <asm/processor.h>
 #include <linux/atomic.h>
 #include <linux/errno.h>
+#include <linux/limits.h>
+#include <linux/minmax.h>
 #include <linux/moduleparam.h>
 #include <linux/printk.h>
 #include <linux/smp.h>
 #include "compat.h"
-#include "vmx.h"
+#include "vmx_caps.h"
 #include "vmx_hw.h"
 
 #define CPUID_1_ECX_VMX		BIT(5)
@@ -175,9 +177,10 @@ static bool check_ept(const struct vmx_caps *caps)
 
 static bool choose_controls(struct vmx_caps *caps)
 {
-	return choose(&caps->pin, &caps->pin_range, pin_wanted) &&
+	/* Older processors lack more than one: let EPT be what they hear of */
+	return choose(&caps->secondary, &caps->secondary_range, secondary_wanted) &&
+	       choose(&caps->pin, &caps->pin_range, pin_wanted) &&
 	       choose(&caps->primary, &caps->primary_range, primary_wanted) &&
-	       choose(&caps->secondary, &caps->secondary_range, secondary_wanted) &&
 	       choose(&caps->exit, &caps->exit_range, exit_wanted) &&
 	       choose(&caps->entry, &caps->entry_range, entry_wanted) &&
 	       check_rest(caps) && check_ept(caps);

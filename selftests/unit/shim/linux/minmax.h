@@ -7,6 +7,7 @@
 #define min_t(t, a, b)		min((t)(a), (t)(b))
 #define max_t(t, a, b)		max((t)(a), (t)(b))
 #define clamp(x, lo, hi)	min(max(x, lo), hi)
+#define clamp_t(t, x, lo, hi)	clamp((t)(x), (t)(lo), (t)(hi))
 #define swap(a, b)		do { typeof(a) t_ = (a); (a) = (b); (b) = t_; } while (0)
 
 #endif

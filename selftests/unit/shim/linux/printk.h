@@ -4,7 +4,13 @@
 
 #include <stdio.h>
 
+#ifdef SHIM_PR_ERR
+/* For tests of messages */
+int shim_pr_err(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+#define pr_err(...)		shim_pr_err(__VA_ARGS__)
+#else
 #define pr_err(...)		printf("# " __VA_ARGS__)
+#endif
 #define pr_err_once(...)	printf("# " __VA_ARGS__)
 #define pr_warn(...)		printf("# " __VA_ARGS__)
 #define pr_info(...)		printf("# " __VA_ARGS__)
