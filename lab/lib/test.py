@@ -216,7 +216,7 @@ def plan(opts):
         runs[2:2] = guests
         # Two lanes: these go next to the longest one.
         runs[1:1] = [unit_run(), Run("selfcheck", [f"{LAB}/selfcheck"], ["qemu", "kernel-6.1"]),
-                     Run("refusals", [f"{LAB}/refusals"], ["qemu", "kernel-6.1"])]
+                     Run("refusals", [f"{LAB}/refusals"], ["qemu", "bochs", "kernel-6.1"])]
         return runs
     runs = []
     for kernel in [opts.kernel] if opts.kernel else ["6.1"]:
