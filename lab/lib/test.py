@@ -36,7 +36,6 @@ DEBUG_VMX = "smoke fuzz_ioctl suspend"
 TIMER = "smoke signals fpu"
 
 MEMORY = "large dirty pressure"
-HUGE = "exceptions hlt task large dirty"
 
 # What the host does with guest memory, where it has nodes, and pages can be broken (not in 6.1)
 HOST_MEMORY = "smoke hostmm follow lost pressure limits"
@@ -63,15 +62,13 @@ GUESTS = [
 # What runs by default: CPU, kernel, programs, more arguments of lab/run.
 # The long ones come first, so that the two lanes end at about the same time.
 DEFAULT = [
-    # With two CPUs in Bochs, exceptions go wrong beside huge pages, and a test of "task" in any case:
-    # see Documentation/lab.md. These run below, with one CPU.
-    ("vmx", "6.1", "[!t]* t[!a]*", ["--smp", "2"]),
+    # With 768 MiB the host has transparent huge pages
+    ("vmx", "6.1", "*", ["--smp", "2", "--mem", "768"]),
     ("svm", "6.1", "*", ["--smp", "2", "--numa", "2"]),
     ("vmx-old", "6.1", "smoke apicv", []),
     # Mitigations on: large pages that hold no code; and EPT without accessed and dirty flags
     ("vmx", "6.1", MEMORY, ["--smp", "2", "--mem", "768", "--append", "mitigations=auto",
                             "--param", "ept_ad=0"]),
-    ("vmx", "6.1", HUGE, ["--mem", "768"]),
     # 1 GiB of aligned memory that the firmware leaves whole: from 4 GiB on
     ("svm", "6.1", "large", ["--mem", "3584", "--append", "hugepagesz=1G hugepages=1"]),
     ("vmx", "6.1", APIC, ["--param", "apicv=0"]),
@@ -86,7 +83,7 @@ DEFAULT = [
     ("vmx", "debug", DEBUG_VMX, ["--leaks"]),
 ]
 # Seconds for one boot with all its programs; hangs of single programs end earlier.
-LIMIT = {"*": 1500, "smoke": 240, SLEEP: 240, "suspend": 120, NRIP: 600, DEBUG: 500, DEBUG_VMX: 300, TIMER: 240, MEMORY: 400, HUGE: 400, APIC: 400, HOST_MEMORY: 500, "large": 240}
+LIMIT = {"*": 1500, "smoke": 240, SLEEP: 240, "suspend": 120, NRIP: 600, DEBUG: 500, DEBUG_VMX: 300, TIMER: 240, MEMORY: 400, APIC: 400, HOST_MEMORY: 500, "large": 240}
 
 RESULT = re.compile(r"^(ok|not ok)\b(?:\s+\d+)?\s*(?:-\s*)?(.*)$")
 PROGRAM = re.compile(r"^# (?:selftest|unit test): (\S+)")
@@ -186,7 +183,7 @@ def host_run(cpu, kernel, glob, extra):
     argv = [f"{LAB}/run", "--cpu", cpu, "--kernel", kernel, "--timeout", str(limit), *extra,
             "--", "run", *glob.split()]
     name = f"{cpu} {kernel}" + {TIMER: " timer", MEMORY: " memory", HOST_MEMORY: " memory", APIC: " apicv=0",
-                                "large": " large", HUGE: " huge"}.get(glob, "")
+                                "large": " large"}.get(glob, "")
     return Run(name, argv, [emulator, f"kernel-{kernel}"])
 
 
