@@ -41,7 +41,7 @@ MEMORY = "large dirty pressure"
 HOST_MEMORY = "smoke hostmm follow lost pressure limits"
 
 # What is different without APIC virtualization.
-APIC = "apicv lapic pv_eoi"
+APIC = "apicv lapic lapic_messages lapic_state pv_eoi"
 
 # The host's sleep needs a host with one CPU.
 SLEEP = "smoke suspend"

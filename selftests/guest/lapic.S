@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Guest code of lapic.c: what a processor does that STARTUP started, at CS:0 in real mode. */
+/*
+ * Guest code of lapic_messages.c: what a processor does that STARTUP started, at CS:0 in real mode.
+ */
 	.text
 	.code16
 	.globl	lapic_ap, lapic_ap_end
