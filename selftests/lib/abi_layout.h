@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * abi_layout.h: sizes and offsets of the ABI's structs as every caller must see them. Built for
- * 32-bit and 64-bit callers, so that a field whose place depends on the caller does not compile.
+ * 32-bit and 64-bit callers in C and C++, so that a field whose place depends on the caller does
+ * not compile.
  */
 #include <linux/hvx.h>
 #include <stddef.h>
+
+#ifdef __cplusplus
+#define _Static_assert static_assert
+#endif
 
 #define SIZE(type, n)		_Static_assert(sizeof(struct type) == (n), #type)
 #define PLACE(type, field, n)						\
