@@ -30,13 +30,6 @@ static const char *image(void)
 	return launch_file("button", m_button, m_button_end - m_button);
 }
 
-/* Emulated hosts have no /run of their own */
-static void make_run(void)
-{
-	mkdir("/run", 0755);
-	REQUIRE(!access("/run", W_OK));
-}
-
 static void start(const char *name)
 {
 	launch(&l, LAUNCH_NULL, ARGS(RUN(image()), "--name", name, "--balloon"));
@@ -64,7 +57,6 @@ static void expect_mode(const char *path, unsigned int mode)
 
 TEST(by_name)
 {
-	make_run();
 	start("testee");
 	expect_mode("/run/runvm", S_IFDIR | 0700);
 	expect_mode("/run/runvm/testee.sock", S_IFSOCK | 0600);
@@ -83,7 +75,6 @@ TEST(by_name)
 /* What a guest leaves behind is replaced, a guest that runs is not */
 TEST(two_of_one_name)
 {
-	make_run();
 	start("twin");
 	EXPECT_EQ(launch_all(&c, ARGS("quit", "twin")), 0);
 	EXPECT_EQ(launch_end(&l, 5), STATUS_QUIT);
@@ -96,11 +87,15 @@ TEST(two_of_one_name)
 
 TEST(no_such_name)
 {
-	make_run();
-	expect_refusal(1, "no guest has the name 'nobody': there is no /run/runvm/nobody.sock\n",
+	expect_refusal(1,
+		       "no guest has the name 'nobody': there is no /run/runvm/nobody.sock (runvm run --name nobody makes it)\n",
 		       ARGS("status", "nobody"));
-	expect_refusal(1, "runvm: control socket ./nobody: No such file or directory\n",
+	expect_refusal(1, "runvm: control socket ./nobody: there is none (runvm run --control",
 		       ARGS("balloon", "./nobody"));
+	expect_refusal(1, "runvm: /etc/passwd is no control socket: give a guest's name, or what",
+		       ARGS("status", "/etc/passwd"));
+	REQUIRE(!chdir("/etc"));
+	expect_refusal(1, "runvm: passwd is no control socket", ARGS("quit", "passwd"));
 	expect_refusal(2, "status takes one argument: the guest's name, or its socket\n",
 		       ARGS("status"));
 }
@@ -108,7 +103,6 @@ TEST(no_such_name)
 /* A path by --control instead; one in the working directory needs no slash */
 TEST(by_path)
 {
-	make_run();
 	REQUIRE(!chdir("/tmp"));
 	launch(&l, LAUNCH_NULL, ARGS(RUN(image()), "--name", "apart", "--control", "apart.here"));
 	launch_out(&l, "ready", 5);
@@ -121,13 +115,27 @@ TEST(by_path)
 /* No file can have it: the guest runs, without a socket */
 TEST(name_with_slash)
 {
-	make_run();
 	EXPECT_EQ(launch_all(&c, ARGS(RUN(image()), "--name", "../up", "--dry-run")), 0);
 	EXPECT(strstr(c.out.text, "name = ../up\n"), "'%s'", c.out.text);
+	EXPECT(strstr(c.err.text, "no control socket: its name has a slash (--control SOCKET"),
+	       "'%s'", c.err.text);
 	EXPECT(access("/run/up.sock", F_OK));
 	/* A name that was not given is none to be kept in a configuration */
 	EXPECT_EQ(launch_all(&c, ARGS(RUN(image()), "--dry-run")), 0);
 	EXPECT(!strstr(c.out.text, "name = "), "'%s'", c.out.text);
+}
+
+/* Systems without /run: guests run there, and it is said that nobody can find them by name */
+TEST(no_run)
+{
+	if (rename("/run", "/run.away"))
+		SKIP("/run cannot be moved away");
+	EXPECT_EQ(launch_all(&c, ARGS(RUN(image()), "--name", "testee", "--dry-run")), 0);
+	EXPECT(strstr(c.err.text, "'testee' gets no control socket: there is no directory /run"),
+	       "'%s'", c.err.text);
+	expect_refusal(1, "no guest has the name 'testee': there is no directory /run",
+		       ARGS("status", "testee"));
+	EXPECT(!rename("/run.away", "/run"));
 }
 
 static const char *runtime_dir;
@@ -156,7 +164,9 @@ TEST(of_a_user)
 		       ARGS(RUN(image()), "--name", "mine"));
 	runtime_dir = NULL;
 	EXPECT_EQ(launch_all(&c, ARGS(RUN(image()), "--name", "mine", "--dry-run")), 0);
-	EXPECT_EQ(launch_all(&c, ARGS("status", "mine")), 1);
-	EXPECT(strstr(c.err.text, "control socket mine: No such file"), "'%s'", c.err.text);
+	EXPECT(strstr(c.err.text, "no control socket: XDG_RUNTIME_DIR names no directory"),
+	       "'%s'", c.err.text);
+	expect_refusal(1, "no guest has the name 'mine': XDG_RUNTIME_DIR names no directory",
+		       ARGS("status", "mine"));
 	chmod("/dev/hvx", 0660);
 }

@@ -6,12 +6,34 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "control/names.h"
 #include "runvm.h"
+
+static void check_socket(const char *path)
+{
+	struct stat st;
+
+	if (!stat(path, &st) && !S_ISSOCK(st.st_mode))
+		die("%s is no control socket: give a guest's name, or what --control made", path);
+}
+
+static const char *why_refused(int error)
+{
+	switch (error) {
+	case ECONNREFUSED:
+		return "the guest is gone";
+	case ENOENT:
+		return "there is none (runvm run --control makes one)";
+	case EACCES:
+		return "no permission: it is for the user who started the guest";
+	}
+	return strerror(error);
+}
 
 static FILE *connect_to(const char *path)
 {
@@ -22,10 +44,10 @@ static FILE *connect_to(const char *path)
 	if (strlen(path) >= sizeof(addr.sun_path))
 		die("control socket %s: the path is too long", path);
 	strcpy(addr.sun_path, path);
+	check_socket(path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&addr, sizeof(addr)))
-		die("control socket %s: %s", path,
-		    errno == ECONNREFUSED ? "the guest is gone" : strerror(errno));
+		die("control socket %s: %s", path, why_refused(errno));
 	f = fdopen(fd, "r+");
 	if (!f)
 		die("not enough memory");

@@ -59,12 +59,21 @@ static int make_directory(const char *dir)
 	return fd;
 }
 
+/* What keeps names from being of use, for a sentence */
+static const char *why_no_directory(void)
+{
+	return geteuid() ? "XDG_RUNTIME_DIR names no directory" : "there is no directory /run";
+}
+
 char *control_path_make(const char *name, int *lock)
 {
 	char *dir = strchr(name, '/') ? NULL : directory(), *path;
 
-	if (!dir)
+	if (!dir) {
+		warn("guest '%s' gets no control socket: %s (--control SOCKET makes one)", name,
+		     strchr(name, '/') ? "its name has a slash" : why_no_directory());
 		return NULL;
+	}
 	*lock = make_directory(dir);
 	path = text_of("%s/%s.sock", dir, name);
 	free(dir);
@@ -73,15 +82,21 @@ char *control_path_make(const char *name, int *lock)
 
 char *control_path_find(const char *text)
 {
-	char *dir = directory(), *path;
+	char *dir = directory(), *path = NULL;
 	struct stat st;
 
-	if (strchr(text, '/') || !dir)
+	if (strchr(text, '/'))
 		return text_of("%s%s", text, "");
-	path = text_of("%s/%s.sock", dir, text);
-	if (!lstat(path, &st))
+	if (dir)
+		path = text_of("%s/%s.sock", dir, text);
+	free(dir);
+	if (path && !lstat(path, &st))
 		return path;
 	if (!lstat(text, &st))
 		return text_of("%s%s", text, "");
-	die("no guest has the name '%s': there is no %s", text, path);
+	if (path)
+		die("no guest has the name '%s': there is no %s (runvm run --name %s makes it)",
+		    text, path, text);
+	die("no guest has the name '%s': %s (one with --control has its socket's path)", text,
+	    why_no_directory());
 }

@@ -5,7 +5,7 @@
 
 /*
  * The path for a guest's socket, in a directory that is made if need be and locked until @lock is
- * closed. NULL, and no lock, where there is no place for it, or the name is none for a file.
+ * closed. NULL, no lock and a warning where there is no place for it, or the name is none for a file.
  */
 char *control_path_make(const char *name, int *lock);
 /* Of a name, or of a path; ends the program with a line when it is neither */
