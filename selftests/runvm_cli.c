@@ -297,7 +297,7 @@ TEST(dry_run)
 
 	disk = launch_file("disk", sector, sizeof(sector));
 	EXPECT_EQ(launch_all(&l, ARGS("run", "-k", kernel, FLAT, "-c", "3", "-m", "64M", "-d", disk,
-				      "--rng", "--name", "testee", "--no-reboot", "--control",
+				      "--rng", "--name", "testee", "--no-reboot", "-v", "--control",
 				      "/tmp/launch.dry", "--dry-run")), 0);
 	EXPECT(!*l.err.text, "'%s'", l.err.text);
 	EXPECT(strstr(l.out.text, "name = testee\n"));
@@ -305,6 +305,8 @@ TEST(dry_run)
 	EXPECT(strstr(l.out.text, "mem = 65536K\n"));
 	EXPECT(strstr(l.out.text, disk));
 	EXPECT(strstr(l.out.text, "no-reboot = yes\n"));
+	EXPECT(strstr(l.out.text, "verbose = yes\n"));
+	EXPECT(access("/tmp/launch.dry", F_OK), "it left its socket behind");
 	EXPECT(!strstr(l.out.text, "going down"), "it was started");
 	strcpy(text, l.out.text);
 	config = launch_file("config", text, strlen(text));

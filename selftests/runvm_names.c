@@ -4,6 +4,7 @@
  * and what commands take a name for. The guest is a bare program of guest/machine.S.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <stdio.h>
@@ -98,6 +99,27 @@ TEST(no_such_name)
 	expect_refusal(1, "runvm: passwd is no control socket", ARGS("quit", "passwd"));
 	expect_refusal(2, "status takes one argument: the guest's name, or its socket\n",
 		       ARGS("status"));
+}
+
+/* It finds what would be in the way, and changes nothing */
+TEST(dry_run)
+{
+	char old[32];
+
+	snprintf(old, sizeof(old), "/run/runvm.%d", getpid());
+	EXPECT(!rename("/run/runvm", old) || errno == ENOENT);
+	EXPECT_EQ(launch_all(&c, ARGS(RUN(image()), "--name", "dry", "--dry-run")), 0);
+	EXPECT(access("/run/runvm", F_OK), "it made /run/runvm");
+	start("dry");
+	expect_refusal(1, "a guest of this name is running\n",
+		       ARGS(RUN(image()), "--name", "dry", "--dry-run"));
+	EXPECT_EQ(launch_all(&c, ARGS("quit", "dry")), 0);
+	EXPECT_EQ(launch_end(&l, 5), STATUS_QUIT);
+	/* What that left behind would be replaced; a name that nobody has had leaves nothing */
+	EXPECT_EQ(launch_all(&c, ARGS(RUN(image()), "--name", "dry", "--dry-run")), 0);
+	expect_mode("/run/runvm/dry.sock", S_IFSOCK | 0600);
+	EXPECT_EQ(launch_all(&c, ARGS(RUN(image()), "--name", "new", "--dry-run")), 0);
+	EXPECT(access("/run/runvm/new.sock", F_OK), "it left its socket behind");
 }
 
 /* A path by --control instead; one in the working directory needs no slash */

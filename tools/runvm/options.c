@@ -530,6 +530,7 @@ void options_print(const struct options *o)
 	printf("console = %s\n", consoles[o->console]);
 	if (o->control)
 		printf("control = %s\n", o->control);
-	printf("user = %s\nno-reboot = %s\nno-sandbox = %s\n", o->user, o->no_reboot ? "yes" : "no",
-	       o->no_sandbox ? "yes" : "no");
+	printf("user = %s\nno-reboot = %s\nno-sandbox = %s\nverbose = %s\n", o->user,
+	       o->no_reboot ? "yes" : "no", o->no_sandbox ? "yes" : "no",
+	       o->verbose ? "yes" : "no");
 }

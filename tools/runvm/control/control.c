@@ -283,7 +283,18 @@ static int bind_socket(int fd, const struct sockaddr_un *addr)
 	return error;
 }
 
-static int open_socket(const char *path, const char *why_in_use)
+/* Whether that would work. Nothing is left behind, and what is there stays. */
+static int try_socket(int fd, const struct sockaddr_un *addr)
+{
+	if (is_stale(addr))
+		return 0;
+	if (bind(fd, (const struct sockaddr *)addr, sizeof(*addr)))
+		return errno;
+	unlink(addr->sun_path);
+	return 0;
+}
+
+static int open_socket(const char *path, const char *why_in_use, bool dry_run)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int fd, error;
@@ -295,8 +306,8 @@ static int open_socket(const char *path, const char *why_in_use)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		die("control socket: %s", strerror(errno));
-	error = bind_socket(fd, &addr);
-	if (!error && listen(fd, MAX_CLIENTS))
+	error = dry_run ? try_socket(fd, &addr) : bind_socket(fd, &addr);
+	if (!error && !dry_run && listen(fd, MAX_CLIENTS))
 		error = errno;
 	if (error)
 		die("control socket %s: %s", path,
@@ -305,14 +316,14 @@ static int open_socket(const char *path, const char *why_in_use)
 }
 
 /* -1: there is no place for it */
-static int open_named_socket(const char *name)
+static int open_named_socket(const char *name, bool dry_run)
 {
 	int lock, fd;
-	char *path = control_path_make(name, &lock);
+	char *path = control_path_make(name, dry_run, &lock);
 
 	if (!path)
 		return -1;
-	fd = open_socket(path, "a guest of this name is running");
+	fd = open_socket(path, "a guest of this name is running", dry_run);
 	close(lock);
 	free(path);
 	return fd;
@@ -339,10 +350,12 @@ void control_create(struct machine *m)
 	int fd = -1;
 
 	if (o->control)
-		fd = open_socket(o->control, "there is something already");
+		fd = open_socket(o->control, "there is something already", o->dry_run);
 	else if (o->named)
-		fd = open_named_socket(o->name);
-	if (fd < 0)
+		fd = open_named_socket(o->name, o->dry_run);
+	if (fd >= 0 && o->dry_run)
+		close(fd);
+	if (fd < 0 || o->dry_run)
 		return;
 	ctl = calloc(1, sizeof(*ctl));
 	if (!ctl)

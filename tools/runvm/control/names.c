@@ -65,13 +65,30 @@ static const char *why_no_directory(void)
 	return geteuid() ? "XDG_RUNTIME_DIR names no directory" : "there is no directory /run";
 }
 
-char *control_path_make(const char *name, int *lock)
+/* Without making it: it is not there, and can be made */
+static bool could_make_directory(const char *dir)
+{
+	struct stat st;
+
+	if (!lstat(dir, &st))
+		return false;
+	if (access(base(), W_OK))
+		die("directory %s for control sockets: %s (or use --control)", dir,
+		    strerror(errno));
+	return true;
+}
+
+char *control_path_make(const char *name, bool dry_run, int *lock)
 {
 	char *dir = strchr(name, '/') ? NULL : directory(), *path;
 
 	if (!dir) {
 		warn("guest '%s' gets no control socket: %s (--control SOCKET makes one)", name,
 		     strchr(name, '/') ? "its name has a slash" : why_no_directory());
+		return NULL;
+	}
+	if (dry_run && could_make_directory(dir)) {
+		free(dir);
 		return NULL;
 	}
 	*lock = make_directory(dir);

@@ -231,7 +231,7 @@ void vcpus_join(struct machine *m)
 	pthread_mutex_unlock(&p->lock);
 	for (i = 0; i < p->nr_threads; i++)
 		pthread_join(p->threads[i].thread, NULL);
-	if (m->options->verbose)
+	if (m->options->verbose && p->nr_threads)
 		count_exits(m);
 	p->nr_threads = 0;
 }
