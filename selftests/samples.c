@@ -68,6 +68,11 @@ TEST(runvm_hello_memory)
 {
 	EXPECT_EQ(launch_all(&l, ARGS("hello", "--memory", "3M")), 0);
 	EXPECT(strstr(l.out.text, "  memory      3 MiB, every page tried\n"), "'%s'", l.out.text);
+	/* As 'runvm run' takes it */
+	EXPECT_EQ(launch_all(&l, ARGS("hello", "-m", "3")), 0);
+	EXPECT(strstr(l.out.text, "  memory      3 MiB, every page tried\n"), "'%s'", l.out.text);
+	EXPECT_EQ(launch_all(&l, ARGS("hello", "-m", "4097K")), 2);
+	EXPECT(strstr(l.err.text, "'4097K': memory comes in pages of 4 KiB"), "'%s'", l.err.text);
 }
 
 TEST(runvm_hello_arguments)

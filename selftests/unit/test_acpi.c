@@ -208,10 +208,10 @@ static struct fake_machine *three_nodes(unsigned int nr_vcpus)
 	unsigned int i;
 
 	fake_set_high(12ULL << 20);
-	set_numa(&f->options, "cpus=0-1,mem=0x200000,distance=10:15:30");
-	set_numa(&f->options, "cpus=3-253,mem=0xc00000");
+	set_numa(&f->options, "cpus=0-1,mem=2,distance=10:15:30");
+	set_numa(&f->options, "cpus=3-253,mem=12");
 	set_numa(&f->options, "cpus=2");
-	set_numa(&f->options, "mem=0x200000");
+	set_numa(&f->options, "mem=2");
 	f->options.node[0].distance[3] = 40;
 	f->options.node[0].nr_distances = 4;
 	for (i = nr_vcpus; i < CPU_SETSIZE; i++)

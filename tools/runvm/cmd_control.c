@@ -165,7 +165,7 @@ int cmd_balloon(int argc, char **argv)
 	}
 	if (argc != 2 && argc != 3)
 		usage_error("balloon takes the guest's name, or its socket, and the memory for it");
-	target = argc == 3 ? parse_mib(argv[2], MIN_MEMORY, MAX_MEMORY) : 0;
+	target = argc == 3 ? parse_size(argv[2], MIN_MEMORY, MAX_MEMORY) : 0;
 	path = control_path_find(argv[1]);
 	if (target)
 		reply = ask(path, json_pack("{s:s, s:I}", "command", "balloon", "target", target));

@@ -132,9 +132,13 @@ static uint64_t parse_memory(int argc, char **argv)
 		switch (c) {
 		case 'm':
 			memory = parse_size(optarg, HELLO_MIN_MEMORY, HELLO_MAX_MEMORY);
+			if (memory % PAGE_SIZE)
+				usage_error("--memory '%s': memory comes in pages of 4 KiB",
+					    optarg);
 			break;
 		case 'h':
-			puts("usage: runvm hello [-m|--memory SIZE]   (2M to 1G, default 16M)");
+			puts("usage: runvm hello [-m|--memory SIZE]\n"
+			     "       SIZE: 2M to 1G, default 16M; a bare number is MiB");
 			exit(0);
 		default:
 			exit(STATUS_USAGE);
@@ -142,7 +146,7 @@ static uint64_t parse_memory(int argc, char **argv)
 	}
 	if (optind < argc)
 		usage_error("hello takes no '%s'", argv[optind]);
-	return memory & -PAGE_SIZE;
+	return memory;
 }
 
 int cmd_hello(int argc, char **argv)

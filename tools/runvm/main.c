@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* main.c: the command line of runvm. */
+#include <ctype.h>
 #include <errno.h>
 #include <linux/hvx.h>
 #include <stdarg.h>
@@ -81,25 +82,15 @@ uint64_t parse_size(const char *text, uint64_t min, uint64_t max)
 	char *end;
 
 	errno = 0;
-	n = strtoull(text, &end, 0);
-	shift = shift_of(*end);
-	if (end == text || *text == '-' || errno || (shift ? end[1] : *end))
-		usage_error("'%s' is not a size: a number, and K, M or G", text);
+	n = strtoull(text, &end, 10);
+	shift = shift_of(*end ? *end : 'M');
+	if (!isdigit(*text) || errno || !shift || (*end && end[1]))
+		usage_error("'%s' is not a size: a number of MiB, or a number with K, M or G",
+			    text);
 	if (n > max >> shift || n << shift < min)
 		usage_error("'%s' is out of bounds: %lluM to %lluM", text,
 			    (unsigned long long)min >> 20, (unsigned long long)max >> 20);
 	return n << shift;
-}
-
-uint64_t parse_mib(const char *text, uint64_t min, uint64_t max)
-{
-	char with_unit[32];
-
-	if (*text && strspn(text, "0123456789") == strlen(text) && strlen(text) < 20) {
-		snprintf(with_unit, sizeof(with_unit), "%sM", text);
-		text = with_unit;
-	}
-	return parse_size(text, min, max);
 }
 
 static void print_help(FILE *to)

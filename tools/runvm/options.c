@@ -122,7 +122,7 @@ static void set_cpus(struct options *o, const char *text)
 
 static void set_mem(struct options *o, const char *text)
 {
-	o->memory = parse_mib(text, MIN_MEMORY, MAX_MEMORY);
+	o->memory = parse_size(text, MIN_MEMORY, MAX_MEMORY);
 	if (o->memory & 0xfff)
 		usage_error("--mem '%s': memory comes in pages of 4 KiB", text);
 }

@@ -48,10 +48,11 @@ void warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 void usage_error(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
-/* A number with an optional suffix K, M or G; a usage error when it is none or out of bounds */
+/*
+ * A number of MiB, or a number with a suffix K, M or G, in bytes; a usage error when it is none or
+ * out of bounds.
+ */
 uint64_t parse_size(const char *text, uint64_t min, uint64_t max);
-/* The same, but a bare number is MiB, as other VMMs have it */
-uint64_t parse_mib(const char *text, uint64_t min, uint64_t max);
 
 /* Of guests that 'runvm run' starts */
 #define MIN_MEMORY	(1ULL << 20)

@@ -41,7 +41,7 @@ void usage_error(const char *format, ...)
 /* Numbers without a suffix */
 uint64_t parse_size(const char *text, uint64_t min, uint64_t max)
 {
-	return strtoull(text, NULL, 0);
+	return strtoull(text, NULL, 10) << 20;
 }
 
 void *mem_at(struct machine *m, uint64_t gpa, uint64_t len)
