@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 
+#include "sysfiles.h"
 #include "vm.h"
 
 static struct hvx_cpuid_entry table[HVX_MAX_CPUID];
@@ -104,6 +105,38 @@ TEST(supported_is_sane)
 			EXPECT(table[k].function != table[i].function ||
 			       table[k].index != table[i].index, "twice: leaf %#x.%u",
 			       table[i].function, table[i].index);
+	}
+}
+
+/* Some that kernels switch off: for an erratum, or where firmware or the command line did */
+static const struct {
+	const char *flag;
+	uint32_t leaf;
+	unsigned int reg, bit;
+} kernel_flags[] = {
+	{ "pcid", 1, 2, 17 }, { "aes", 1, 2, 25 }, { "avx", 1, 2, 28 }, { "f16c", 1, 2, 29 },
+	{ "rdrand", 1, 2, 30 }, { "fsgsbase", 7, 1, 0 }, { "bmi1", 7, 1, 3 }, { "avx2", 7, 1, 5 },
+	{ "smep", 7, 1, 7 }, { "bmi2", 7, 1, 8 }, { "erms", 7, 1, 9 }, { "invpcid", 7, 1, 10 },
+	{ "rdseed", 7, 1, 18 }, { "adx", 7, 1, 19 }, { "smap", 7, 1, 20 }, { "fsrm", 7, 3, 4 },
+	{ "lahf_lm", 0x80000001, 2, 0 }, { "pdpe1gb", 0x80000001, 3, 26 },
+	{ "rdtscp", 0x80000001, 3, 27 },
+	{ NULL, 0, 0, 0 },
+};
+
+/* What the host's kernel leaves alone, guests are not offered, whatever the processor says. */
+TEST(follows_kernel)
+{
+	unsigned int i;
+
+	nr = supported_cpuid(table);
+	for (i = 0; kernel_flags[i].flag; i++) {
+		const struct hvx_cpuid_entry *e = find(kernel_flags[i].leaf);
+		const uint32_t reg[] = { e ? e->eax : 0, e ? e->ebx : 0, e ? e->ecx : 0,
+					 e ? e->edx : 0 };
+
+		if (!cpuinfo_flag(kernel_flags[i].flag))
+			EXPECT(!(reg[kernel_flags[i].reg] >> kernel_flags[i].bit & 1), "%s",
+			       kernel_flags[i].flag);
 	}
 }
 

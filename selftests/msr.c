@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 
+#include "sysfiles.h"
 #include "vm.h"
 
 #define MSR_TSC			0x10
@@ -231,7 +232,7 @@ static const struct model {
 	{ 0x427, BOTH, 0, -1, -1, -1, 5, 0, false },
 	{ 0x428, BOTH, 0, 13, 13, 13, 0, 0, false },
 	/* IA32_MISC_ENABLE: no taking away of CPUID leaves, XD, MONITOR that is not there */
-	{ 0x1a0, BOTH, 0x1801, -1, -1, 13, 0x11801, 1 << 22, true },
+	{ 0x1a0, BOTH, ANY, -1, -1, 13, 0x11801, 1 << 22, true },
 	{ 0x1a0, BOTH, ANY, -1, -1, 13, 0x1801, 1UL << 34, true },
 	{ 0x1a0, BOTH, ANY, -1, -1, 13, 0x1800, 1 << 18, true },
 	{ 0x1d9, BOTH, 0, -1, -1, 13, 2, 1 << 6, true },
@@ -303,6 +304,16 @@ TEST(processor_model)
 {
 	vendor_bit = 1 << hvx_vendor();
 	vcpu_finish(start(0, boot_accesses));
+}
+
+/* Fast strings are on in the guest where the host's kernel found them on. */
+TEST(fast_strings)
+{
+	struct vcpu *v = vcpu_create(vm_create(0), 0);
+	uint64_t val;
+
+	EXPECT_EQ(vcpu_get_msr(v, 0x1a0, &val), 1);
+	EXPECT_EQ(val, 0x1800 | cpuinfo_flag("rep_good"));
 }
 
 /* A VMM may report a machine check, which guests may not; and restore what it has read. */

@@ -89,6 +89,18 @@ long vmstat(const char *key)
 	return file_field("/proc/vmstat", key);
 }
 
+bool cpuinfo_flag(const char *name)
+{
+	char *flags = strstr(file_read("/proc/cpuinfo"), "\nflags"), *rest, *word;
+
+	REQUIRE(flags, "/proc/cpuinfo without flags");
+	flags[1 + strcspn(flags + 1, "\n")] = 0;
+	for (word = strtok_r(flags, " \t\n", &rest); word; word = strtok_r(NULL, " \t\n", &rest))
+		if (!strcmp(word, name))
+			return true;
+	return false;
+}
+
 long smaps_kib(const void *p, const char *key)
 {
 	bool here = false;

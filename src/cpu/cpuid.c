@@ -2,8 +2,9 @@
 /*
  * CPUID.
  *
- *   supported table	the host's answers, each feature word masked by what hvx gives to guests;
- *			topology and the leaves of the hypervisor are made up
+ *   supported table	the host's answers, each feature word masked by what hvx gives to guests
+ *			and by what the host's kernel uses itself; topology and the leaves of
+ *			the hypervisor are made up
  *   hvx_cpuid()	the answer to one question, on the hot path: no search for common leaves
  *   hvx_cpuid_set()	a VMM's table; features that hvx cannot give are refused, since a guest
  *			that believes in them would break
@@ -231,11 +232,21 @@ static u32 max_extended(void)
 	return hvx_ops->traits & HVX_TRAIT_TOPOEXT ? MAX_TOPOEXT : MAX_EXTENDED;
 }
 
+/*
+ * What the kernel found out, or was told, not to use: features with an erratum, switched off by
+ * microcode or firmware, or on the command line. CPUID goes on announcing them.
+ */
+static u32 kernel_has(enum cpuid_leafs word)
+{
+	return boot_cpu_data.x86_capability[word];
+}
+
 static void mask_leaf1(struct hvx_cpuid_entry *e, u32 vm_flags)
 {
 	e->ebx &= 0x0000ffff;		/* APIC ID and number of processors: follow_leaf1() */
-	e->ecx = (e->ecx & LEAF1_ECX) | LEAF1_ECX_HYPERVISOR;
-	e->edx &= LEAF1_EDX;
+	e->ecx &= LEAF1_ECX & kernel_has(CPUID_1_ECX);
+	e->ecx |= LEAF1_ECX_HYPERVISOR;
+	e->edx &= LEAF1_EDX & kernel_has(CPUID_1_EDX);
 	/* Whatever the host has, these are made of software */
 	e->edx |= LEAF1_EDX_MTRR | LEAF1_EDX_MCA;
 	if (vm_flags & HVX_VM_LAPIC) {
@@ -255,9 +266,9 @@ static void mask_leaf(struct hvx_cpuid_entry *e, u32 vm_flags)
 		break;
 	case 7:
 		e->eax = 0;
-		e->ebx &= LEAF7_EBX;
-		e->ecx &= LEAF7_ECX;
-		e->edx &= LEAF7_EDX;
+		e->ebx &= LEAF7_EBX & kernel_has(CPUID_7_0_EBX);
+		e->ecx &= LEAF7_ECX & kernel_has(CPUID_7_ECX);
+		e->edx &= LEAF7_EDX & kernel_has(CPUID_7_EDX);
 		if (!(hvx_fpu_info.features & XF_AVX512))
 			e->ebx &= ~(BIT(16) | BIT(17) | BIT(21) | BIT(28) | BIT(30) | BIT(31));
 		break;
@@ -266,8 +277,8 @@ static void mask_leaf(struct hvx_cpuid_entry *e, u32 vm_flags)
 		break;
 	case 0x80000001:
 		e->ebx = 0;
-		e->ecx &= LEAFX1_ECX;
-		e->edx &= LEAFX1_EDX;
+		e->ecx &= LEAFX1_ECX & kernel_has(CPUID_8000_0001_ECX);
+		e->edx &= LEAFX1_EDX & kernel_has(CPUID_8000_0001_EDX);
 		if (hvx_ops->traits & HVX_TRAIT_TOPOEXT)
 			e->ecx |= LEAFX1_ECX_TOPOEXT;
 		/* AMD repeats words of leaf 1 here */
