@@ -396,7 +396,7 @@ static uint64_t *filled(uint64_t word)
 	return p;
 }
 
-/* Regions move, come and go, and pages are taken away, while two vCPUs use them. */
+/* Regions get other memory, come and go, while two vCPUs use them. */
 TEST(regions_under_load)
 {
 	struct vm *vm = vm_create(0);
@@ -427,6 +427,92 @@ TEST(regions_under_load)
 		pthread_join(thread[i], NULL);
 	EXPECT(enough(swaps), "%lu swaps, %lu and %lu reads", swaps,
 	       reads[0], reads[1]);
+}
+
+#define MOVED	16	/* page where the region is, or begins one later */
+
+/* 2 * how often the region has moved, + 1 while it does */
+static volatile uint64_t layout;
+static volatile uint64_t seen[2][2];	/* by vCPU and place: rounds within one layout */
+
+/* Two pages, 'D' and 'E', at MOVED or one page later: what lies on either side is MMIO, or was */
+GUEST(follows)
+{
+	uint64_t before, x[3];
+	unsigned int i, at;
+
+	while (!stop_guest) {
+		before = layout;
+		for (i = 0; i < 3; i++)
+			x[i] = *(volatile uint64_t *)G_HIDE(guest_page(MOVED + i));
+		/* In both layouts, and between them */
+		GUEST_ASSERT(x[1] == 'D' || x[1] == 'E');
+		if (before == layout && !(before & 1)) {
+			at = before / 2 & 1;
+			GUEST_EQ(x[0], at ? 'M' : 'D');
+			GUEST_EQ(x[1], at ? 'D' : 'E');
+			GUEST_EQ(x[2], at ? 'E' : 'M');
+			seen[g->id][at]++;
+		}
+		reads[g->id]++;
+	}
+}
+
+static bool seen_both(uint64_t rounds)
+{
+	unsigned int i;
+
+	for (i = 0; i < 2; i++)
+		if (seen[i][0] < rounds || seen[i][1] < rounds)
+			return false;
+	return true;
+}
+
+/* Let both vCPUs go around twice, but for some moves that come one upon the other */
+static void let_run(unsigned int n)
+{
+	const uint64_t old[2] = { reads[0], reads[1] };
+	unsigned int i;
+
+	if (n % 8 >= 6)
+		return;
+	for (i = 0; i < 100 && (reads[0] < old[0] + 2 || reads[1] < old[1] + 2); i++)
+		usleep(500);
+}
+
+/*
+ * A region moves in the guest, over itself, while two vCPUs use it: when the call is over, no vCPU
+ * has it at the old place, or not at the new one.
+ */
+TEST(moves_under_load)
+{
+	struct vm *vm = vm_create(0);
+	uint64_t *d = (uint64_t *)host_pages(2 * PAGE_SIZE);
+	struct vcpu *v[2];
+	pthread_t thread[2];
+	const unsigned long long begin = now_ms();
+	unsigned int i, n;
+
+	d[0] = 'D';
+	d[512] = 'E';
+	REQUIRE(!vm_region(vm, SLOT, 0, GPA + MOVED * PAGE_SIZE, 2 * PAGE_SIZE, d));
+	for (i = 0; i < 2; i++) {
+		v[i] = vcpu_create(vm, i);
+		vcpu_setup_long_mode(v[i], follows);
+		REQUIRE(!pthread_create(&thread[i], NULL, run_checks, v[i]));
+	}
+	for (n = 1; keep_on(begin, 2000, n > 20 && seen_both(10)) && !tap_failures(); n++) {
+		layout++;
+		REQUIRE(!vm_region(vm, SLOT, 0, GPA + (MOVED + n % 2) * PAGE_SIZE, 2 * PAGE_SIZE,
+				   d));
+		layout++;
+		let_run(n);
+	}
+	stop_guest = true;
+	for (i = 0; i < 2; i++)
+		pthread_join(thread[i], NULL);
+	EXPECT(n > 20 && seen_both(10), "%u moves, %lu %lu %lu %lu rounds", n, seen[0][0],
+	       seen[0][1], seen[1][0], seen[1][1]);
 }
 
 #define LOAD_PAGES	16
