@@ -193,6 +193,7 @@ TEST(bzimage_limits)
 	REQUIRE(load(x), "%s", x->b.error);
 	initrd(x, 0x3001);
 	expect_refusal(x, "do not fit");
+	expect_refusal(x, "take a smaller one");
 	destroy(x);
 }
 
@@ -203,6 +204,27 @@ TEST(bzimage_memory_too_small)
 	EXPECT(load(x), "%s", x->b.error);
 	header(x)->init_size += 1;
 	expect_refusal(x, "give the guest 19M of memory or more with -m");
+	destroy(x);
+}
+
+/* Whatever finds that memory is short, the size that is named is enough for kernel and initrd */
+TEST(initrd_memory_too_small)
+{
+	struct fixture *x = fixture(GOOD_BZIMAGE, GOOD_LOAD + GOOD_INIT_SIZE - 1);
+
+	initrd(x, (1 << 20) + 1);
+	expect_refusal(x, ", the initrd behind it: give the guest 20M of memory or more with -m");
+	destroy(x);
+	x = fixture(GOOD_BZIMAGE, GOOD_LOAD + GOOD_INIT_SIZE + (1 << 20));
+	initrd(x, 1 << 20);
+	EXPECT(load(x), "%s", x->b.error);
+	initrd(x, (1 << 20) + 1);
+	expect_refusal(x, "do not fit behind the kernel, which ends at");
+	expect_refusal(x, "give the guest 20M of memory or more with -m");
+	destroy(x);
+	x = fixture(GOOD_BZIMAGE, 20 << 20);
+	initrd(x, (1 << 20) + 1);
+	EXPECT(load(x), "%s", x->b.error);
 	destroy(x);
 }
 

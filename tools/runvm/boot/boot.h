@@ -109,8 +109,8 @@ unsigned int layout_map(const struct machine *m, struct range out[MAX_RANGES]);
 void *layout_at(struct boot *b, uint64_t gpa, uint64_t len);
 /* @filesz bytes of the kernel's file at @offset to @gpa, zeroes up to @memsz */
 bool layout_load(struct boot *b, uint64_t offset, uint64_t filesz, uint64_t gpa, uint64_t memsz);
-/* The initrd as high as possible below @limit, above @floor; *@gpa is 0 if there is none */
-bool layout_initrd(struct boot *b, uint64_t floor, uint64_t limit, uint64_t *gpa);
+/* The initrd as high as possible below @most, above @floor; *@gpa is 0 if there is none */
+bool layout_initrd(struct boot *b, uint64_t floor, uint64_t most, uint64_t *gpa);
 /* The command line, of at most @max characters, to CMDLINE_BASE */
 bool layout_cmdline(struct boot *b, uint64_t max);
 /* Zeroed room among OWN_BASE .. LOW_END */

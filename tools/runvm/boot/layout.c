@@ -25,6 +25,14 @@ static bool overlaps(uint64_t start, uint64_t len, uint64_t from, uint64_t to)
 	return len && start < to && start + len > from;
 }
 
+/* Memory with which the initrd fits behind what ends at @end, in MiB */
+static unsigned long long enough_for(const struct boot *b, uint64_t end)
+{
+	if (b->initrd.path)
+		end = ((end + PAGE_SIZE - 1) & -PAGE_SIZE) + b->initrd.len;
+	return (end + MIB_1 - 1) >> 20;
+}
+
 static void say_too_little(struct boot *b, uint64_t gpa, uint64_t len)
 {
 	uint64_t end = gpa + len;
@@ -36,9 +44,9 @@ static void say_too_little(struct boot *b, uint64_t gpa, uint64_t len)
 			  (unsigned long long)MEM_LOW_MAX);
 	else
 		boot_fail(b, &b->kernel,
-			  "it goes to %#llx .. %#llx: give the guest %lluM of memory or more with -m",
+			  "it goes to %#llx .. %#llx%s: give the guest %lluM of memory or more with -m",
 			  (unsigned long long)gpa, (unsigned long long)end,
-			  (unsigned long long)(end + MIB_1 - 1) >> 20);
+			  b->initrd.path ? ", the initrd behind it" : "", enough_for(b, end));
 }
 
 void *layout_at(struct boot *b, uint64_t gpa, uint64_t len)
@@ -76,24 +84,36 @@ bool layout_load(struct boot *b, uint64_t offset, uint64_t filesz, uint64_t gpa,
 	return true;
 }
 
-bool layout_initrd(struct boot *b, uint64_t floor, uint64_t limit, uint64_t *gpa)
+static bool say_no_room(struct boot *b, uint64_t floor, uint64_t limit)
 {
+	unsigned long long mib = enough_for(b, floor);
+	const struct image *img = &b->initrd;
+
+	if (mib <= limit >> 20)
+		return boot_fail(b, img,
+				 "its %llu KiB do not fit behind the kernel, which ends at %#llx: give the guest %lluM of memory or more with -m",
+				 (unsigned long long)img->len >> 10, (unsigned long long)floor,
+				 mib);
+	return boot_fail(b, img,
+			 "its %llu KiB do not fit between the kernel, which ends at %#llx, and %#llx, beyond which it cannot be: take a smaller one",
+			 (unsigned long long)img->len >> 10, (unsigned long long)floor,
+			 (unsigned long long)limit);
+}
+
+bool layout_initrd(struct boot *b, uint64_t floor, uint64_t most, uint64_t *gpa)
+{
+	uint64_t limit = most < mem_low(b->m) ? most : mem_low(b->m);
 	const struct image *img = &b->initrd;
 	void *to;
 
 	*gpa = 0;
 	if (!img->path)
 		return true;
-	if (limit > mem_low(b->m))
-		limit = mem_low(b->m);
 	if (floor < MIB_1)
 		floor = MIB_1;
 	if (limit < floor || img->len > limit - floor ||
 	    ((limit - img->len) & -PAGE_SIZE) < floor)
-		return boot_fail(b, img,
-				 "its %llu KiB do not fit behind the kernel, which ends at %#llx, and below %#llx: is -m too small?",
-				 (unsigned long long)img->len >> 10, (unsigned long long)floor,
-				 (unsigned long long)limit);
+		return say_no_room(b, floor, most < MEM_LOW_MAX ? most : MEM_LOW_MAX);
 	*gpa = (limit - img->len) & -PAGE_SIZE;
 	to = layout_at(b, *gpa, img->len);
 	return to && image_read(b, img, 0, to, img->len);
