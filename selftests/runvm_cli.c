@@ -201,6 +201,27 @@ TEST_TIME(missing_files, 60)
 		       ARGS("run", "-k", kernel, FLAT, "--user", "root"));
 }
 
+/* Only to read it from several disks is no harm */
+TEST(one_disk_twice)
+{
+	const char *kernel = image();
+	char sector[1024] = "", first[128], twice[128], link[128];
+	const char *disk = launch_file("disk", sector, sizeof(sector));
+
+	snprintf(first, sizeof(first), "%s,ro", disk);
+	snprintf(link, sizeof(link), "%s.link", disk);
+	snprintf(twice, sizeof(twice), "%s.link,ro", disk);
+	unlink(link);
+	REQUIRE(!symlink(disk, link));
+	expect_refusal(1, "is given twice: leave one out, or give '",
+		       ARGS("run", "-k", kernel, FLAT, "-d", disk, "-d", link));
+	expect_refusal(1, "is given twice",
+		       ARGS("run", "-k", kernel, FLAT, "-d", first, "-d", disk));
+	EXPECT_EQ(launch_all(&l, ARGS("run", "-k", kernel, FLAT, "-d", first, "-d", twice,
+				      "--dry-run")), 0);
+	EXPECT(!*l.err.text, "'%s'", l.err.text);
+}
+
 /* Not a kernel: whatever it is, the loaders say what is wrong with it */
 TEST(bad_image)
 {

@@ -45,6 +45,28 @@ static void check_disk(const struct disk_option *d)
 		    (long long)st.st_size);
 }
 
+static bool same_disk(const struct disk_option *a, const struct disk_option *b)
+{
+	struct stat x, y;
+
+	if (stat(a->path, &x) || stat(b->path, &y))
+		return false;
+	if (S_ISBLK(x.st_mode) && S_ISBLK(y.st_mode))
+		return x.st_rdev == y.st_rdev;
+	return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* Two disks of one guest on one image destroy what is on it, as two guests would */
+static void check_once(const struct options *o, unsigned int nr)
+{
+	const struct disk_option *d = &o->disk[nr], *e;
+
+	for (e = o->disk; e < d; e++)
+		if (!(d->readonly && e->readonly) && same_disk(d, e))
+			die("disk %s is given twice: leave one out, or give '%s,ro' both times",
+			    d->path, d->path);
+}
+
 static void check_share(const struct share_option *s)
 {
 	struct stat st;
@@ -78,8 +100,10 @@ static void check(const struct options *o)
 	check_file("kernel", o->kernel);
 	if (o->initrd)
 		check_file("initrd", o->initrd);
-	for (i = 0; i < o->nr_disks; i++)
+	for (i = 0; i < o->nr_disks; i++) {
 		check_disk(&o->disk[i]);
+		check_once(o, i);
+	}
 	for (i = 0; i < o->nr_shares; i++)
 		check_share(&o->share[i]);
 	check_memory(o->memory);
