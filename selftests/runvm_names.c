@@ -99,6 +99,7 @@ TEST(no_such_name)
 	expect_refusal(1, "runvm: passwd is no control socket", ARGS("quit", "passwd"));
 	expect_refusal(2, "status takes one argument: the guest's name, or its socket\n",
 		       ARGS("status"));
+	expect_refusal(2, "balloon takes GUEST [SIZE]: its name or socket", ARGS("balloon"));
 }
 
 /* It finds what would be in the way, and changes nothing */

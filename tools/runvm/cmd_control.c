@@ -158,13 +158,13 @@ int cmd_balloon(int argc, char **argv)
 	char *path;
 
 	if (wants_help(argc, argv)) {
-		printf("usage: runvm balloon GUEST           say what memory the guest has\n"
-		       "       runvm balloon GUEST SIZE      say what it shall have, with K, M or G; "
-		       "a bare number is MiB\n");
+		printf("usage: runvm balloon GUEST [SIZE]\n"
+		       "       say what memory the guest has, in bytes\n"
+		       "       SIZE: what it shall have, with K, M or G; a bare number is MiB\n");
 		return 0;
 	}
 	if (argc != 2 && argc != 3)
-		usage_error("balloon takes the guest's name, or its socket, and the memory for it");
+		usage_error("balloon takes GUEST [SIZE]: its name or socket, and MiB (or K, M, G)");
 	target = argc == 3 ? parse_size(argv[2], MIN_MEMORY, MAX_MEMORY) : 0;
 	path = control_path_find(argv[1]);
 	if (target)
