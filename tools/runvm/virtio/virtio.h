@@ -224,7 +224,7 @@ void virtio_broken(struct virtio *v, const char *why);
 void virtio_config_changed(struct virtio *v);
 /* Handle @vq again soon, as if notified */
 void virtio_kick(struct virtqueue *vq);
-/* Watch a file for EPOLLIN ..., level-triggered; 0 to leave it alone */
+/* Watch a file for EPOLLIN ..., level-triggered without EPOLLET; 0 to leave it alone */
 void virtio_watch(struct virtio *v, struct virtio_file *file, uint32_t events);
 
 /*
