@@ -2,11 +2,12 @@
 /*
  * work.c: work of four kinds, the same in a guest and in its host; stopwatch.c measures it.
  *
- *	work FILE	cpu, memory, syscall, and disk, which writes to FILE
+ *	work FILE [NAME...]	all works, or those that are named; disks write to FILE
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,9 +17,9 @@
 #include <unistd.h>
 
 #define MEMORY	(48UL << 20)
-#define BLOCK	(64UL << 10)
-#define BLOCKS	1024UL
+#define DISK	(64L << 20)
 
+static const char *file;
 static volatile uint64_t sink;
 
 static void fatal(const char *what)
@@ -80,52 +81,91 @@ static void syscalls(void)
 }
 
 /*
- * One block at a time, and flushed at the end. A guest does it past its page cache, since the file
- * behind its disk has one, as the file has in the host.
+ * One block at a time, written, flushed and read. Past the page cache where it is a block device,
+ * unless @cached: the file behind a guest's disk has one, as the file has in the host.
  */
-static void disk(const char *path)
+static void disk(size_t block, bool cached)
 {
-	int fd = open(path, O_RDWR | (strncmp(path, "/dev/", 5) ? 0 : O_DIRECT));
-	unsigned long i;
+	bool direct = !cached && !strncmp(file, "/dev/", 5);
+	int fd = open(file, O_RDWR | (direct ? O_DIRECT : 0));
+	off_t at;
 	void *buf;
 
 	if (fd < 0)
-		fatal(path);
-	if (posix_memalign(&buf, 4096, BLOCK))
+		fatal(file);
+	if (posix_memalign(&buf, 4096, block))
 		fatal("memory");
-	memset(buf, 0x5a, BLOCK);
-	for (i = 0; i < BLOCKS; i++)
-		if (pwrite(fd, buf, BLOCK, i * BLOCK) != BLOCK)
+	memset(buf, 0x5a, block);
+	for (at = 0; at < DISK; at += block)
+		if (pwrite(fd, buf, block, at) != (ssize_t)block)
 			fatal("pwrite");
 	if (fsync(fd))
 		fatal("fsync");
-	for (i = 0; i < BLOCKS; i++)
-		if (pread(fd, buf, BLOCK, i * BLOCK) != BLOCK)
+	if (cached)
+		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	for (at = 0; at < DISK; at += block)
+		if (pread(fd, buf, block, at) != (ssize_t)block)
 			fatal("pread");
 	close(fd);
 	free(buf);
 }
 
+static void disk_64k(void)
+{
+	disk(64 << 10, false);
+}
+
+static void disk_1m(void)
+{
+	disk(1 << 20, false);
+}
+
+static void disk_cached(void)
+{
+	disk(64 << 10, true);
+}
+
+/* The first time a guest's memory is the host's new memory, too */
+static const struct {
+	const char *name;
+	void (*work)(void);
+} works[] = {
+	{ "cpu", cpu },
+	{ "memory-new", memory },
+	{ "memory", memory },
+	{ "syscall", syscalls },
+	{ "disk-64k", disk_64k },
+	{ "disk-1m", disk_1m },
+	{ "disk-cached", disk_cached },
+	{ NULL, NULL },
+};
+
+static bool wanted(const char *name, char **names)
+{
+	if (!*names)
+		return true;
+	for (; *names; names++)
+		if (!strcmp(*names, name))
+			return true;
+	return false;
+}
+
 int main(int argc, char **argv)
 {
-	if (argc != 2) {
-		fputs("usage: work FILE\n", stderr);
+	unsigned int i;
+
+	if (argc < 2) {
+		fputs("usage: work FILE [NAME...]\n", stderr);
 		return 2;
 	}
+	file = argv[1];
 	setlinebuf(stdout);
-	puts("work: begin cpu");
-	cpu();
-	puts("work: end cpu");
-	/* The first time a guest's memory is the host's new memory, too */
-	memory();
-	puts("work: begin memory");
-	memory();
-	puts("work: end memory");
-	puts("work: begin syscall");
-	syscalls();
-	puts("work: end syscall");
-	puts("work: begin disk");
-	disk(argv[1]);
-	puts("work: end disk");
+	for (i = 0; works[i].name; i++) {
+		if (!wanted(works[i].name, argv + 2))
+			continue;
+		printf("work: begin %s\n", works[i].name);
+		works[i].work();
+		printf("work: end %s\n", works[i].name);
+	}
 	return 0;
 }
