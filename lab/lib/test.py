@@ -2,6 +2,7 @@
 """lab/test: run the tests, in this process and in emulated hosts, and count."""
 
 import argparse
+import fnmatch
 import os
 import queue
 import re
@@ -252,6 +253,16 @@ def show_skipped(runs):
             print(f"skipped everywhere: {name}: {why}")
 
 
+def check_test(p, globs):
+    """Refuse what is the name of no test."""
+    there = sorted(name[:-2] for name in os.listdir(os.path.join(TOP, "selftests")) if name.endswith(".c"))
+    for glob in globs.split() or [globs]:
+        if glob != "guests" and not fnmatch.filter(there, glob.removeprefix("!")):
+            p.error(f"no test has the name '{glob}': there are {', '.join(there)}; and guests, which are Linux guests")
+    if "guests" in globs.split() and globs != "guests":
+        p.error("'guests' is no program of selftests/: give it alone")
+
+
 def main():
     p = argparse.ArgumentParser(prog="lab/test", description="Run the tests.", allow_abbrev=False)
     p.add_argument("--cpu", choices=CPUS)
@@ -259,11 +270,15 @@ def main():
     p.add_argument("--test", metavar="GLOB", help="programs of selftests/ whose name matches; or guests: Linux guests")
     p.add_argument("--unit", action="store_true", help="only the tests that need no emulated host")
     opts = p.parse_args()
+    if opts.test is not None:
+        check_test(p, opts.test)
     # Variables of 'make test' are not for the makes that run below it.
     for name in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL"):
         os.environ.pop(name, None)
-    os.makedirs(LOGS, exist_ok=True)
     runs = plan(opts)
+    if not runs:
+        p.error(f"Linux guests are tested on {' and '.join(sorted({x[0] for x in GUESTS}))}, not on {opts.cpu}")
+    os.makedirs(LOGS, exist_ok=True)
     if subprocess.run([f"{LAB}/setup", "base"], stdin=subprocess.DEVNULL, check=False).returncode:
         sys.exit(1)
     threading.Thread(target=prefetch, args=(runs,), daemon=True).start()
