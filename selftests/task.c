@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "vm.h"
+#include "image.h"
 
 #define SEL_B		SEL_TEST
 #define SEL_C		(SEL_TEST + 8)
@@ -369,8 +369,8 @@ static void expect_missing(uint16_t tr)
 	EXPECT_EQ(v->run->seg.seg[HVX_TR].selector, tr);
 }
 
-/* The VMM's memory comes late: for the TSS, and in the new task for its stack. */
-TEST(memory_comes_late)
+/* #GP by a gate whose task has a TSS and a stack in memory that is not there */
+static struct tss32 *start_missing(void)
 {
 	struct tss32 *t = heap_alloc(PAGE_SIZE, PAGE_SIZE);
 
@@ -383,15 +383,136 @@ TEST(memory_comes_late)
 	task_gate(13, SEL_B);
 	mprotect(t, PAGE_SIZE, PROT_NONE);
 	mprotect(stacks[0], PAGE_SIZE, PROT_NONE);
+	return t;
+}
+
+static void expect_switched(const struct tss32 *t)
+{
+	vcpu_expect_sync(v, 1);
+	EXPECT_EQ(task_seen.count, 2);
+	EXPECT_EQ(task_seen.error, 0x1f8);
+	EXPECT_EQ(t->link, SEL_TSS32);
+	vcpu_finish(v);
+}
+
+/* The VMM's memory comes late: for the TSS, and in the new task for its stack. */
+TEST(memory_comes_late)
+{
+	struct tss32 *t = start_missing();
+
 	expect_missing(SEL_TSS32);
 	expect_missing(SEL_TSS32);
 	mprotect(t, PAGE_SIZE, PROT_READ | PROT_WRITE);
 	expect_missing(SEL_B);
 	expect_missing(SEL_B);
 	mprotect(stacks[0], PAGE_SIZE, PROT_READ | PROT_WRITE);
-	vcpu_expect_sync(v, 1);
-	EXPECT_EQ(task_seen.count, 2);
-	EXPECT_EQ(task_seen.error, 0x1f8);
-	EXPECT_EQ(t->link, SEL_TSS32);
-	vcpu_finish(v);
+	expect_switched(t);
+}
+
+/* ------------------------------------------------------------------ half-way, in an image */
+
+static struct image image;
+
+/* This vCPU's image goes into a new one, which is @v from now on. */
+static void move(void)
+{
+	struct vcpu *next = vcpu_create(vm_create(0), 0);
+
+	REQUIRE(!image_take(v, &image));
+	REQUIRE(!image_put(next, &image));
+	next->g = v->g;
+	v = next;
+}
+
+TEST(moved_half_way)
+{
+	struct tss32 *t = start_missing();
+	struct hvx_task_state *task;
+
+	expect_missing(SEL_TSS32);
+	move();
+	EXPECT(!image_section(&image, HVX_STATE_TASK, NULL), "nothing has changed yet");
+	expect_missing(SEL_TSS32);
+	mprotect(t, PAGE_SIZE, PROT_READ | PROT_WRITE);
+	expect_missing(SEL_B);
+	move();
+	task = image_section(&image, HVX_STATE_TASK, NULL);
+	REQUIRE(task, "the image has no section of it");
+	EXPECT_EQ(task->source, 3);
+	EXPECT_EQ(task->has_error, 1);
+	EXPECT_EQ(task->error, 0x1f8);
+	expect_missing(SEL_B);
+	move();
+	mprotect(stacks[0], PAGE_SIZE, PROT_READ | PROT_WRITE);
+	expect_switched(t);
+	move();
+	EXPECT(!image_section(&image, HVX_STATE_TASK, NULL), "it is over");
+}
+
+static struct hvx_task_state *with_task(void)
+{
+	REQUIRE(!image_take(v, &image));
+	EXPECT(!image_section(&image, HVX_STATE_TASK, NULL), "nothing is under way");
+	return image_add(&image, HVX_STATE_TASK, sizeof(struct hvx_task_state));
+}
+
+/* The rest of a switch alone: an error code that is to be pushed, and segments to be loaded */
+TEST(rest_of_a_switch)
+{
+	uint32_t *sp = (uint32_t *)(stacks[1] + sizeof(stacks[1]));
+	struct hvx_task_state *task;
+	struct hvx_segs *segs;
+
+	start(task_calls, task_returns, NULL);
+	vcpu_get(v, HVX_REGS_GPR);
+	v->run->regs.gpr[HVX_RSP] = (uintptr_t)sp;
+	vcpu_set(v, HVX_REGS_GPR);
+	task = with_task();
+	task->source = 3;
+	task->has_error = 1;
+	task->error = 0x1234;
+	segs = image_section(&image, HVX_STATE_SEGS, NULL);
+	segs->seg[HVX_DS] = seg_make(SEL_KDATA, 0, 0, 0);
+	REQUIRE(!image_put(v, &image));
+	v->run->immediate_exit = 1;
+	EXPECT_EQ(vcpu_run_once(v), -EINTR);
+	v->run->immediate_exit = 0;
+	vcpu_get(v, HVX_REGS_ALL);
+	EXPECT_EQ(v->run->regs.gpr[HVX_RSP], (uintptr_t)(sp - 1));
+	EXPECT_EQ(sp[-1], 0x1234);
+	EXPECT_EQ(v->run->seg.seg[HVX_DS].limit, ~0u);
+	with_task();
+	/* What is loaded is looked at */
+	segs = image_section(&image, HVX_STATE_SEGS, NULL);
+	segs->seg[HVX_DS].selector = 0x1f8;
+	REQUIRE(!image_put(v, &image));
+	v->run->immediate_exit = 1;
+	EXPECT_EQ(vcpu_run_once(v), -EINTR);
+	v->run->immediate_exit = 0;
+	vcpu_get(v, HVX_REGS_EVENT);
+	EXPECT_EQ(v->run->event.type, HVX_EVENT_EXCEPTION);
+	EXPECT_EQ(v->run->event.vector, 10);
+	EXPECT_EQ(v->run->event.error_code, 0x1f8);
+}
+
+static void expect_refused(const char *what, struct hvx_task_state bad)
+{
+	*with_task() = bad;
+	EXPECT(image_put(v, &image) == -EINVAL, "%s", what);
+}
+
+TEST(bad_section)
+{
+	start(task_calls, task_returns, NULL);
+	expect_refused("source 4", (struct hvx_task_state) { .source = 4 });
+	expect_refused("external 2", (struct hvx_task_state) { .external = 2 });
+	expect_refused("has_error 2", (struct hvx_task_state) { .has_error = 2 });
+	expect_refused("reserved", (struct hvx_task_state) { .reserved = 1 });
+	expect_refused("an error code that is none", (struct hvx_task_state) { .error = 1 });
+	with_task();
+	image_add(&image, HVX_STATE_TASK, sizeof(struct hvx_task_state));
+	EXPECT_EQ(image_put(v, &image), -EINVAL);
+	REQUIRE(!image_take(v, &image));
+	image_add(&image, HVX_STATE_TASK, 2 * sizeof(struct hvx_task_state));
+	EXPECT_EQ(image_put(v, &image), -EINVAL);
 }

@@ -55,6 +55,8 @@ PLACE(hvx_ioeventfd, addr, 8);
 PLACE(hvx_ioeventfd, match, 24);
 PLACE(hvx_chip, data, 16);
 PLACE(hvx_pit_state, speaker, 72);
+SIZE(hvx_task_state, 8);
+PLACE(hvx_task_state, error, 4);
 SIZE(hvx_gprs, 144);
 SIZE(hvx_segs, 160);
 SIZE(hvx_ctrl, 64);

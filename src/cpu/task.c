@@ -490,14 +490,19 @@ static enum hvx_next enter_new(struct task *t)
 	return HVX_NEXT_LEAVE;
 }
 
+static void need_registers(struct hvx_vcpu *vcpu)
+{
+	hvx_need(vcpu, RM(RIP) | RM(RSP) | RM(RFLAGS) | RM_SEGS | RM(TABLES) | RM(CR0) | RM(CR3) |
+		       RM(CR4) | RM(EFER) | RM(DR7) | RM(SHADOW));
+}
+
 enum hvx_next hvx_task_switch(struct hvx_vcpu *vcpu, const struct hvx_exit *x)
 {
 	struct task t = { .vcpu = vcpu, .x = x };
 
 	if (hvx_in_window(vcpu))
 		return HVX_NEXT_PROCESS;
-	hvx_need(vcpu, RM(RIP) | RM(RSP) | RM(RFLAGS) | RM_SEGS | RM(TABLES) | RM(CR0) | RM(CR3) |
-		       RM(CR4) | RM(EFER) | RM(DR7) | RM(SHADOW));
+	need_registers(vcpu);
 	if (!leave_old(&t) || !commit(&t))
 		return t.next;
 	return enter_new(&t);
@@ -506,7 +511,44 @@ enum hvx_next hvx_task_switch(struct hvx_vcpu *vcpu, const struct hvx_exit *x)
 enum hvx_next hvx_task_complete(struct hvx_vcpu *vcpu)
 {
 	struct task t = { .vcpu = vcpu, .x = &vcpu->exit };
-	enum hvx_next next = enter_new(&t);
+	enum hvx_next next;
 
+	/* An image may have brought no registers, only this */
+	need_registers(vcpu);
+	next = enter_new(&t);
 	return next == HVX_NEXT_LEAVE ? HVX_NEXT_ENTER : next;
+}
+
+/* ------------------------------------------------------------------- state image */
+
+void hvx_task_get_state(const struct hvx_vcpu *vcpu, struct hvx_task_state *state)
+{
+	const struct hvx_exit *x = &vcpu->exit;
+
+	lockdep_assert_held(&vcpu->lock);
+	*state = (struct hvx_task_state) {
+		.source = x->task.source,
+		.external = x->task.external,
+		.has_error = x->task.has_error,
+		.error = x->task.has_error ? x->task.error : 0,
+	};
+}
+
+bool hvx_task_state_valid(const struct hvx_task_state *state)
+{
+	return state->source <= FROM_GATE && state->external <= 1 && state->has_error <= 1 &&
+	       !state->reserved && (state->has_error || !state->error);
+}
+
+void hvx_task_set_state(struct hvx_vcpu *vcpu, const struct hvx_task_state *state)
+{
+	lockdep_assert_held(&vcpu->lock);
+	vcpu->exit = (struct hvx_exit) {
+		.kind = XK_TASK_SWITCH,
+		.task.source = state->source,
+		.task.external = state->external,
+		.task.has_error = state->has_error,
+		.task.error = state->error,
+	};
+	vcpu->pending = HVX_PENDING_TASK;
 }

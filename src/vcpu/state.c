@@ -13,6 +13,7 @@
 #include "fpu.h"
 #include "irq/lapic.h"
 #include "cpu/msr.h"
+#include "cpu/task.h"
 #include "state.h"
 #include "sync.h"
 #include "wait.h"
@@ -24,11 +25,11 @@ static u32 xsave_section_len(void)
 
 u32 hvx_state_size(void)
 {
-	return sizeof(struct hvx_state_header) + 8 * sizeof(struct hvx_state_section) +
+	return sizeof(struct hvx_state_header) + 9 * sizeof(struct hvx_state_section) +
 	       sizeof(struct hvx_gprs) + sizeof(struct hvx_segs) + sizeof(struct hvx_ctrl) +
 	       sizeof(struct hvx_dregs) + sizeof(struct hvx_events) +
 	       hvx_nr_msrs * sizeof(struct hvx_msr) + xsave_section_len() +
-	       sizeof(struct hvx_lapic_state);
+	       sizeof(struct hvx_lapic_state) + sizeof(struct hvx_task_state);
 }
 
 static long copy_image_out(struct hvx_blob *args, const void *image, u32 len)
@@ -112,6 +113,13 @@ static void put_lapic(struct writer *w, struct hvx_vcpu *vcpu)
 	state->pv_eoi = vcpu->pv.eoi_set;
 }
 
+static void put_task(struct writer *w, struct hvx_vcpu *vcpu)
+{
+	struct hvx_task_state *state = section(w, HVX_STATE_TASK, sizeof(*state));
+
+	hvx_task_get_state(vcpu, state);
+}
+
 static u32 write_image(struct hvx_vcpu *vcpu, struct hvx_run *regs, char *image)
 {
 	struct writer w = {
@@ -129,6 +137,9 @@ static u32 write_image(struct hvx_vcpu *vcpu, struct hvx_run *regs, char *image)
 	put_section(&w, HVX_STATE_XSAVE, vcpu->fpu, hvx_fpu_info.size);
 	if (vcpu->lapic)
 		put_lapic(&w, vcpu);
+	/* Alone of what may be open: no VMM can finish it whose memory is elsewhere */
+	if (vcpu->pending == HVX_PENDING_TASK)
+		put_task(&w, vcpu);
 	w.header->magic = HVX_STATE_MAGIC;
 	w.header->version = HVX_STATE_VERSION;
 	w.header->len = w.next - image;
@@ -161,6 +172,7 @@ struct reader {
 	u32 nr_msrs;
 	const void *xsave;
 	const struct hvx_lapic_state *lapic;
+	const struct hvx_task_state *task;
 };
 
 static int take_group(struct reader *r, u64 group, void *to, u32 size, const void *data, u32 len)
@@ -207,6 +219,11 @@ static int take_section(struct reader *r, u32 id, const void *data, u32 len)
 		if (len != sizeof(*r->lapic) || r->lapic)
 			return -EINVAL;
 		r->lapic = data;
+		return 0;
+	case HVX_STATE_TASK:
+		if (len != sizeof(*r->task) || r->task || !hvx_task_state_valid(data))
+			return -EINVAL;
+		r->task = data;
 		return 0;
 	}
 	return -EINVAL;
@@ -319,6 +336,8 @@ long hvx_state_put(struct hvx_vcpu *vcpu, const struct hvx_blob *args)
 		err = apply(vcpu, &r);
 	if (!err)
 		forget_exit(vcpu);
+	if (!err && r.task)
+		hvx_task_set_state(vcpu, r.task);
 	kfree(r.regs);
 	kvfree(image);
 	return err;

@@ -1393,6 +1393,7 @@ enum hvx_state_id {
 	HVX_STATE_MSRS,		/* struct hvx_msr[] */
 	HVX_STATE_XSAVE,	/* XSAVE image, standard format */
 	HVX_STATE_LAPIC,	/* struct hvx_lapic_state */
+	HVX_STATE_TASK,		/* struct hvx_task_state; there only when it is needed */
 };
 
 /**
@@ -1412,6 +1413,24 @@ struct hvx_lapic_state {
 	__u8 unhalt;
 	__u8 pv_eoi;
 	__u8 reserved[46];
+};
+
+/**
+ * struct hvx_task_state - a task switch that waits for memory of the VMM (HVX_STATE_TASK)
+ * @source: what asked for it: 0 CALL, 1 IRET, 2 JMP, 3 a task gate in the IDT
+ * @external: 1: exceptions in it are by an external event (EXT of their error codes); else 0
+ * @has_error: 1: @error is yet to be pushed on the new task's stack; else 0
+ * @reserved: 0
+ * @error: error code, 0 without @has_error
+ *
+ * The registers are the new task's, but its segments may be selectors only.
+ */
+struct hvx_task_state {
+	__u8 source;
+	__u8 external;
+	__u8 has_error;
+	__u8 reserved;
+	__u32 error;
 };
 
 struct hvx_state_section {
