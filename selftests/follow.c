@@ -46,6 +46,12 @@ static uint64_t large_leaves(struct vm *vm)
 	return i.mapped_2m;
 }
 
+/* It takes pages away for a moment, to see who uses them: tests of that are below */
+static void no_balancing(void)
+{
+	file_write("/proc/sys/kernel/numa_balancing", "0");
+}
+
 /* ------------------------------------------------------------------ merged */
 
 static bool wait_sharing(long least, long most)
@@ -132,6 +138,7 @@ TEST_TIME(collapsed_by_the_host, 60)
 		SKIP("the host has no transparent huge pages to give");
 	file_write(THP "khugepaged/alloc_sleep_millisecs", "10");
 	file_write(THP "khugepaged/pages_to_scan", "100000");
+	no_balancing();
 	file_write("/proc/sys/vm/compact_memory", "1");
 	REQUIRE(!madvise(p, pages * PAGE_SIZE, MADV_NOHUGEPAGE));
 	team_fill(p, pages);
@@ -158,6 +165,7 @@ TEST_TIME(collapsed_under_load, 60)
 	unsigned int i, large = 0;
 	struct vm *vm = create();
 
+	no_balancing();
 	team_fill(p, pages);
 	team_start(&team, vm, 2, GPA, p, pages);
 	for (i = 0; i < 5 && team_rounds(&team, 1, 10); i++) {
@@ -344,8 +352,7 @@ static void between_nodes(int advice, unsigned int pages)
 	long moves;
 
 	need_nodes();
-	/* What the host does by itself comes below */
-	file_write("/proc/sys/kernel/numa_balancing", "0");
+	no_balancing();
 	team_fill(p, pages);
 	team_start(&team, vm, 2, GPA, p, pages);
 	moves = vmstat("pgmigrate_success");
