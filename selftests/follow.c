@@ -157,6 +157,42 @@ TEST_TIME(collapsed_by_the_host, 60)
 	file_write(THP "khugepaged/scan_sleep_millisecs", "10000");
 }
 
+/*
+ * It puts together what is in use. Here that is told by the guest's entries alone, but for one page
+ * that comes from swap: with it half of the others have to be in use, too.
+ */
+TEST_TIME(collapsed_for_the_guest, 60)
+{
+	const uint64_t pages = PER_M2 - 1;
+	uint8_t *p = aligned_pages(M2, MADV_HUGEPAGE);
+	unsigned int i;
+
+	if (!swap_on())
+		SKIP("no swap");
+	if (!file_write(THP "khugepaged/scan_sleep_millisecs", "10"))
+		SKIP("the host has no transparent huge pages to give");
+	file_write(THP "khugepaged/alloc_sleep_millisecs", "10");
+	file_write(THP "khugepaged/pages_to_scan", "100000");
+	no_balancing();
+	REQUIRE(!madvise(p, M2, MADV_NOHUGEPAGE));
+	team_fill(p, PER_M2);
+	/* That takes pages to the lists where all look for them, too */
+	file_write("/proc/sys/vm/compact_memory", "1");
+	team_start(&team, create(), 2, GPA, p, pages);
+	team_rounds(&team, 2, 10);
+	for (i = 0; i < 10 && pages_in_swap(p, PER_M2) != 1; i++)
+		madvise(p + pages * PAGE_SIZE, PAGE_SIZE, MADV_PAGEOUT);
+	EXPECT_EQ(pages_in_swap(p, PER_M2), 1);
+	/* The VMM itself has used none of them */
+	REQUIRE(file_write("/proc/self/clear_refs", "1"));
+	REQUIRE(!madvise(p, M2, MADV_HUGEPAGE));
+	wait_huge(p, M2 / 1024);
+	team_rounds(&team, 2, 10);
+	team_end(&team);
+	EXPECT_EQ(*((uint64_t *)p + 512 * pages), TEAM_WORD(pages, 0));
+	file_write(THP "khugepaged/scan_sleep_millisecs", "10000");
+}
+
 /* The VMM asks for it, and for the opposite, again and again */
 TEST_TIME(collapsed_under_load, 60)
 {
