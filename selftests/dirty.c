@@ -378,6 +378,35 @@ TEST(written_by_the_kernel)
 	EXPECT_EQ(bit(5), 1);
 }
 
+#define TABLES	0xc0000000UL	/* linear: page 0 of the region has the table for it */
+
+/* The walk for what the kernel writes sets flags in the guest's tables: that is a write, too */
+GUEST(string_input_by_table)
+{
+	void *to = (void *)(TABLES + 3 * PAGE_SIZE);
+	uint64_t n = 8;
+
+	asm volatile("rep insb" : "+D"(to), "+c"(n) : "d"(0x1234) : "memory");
+	guest_sync(0);
+}
+
+TEST(table_written_by_the_kernel)
+{
+	uint8_t *p = memory(LEN, MADV_NOHUGEPAGE);
+	struct vcpu *v = start(string_input_by_table, LOG, p);
+	uint64_t *pd = (uint64_t *)p;
+
+	*pd = (GPA + M2) | PTE_P | PTE_W | PTE_U | PTE_PS;
+	v->vm->pdpt[TABLES >> 30] = GPA | PTE_P | PTE_W | PTE_U | PTE_A;
+	REQUIRE(vcpu_expect(v, HVX_EXIT_IO));
+	EXPECT_EQ(get(v->vm, 0, 0, PAGES), 0);
+	vcpu_expect_sync(v, 0);
+	EXPECT_EQ(*pd & (PTE_A | PTE_D), PTE_A | PTE_D);
+	EXPECT_EQ(get(v->vm, 0, 0, PAGES), 0);
+	EXPECT_EQ(count_bits(), 2);
+	EXPECT_EQ(bit(0) & bit(M2 / PAGE_SIZE + 3), 1);
+}
+
 TEST(page_goes_meanwhile)
 {
 	uint8_t *p = memory(LEN, MADV_NOHUGEPAGE);

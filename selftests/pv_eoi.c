@@ -209,6 +209,75 @@ TEST(bad_address)
 	vcpu_finish(start(bad_words));
 }
 
+#define LOGGED	0x50000000UL
+
+static GUEST_CODE void looks_first(struct gcpu *g, struct gframe *f)
+{
+	offered[f->vector] += *word & 1;
+	guest_sync(2);
+	on_interrupt(g, f);
+}
+
+GUEST(is_offered)
+{
+	set_up(g);
+	/* What the VMM may write to is there to be written to, else it can be read */
+	if (g->arg)
+		*word = 0;
+	else
+		GUEST_EQ(*word, 0);
+	g->handler[LOW] = looks_first;
+	guest_sync(1);
+	g_wrmsr(X2_SELF_IPI, LOW);
+	asm volatile("sti; nop; nop; cli");
+	GUEST_EQ(by_word[LOW] + by_apic[LOW], 1);
+}
+
+static uint64_t logged(struct vcpu *v)
+{
+	uint64_t bitmap = 0;
+	struct hvx_dirty d = {
+		.size = sizeof(d), .slot = SLOT_FREE, .nr = 1, .data = (uintptr_t)&bitmap,
+	};
+
+	REQUIRE(!xioctl(v->vm->fd, HVX_GET_DIRTY, &d));
+	return bitmap;
+}
+
+/* The offer is a write to the guest's memory, which the log of writes must not miss */
+TEST(offer_is_logged)
+{
+	struct vcpu *v = start(is_offered);
+
+	word = (uint32_t *)LOGGED;
+	v->g->arg = true;
+	REQUIRE(!vm_region(v->vm, SLOT_FREE, HVX_REGION_LOG_DIRTY, LOGGED, PAGE_SIZE,
+			   host_pages(PAGE_SIZE)));
+	vcpu_expect_sync(v, 1);
+	logged(v);
+	EXPECT_EQ(logged(v), 0);
+	vcpu_expect_sync(v, 2);
+	if (never_offered())
+		SKIP("the processor ends interrupts without an exit");
+	EXPECT_EQ(logged(v), 1);
+	vcpu_finish(v);
+}
+
+/* Memory that the VMM has for reading only may be somebody else's */
+TEST(no_offer_in_shared_memory)
+{
+	struct vcpu *v = start(is_offered);
+	uint32_t *p = host_pages(PAGE_SIZE);
+
+	word = (uint32_t *)LOGGED;
+	REQUIRE(!mprotect(p, PAGE_SIZE, PROT_READ));
+	REQUIRE(!vm_region(v->vm, SLOT_FREE, 0, LOGGED, PAGE_SIZE, p));
+	vcpu_expect_sync(v, 1);
+	vcpu_expect_sync(v, 2);
+	EXPECT_EQ(*p, 0);
+	EXPECT_EQ(offered[LOW], 0);
+}
+
 /* ------------------------------------------------------------------ memory that goes */
 
 static volatile bool stop;

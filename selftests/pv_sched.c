@@ -180,6 +180,56 @@ TEST_TIME(marked_and_kicked, 30)
 	EXPECT_EQ(woken, 1);
 }
 
+#define LOGGED	0x50000000UL
+
+GUEST(hlt_when_told)
+{
+	g_wrmsr(MSR_STEAL_TIME, LOGGED | 1);
+	ready[0] = true;
+	while (!stop)
+		asm volatile("pause");
+	asm volatile("hlt" : : : "memory");
+}
+
+static void *run_on(void *arg)
+{
+	vcpu_run(arg);
+	return NULL;
+}
+
+static uint64_t logged(struct vm *vm)
+{
+	uint64_t bitmap = 0;
+	struct hvx_dirty d = {
+		.size = sizeof(d), .slot = SLOT_FREE, .nr = 1, .data = (uintptr_t)&bitmap,
+	};
+
+	REQUIRE(!xioctl(vm->fd, HVX_GET_DIRTY, &d));
+	return bitmap;
+}
+
+/* The mark is a write to the guest's memory, which the log of writes must not miss */
+TEST_TIME(mark_is_logged, 30)
+{
+	struct vm *vm = vm_create(HVX_VM_LAPIC);
+	struct steal_time *area = host_pages(PAGE_SIZE);
+	pthread_t thread;
+	unsigned int i;
+
+	start(vm, 0, F_STEAL_TIME | F_PV_UNHALT, hlt_when_told);
+	REQUIRE(!vm_region(vm, SLOT_FREE, HVX_REGION_LOG_DIRTY, LOGGED, PAGE_SIZE, area));
+	REQUIRE(!pthread_create(&thread, NULL, run_on, vcpu[0]));
+	while (!ready[0])
+		usleep(100);
+	/* The time that it waited for its CPU is written there, too: until it runs undisturbed */
+	for (i = 0; i < 1000 && logged(vm); i++)
+		usleep(100);
+	stop = true;
+	while (!(area->preempted & PREEMPTED))
+		usleep(100);
+	EXPECT_EQ(logged(vm), 1);
+}
+
 GUEST(kick_other)
 {
 	GUEST_EQ(hypercall(HC_KICK, 0, 1, 0, 0), 0);
