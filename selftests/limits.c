@@ -250,6 +250,28 @@ TEST_TIME(charged, 60)
 	EXPECT_EQ(settled("sec_pagetables", before.tables * PAGE_SIZE), before.tables * PAGE_SIZE);
 }
 
+/* A log costs what the region could hold, not what it holds: it is the VMM's, too */
+TEST_TIME(log_charged, 60)
+{
+	const uint64_t len = 64 * G1;
+	const long bitmap = len / PAGE_SIZE / 8, stock = 0x80000;
+	struct vm *vm;
+	long before;
+	uint8_t *p;
+
+	cgroup_enter();
+	vm = create();
+	p = aligned_pages(len, MADV_NOHUGEPAGE);
+	REQUIRE(!vm_region(vm, SLOT, 0, HIGH, len, p));
+	before = cgroup_number("memory.current");
+	REQUIRE(!vm_region(vm, SLOT, HVX_REGION_LOG_DIRTY, HIGH, len, p));
+	EXPECT(cgroup_number("memory.current") - before >= bitmap - stock, "%ld of %ld",
+	       cgroup_number("memory.current") - before, bitmap);
+	REQUIRE(!vm_region(vm, SLOT, 0, HIGH, len, p));
+	EXPECT(cgroup_number("memory.current") - before <= stock, "%ld stay",
+	       cgroup_number("memory.current") - before);
+}
+
 static void read_everywhere(struct vcpu *v, uint64_t len)
 {
 	only_read = true;
