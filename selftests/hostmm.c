@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -405,6 +406,40 @@ TEST(device_memory)
 	EXPECT_EQ(v->run->exit_reason, HVX_EXIT_MEMORY_FAULT);
 }
 
+GUEST(writes_back)
+{
+	volatile uint64_t *p = G_HIDE((volatile uint64_t *)GPA);
+
+	for (;;) {
+		*p = *p;
+		guest_sync(1);
+	}
+}
+
+/* Such memory is written to where the VMM may, and the region allows it; as it was, here */
+TEST(device_memory_written)
+{
+	int fd = open("/dev/mem", O_RDWR);
+	struct vcpu *v;
+	void *p;
+
+	p = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0xf8000);
+	if (fd < 0 || p == MAP_FAILED)
+		SKIP("no /dev/mem");
+	v = start(writes_back, p, PAGE_SIZE);
+	vcpu_expect_sync(v, 1);
+	REQUIRE(!vm_region(v->vm, SLOT, HVX_REGION_READONLY, GPA, PAGE_SIZE, p));
+	vcpu_expect(v, HVX_EXIT_MMIO);
+	EXPECT(v->run->mmio.gpa == GPA && v->run->mmio.len == 8 && v->run->mmio.write);
+	vcpu_expect_sync(v, 1);
+	REQUIRE(!vm_region(v->vm, SLOT, 0, GPA, PAGE_SIZE, p));
+	vcpu_expect_sync(v, 1);
+	REQUIRE(!mprotect(p, PAGE_SIZE, PROT_READ));
+	EXPECT_EQ(vcpu_run_once(v), -EFAULT);
+	EXPECT_EQ(v->run->exit_reason, HVX_EXIT_MEMORY_FAULT);
+	EXPECT_EQ(v->run->memory.access, HVX_ACCESS_WRITE);
+}
+
 /* ------------------------------------------------------------------ faults of user space */
 
 static int open_uffd(void *p, size_t len)
@@ -413,11 +448,19 @@ static int open_uffd(void *p, size_t len)
 	struct uffdio_register reg = {
 		.range = { (uintptr_t)p, len }, .mode = UFFDIO_REGISTER_MODE_MISSING,
 	};
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	/* poll() says something only of those that do not block */
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &reg))
 		return -1;
 	return fd;
+}
+
+static bool is_waiting(int fd, unsigned int ms)
+{
+	struct pollfd wait = { .fd = fd, .events = POLLIN };
+
+	return poll(&wait, 1, ms) == 1 && wait.revents == POLLIN;
 }
 
 static void *answer(void *arg)
@@ -430,7 +473,7 @@ static void *answer(void *arg)
 		struct uffdio_copy copy = { .src = (uintptr_t)page, .len = PAGE_SIZE };
 		struct uffd_msg msg;
 
-		if (read(fd, &msg, sizeof(msg)) != sizeof(msg))
+		if (!is_waiting(fd, 10000) || read(fd, &msg, sizeof(msg)) != sizeof(msg))
 			break;
 		copy.dst = msg.arg.pagefault.address & -PAGE_SIZE;
 		page[0] = i;
@@ -457,6 +500,43 @@ TEST(user_faults)
 	pthread_join(thread, NULL);
 }
 
+static void on_signal(int sig)
+{
+}
+
+static void *run_once(void *arg)
+{
+	return (void *)(long)vcpu_run_once(arg);
+}
+
+/* The VMM can have a vCPU back that waits for an answer, and the vCPU goes on when that has come */
+TEST(user_fault_interrupted)
+{
+	struct sigaction act = { .sa_handler = on_signal };
+	void *p = host_pages(PAGES * PAGE_SIZE), *ret;
+	int fd = open_uffd(p, PAGES * PAGE_SIZE);
+	unsigned int major, minor;
+	pthread_t thread;
+	struct vcpu *v;
+
+	if (fd < 0)
+		SKIP("no userfaultfd");
+	REQUIRE(sscanf(file_read("/proc/sys/kernel/osrelease"), "%u.%u", &major, &minor) == 2);
+	if (major < 6 || (major == 6 && minor < 2))
+		SKIP("in this kernel only a fatal signal ends such a wait");
+	REQUIRE(!sigaction(SIGUSR1, &act, NULL));
+	v = start(steps, p, PAGES * PAGE_SIZE);
+	REQUIRE(!pthread_create(&thread, NULL, run_once, v));
+	EXPECT(is_waiting(fd, 10000), "no fault");
+	pthread_kill(thread, SIGUSR1);
+	REQUIRE(!pthread_join(thread, &ret));
+	EXPECT_EQ((long)ret, -EINTR);
+	REQUIRE(!pthread_create(&thread, NULL, answer, &fd));
+	step(v, 0);
+	step(v, 1);
+	pthread_join(thread, NULL);
+}
+
 /* Nobody answers: the guest waits in the host, until it is killed */
 TEST(user_fault_killed)
 {
@@ -472,18 +552,16 @@ TEST(user_fault_killed)
 	pid = fork();
 	if (!pid) {
 		fd = open_uffd(p, PAGE_SIZE);
-		wait = (struct pollfd){ .fd = fd, .events = POLLIN };
 		if (!fork()) {
 			/* Tells when the fault is there, outside of the address space that waits */
-			poll(&wait, 1, 10000);
-			_exit(write(to[1], "x", 1) != 1);
+			_exit(!is_waiting(fd, 10000) || write(to[1], "x", 1) != 1);
 		}
 		vcpu_run(start(steps, p, PAGE_SIZE));
 		_exit(1);
 	}
 	close(to[1]);
 	wait = (struct pollfd){ .fd = to[0], .events = POLLIN };
-	EXPECT(poll(&wait, 1, 15000) == 1, "no fault");
+	EXPECT(poll(&wait, 1, 15000) == 1 && wait.revents & POLLIN, "no fault");
 	kill(pid, SIGKILL);
 	EXPECT(waitpid(pid, NULL, 0) == pid);
 }
