@@ -121,6 +121,40 @@ TEST(same_memory_twice)
 	vcpu_finish(v);
 }
 
+GUEST(adds_views)
+{
+	volatile uint64_t *a = G_HIDE(guest_page(0)), *b = G_HIDE(guest_page(16));
+
+	for (;;)
+		guest_sync(*a + *b);
+}
+
+/* What the VMM does to such memory is seen by both ways */
+TEST(same_memory_changes_twice)
+{
+	const int prot = PROT_READ | PROT_WRITE;
+	struct vcpu *v = start(adds_views);
+	int fd = memfd_create("hvx", 0);
+	uint64_t *p;
+
+	/* Pages of a file stay what they are, wherever they are mapped */
+	REQUIRE(fd >= 0 && !ftruncate(fd, 2 * PAGE_SIZE));
+	p = mmap(NULL, 2 * PAGE_SIZE, prot, MAP_SHARED, fd, 0);
+	REQUIRE(p != MAP_FAILED);
+	p[0] = 5;
+	p[512] = 7;
+	REQUIRE(!vm_region(v->vm, SLOT, 0, GPA, PAGE_SIZE, p));
+	REQUIRE(!vm_region(v->vm, SLOT + 1, 0, GPA + 16 * PAGE_SIZE, PAGE_SIZE, p));
+	vcpu_expect_sync(v, 10);
+	REQUIRE(mmap(p, PAGE_SIZE, prot, MAP_SHARED | MAP_FIXED, fd, PAGE_SIZE) == p);
+	vcpu_expect_sync(v, 14);
+	/* One of them goes, the other stays true */
+	REQUIRE(!vm_region(v->vm, SLOT, 0, GPA, PAGE_SIZE, host_pages(PAGE_SIZE)));
+	vcpu_expect_sync(v, 7);
+	REQUIRE(mmap(p, PAGE_SIZE, prot, MAP_SHARED | MAP_FIXED, fd, 0) == p);
+	vcpu_expect_sync(v, 5);
+}
+
 GUEST(reads_and_writes)
 {
 	unsigned int i;
@@ -179,6 +213,30 @@ TEST(slot_changes)
 	EXPECT_EQ(vm_region(v->vm, SLOT, 0, GPA, PAGE_SIZE, p), 0);
 	vcpu_expect_sync(v, 9);
 	EXPECT_EQ(p[0], 0x1004);
+}
+
+GUEST(string_input)
+{
+	void *to = (void *)GPA;
+	uint64_t n = 8;
+
+	asm volatile("rep insb" : "+D"(to), "+c"(n) : "d"(0x1234) : "memory");
+}
+
+/* Not even the kernel writes there for a guest */
+TEST(read_only_to_the_kernel)
+{
+	struct vcpu *v = start(string_input);
+	uint64_t *p = (uint64_t *)host_pages(PAGE_SIZE);
+
+	*p = 77;
+	REQUIRE(!vm_region(v->vm, SLOT, HVX_REGION_READONLY, GPA, PAGE_SIZE, p));
+	vcpu_expect(v, HVX_EXIT_IO);
+	EXPECT_EQ(vcpu_run_once(v), -EFAULT);
+	EXPECT_EQ(v->run->exit_reason, HVX_EXIT_MEMORY_FAULT);
+	EXPECT_EQ(v->run->memory.gpa, GPA);
+	EXPECT_EQ(v->run->memory.access, HVX_ACCESS_WRITE);
+	EXPECT_EQ(*p, 77);
 }
 
 /* ------------------------------------------------------------------ the VMM's memory */
@@ -572,4 +630,131 @@ TEST(pages_under_load)
 
 		EXPECT(w[0] == ~w[1], "page %u: %#lx, %#lx", i / 2, w[0], w[1]);
 	}
+}
+
+#define MANY	8192
+
+static volatile uint64_t last_word;
+
+GUEST(watches_last)
+{
+	while (!stop_guest)
+		last_word = *G_HIDE(guest_page(MANY - 1));
+}
+
+static void *drops_elsewhere(void *arg)
+{
+	pin_to(0);
+	while (!stop_guest) {
+		madvise(arg, PAGE_SIZE, MADV_DONTNEED);
+		usleep(100);
+	}
+	return NULL;
+}
+
+static bool is_seen(uint64_t word)
+{
+	unsigned long long end = now_ms() + 5000 * tap_scale();
+
+	while (last_word != word && now_ms() < end)
+		usleep(100);
+	return last_word == word;
+}
+
+/*
+ * It takes a while until the last page of many has gone. All that time the guest wants it, and must
+ * not get it, though the host still has it; nor when a second removal, elsewhere, begins and ends.
+ */
+TEST_TIME(last_of_many, 60)
+{
+	struct vcpu *v = start(watches_last);
+	uint8_t *p = host_pages(MANY * PAGE_SIZE);
+	pthread_t runner, other;
+	uint64_t i, k;
+
+	madvise(p, MANY * PAGE_SIZE, MADV_NOHUGEPAGE);
+	REQUIRE(!vm_region(v->vm, SLOT, 0, GPA, MANY * PAGE_SIZE, p));
+	REQUIRE(!pthread_create(&runner, NULL, run_checks, v));
+	REQUIRE(!pthread_create(&other, NULL, drops_elsewhere, host_pages(PAGE_SIZE)));
+	pin_to(1 % nr_cpus());
+	for (i = 1; i <= 6 && !tap_failures(); i++) {
+		for (k = 0; k < MANY; k++)
+			*(volatile uint64_t *)(p + k * PAGE_SIZE) = 2 * i;
+		EXPECT(is_seen(2 * i), "round %lu: %#lx", i, last_word);
+		REQUIRE(!madvise(p, MANY * PAGE_SIZE, MADV_DONTNEED));
+		/* What was last given back is taken first: not for the last page again */
+		for (k = MANY - 512; k < MANY; k++)
+			*(volatile uint64_t *)(p + k * PAGE_SIZE) = k < MANY - 1 ? 1 : 2 * i + 1;
+		EXPECT(is_seen(2 * i + 1), "round %lu: %#lx", i, last_word);
+	}
+	stop_guest = true;
+	pthread_join(runner, NULL);
+	pthread_join(other, NULL);
+}
+
+#define APART	0x200000UL	/* no two in one table */
+#define PLACES	256
+
+static volatile uint64_t turn, dropped;
+static uint8_t *places;
+
+GUEST(touches_each)
+{
+	uint64_t i;
+
+	for (i = 0; i < PLACES; i++) {
+		volatile uint64_t *p = G_HIDE((volatile uint64_t *)(GPA + i * APART));
+
+		turn = i + 1;
+		(void)*p;
+		guest_sync(i);
+		guest_sync(*p);
+	}
+}
+
+static void *drops_each(void *arg)
+{
+	volatile unsigned int wait;
+	uint64_t i;
+
+	pin_to(1);
+	for (i = 0; i < PLACES && !stop_guest; i++) {
+		uint8_t *p = places + i * APART;
+
+		while (turn <= i && !stop_guest)
+			;
+		for (wait = i * 37 % PLACES * 16; wait; wait--)
+			;
+		madvise(p, PAGE_SIZE, MADV_DONTNEED);
+		*(volatile uint64_t *)p = i + 1000;
+		dropped = i + 1;
+	}
+	return NULL;
+}
+
+/* A fault that found a page which goes while tables are made for it: the page is not to be used */
+TEST_TIME(dropped_in_the_fault, 60)
+{
+	struct vcpu *v = start(touches_each);
+	pthread_t thread;
+	uint64_t i;
+
+	if (nr_cpus() < 2)
+		SKIP("one CPU");
+	places = mmap(NULL, PLACES * APART, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	REQUIRE(places != MAP_FAILED && !madvise(places, PLACES * APART, MADV_NOHUGEPAGE));
+	for (i = 0; i < PLACES; i++)
+		*(uint64_t *)(places + i * APART) = 1;
+	REQUIRE(!vm_region(v->vm, SLOT, 0, GPA, PLACES * APART, places));
+	pin_to(0);
+	REQUIRE(!pthread_create(&thread, NULL, drops_each, NULL));
+	for (i = 0; i < PLACES && !tap_failures(); i++) {
+		vcpu_expect_sync(v, i);
+		while (dropped <= i)
+			usleep(10);
+		vcpu_expect_sync(v, i + 1000);
+	}
+	stop_guest = true;
+	pthread_join(thread, NULL);
 }
