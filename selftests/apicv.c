@@ -535,13 +535,17 @@ GUEST(finds_memory_there)
 /* A region at the address of the registers hides them */
 TEST(region)
 {
+	struct hvx_prefault there = { .size = sizeof(there), .gpa = LAPIC, .len = PAGE_SIZE };
 	struct vcpu *v = start(finds_memory_there);
 	uint32_t *page = host_pages(PAGE_SIZE);
 
 	x2apic = false;
 	page[VERSION / 4] = 0x55667788;
 	vcpu_expect_sync(v, 1);
+	/* What is there is no memory */
+	EXPECT_EQ(xioctl(v->vm->fd, HVX_PREFAULT, &there), -ENOENT);
 	REQUIRE(!vm_region(v->vm, SLOT_FREE, 0, LAPIC, PAGE_SIZE, page));
+	EXPECT_EQ(xioctl(v->vm->fd, HVX_PREFAULT, &there), 0);
 	vcpu_expect_sync(v, 2);
 	REQUIRE(!vm_region(v->vm, SLOT_FREE, 0, LAPIC, 0, NULL));
 	vcpu_finish(v);
