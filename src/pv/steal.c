@@ -20,6 +20,9 @@
 #define STEAL_ADDRESS	(~63ULL)
 #define PREEMPTED	offsetof(struct kvm_steal_time, preempted)
 
+/* Guests account for it once a tick: less than this waits until it is more, and is not lost */
+#define STEAL_STEP	(100 * NSEC_PER_USEC)
+
 static_assert(IS_ALIGNED(PREEMPTED, sizeof(u32)));
 static_assert(sizeof(struct kvm_steal_time) == 64);
 
@@ -74,11 +77,17 @@ static void watch(struct hvx_vcpu *vcpu)
 	WRITE_ONCE(vcpu->pv.running, current);
 }
 
+/* Or another thread runs this vCPU now, which may have waited for less than the one before */
+static bool grew(const struct hvx_vcpu *vcpu)
+{
+	return vcpu->pv.runner != current || run_delay() - vcpu->pv.run_delay >= STEAL_STEP;
+}
+
 void hvx_steal_begin(struct hvx_vcpu *vcpu)
 {
 	watch(vcpu);
-	/* Lost to the VMM's own work, or another thread runs this vCPU now */
-	if (vcpu->pv.runner != current || vcpu->pv.run_delay != run_delay()) {
+	/* What was lost to the VMM's own work counts, too */
+	if (grew(vcpu)) {
 		vcpu->pv.steal_due = true;
 		hvx_request(vcpu, HVX_REQ_PV);
 	}
@@ -177,7 +186,7 @@ int hvx_steal_update(struct hvx_vcpu *vcpu, u64 *gpa)
 	if (!vcpu->pv.watched)
 		watch(vcpu);
 	err = READ_ONCE(vcpu->pv.marked) ? unmark(vcpu, *gpa) : 0;
-	if (!err)
+	if (!err && grew(vcpu))
 		err = write_time(vcpu, *gpa);
 	if (err != -EFAULT)
 		return 0;
