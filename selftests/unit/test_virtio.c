@@ -133,13 +133,13 @@ TEST(queue_registers)
 	set_up();
 	driver_pci(&d, SLOT_DISK, QUEUES, 1000);
 	EXPECT_EQ(fake_read(d.common + VIRTIO_PCI_COMMON_NUMQ, 2), 2);
-	EXPECT_EQ(fake_read(d.common + VIRTIO_PCI_COMMON_Q_SIZE, 2), 256);
+	EXPECT_EQ(fake_read(d.common + VIRTIO_PCI_COMMON_Q_SIZE, 2), 512);
 	EXPECT_EQ(fake_read(d.common + VIRTIO_PCI_COMMON_Q_MSIX, 2), 0xffff);
 	/* Impossible sizes are not taken */
 	fake_write(d.common + VIRTIO_PCI_COMMON_Q_SIZE, 2, 0);
 	fake_write(d.common + VIRTIO_PCI_COMMON_Q_SIZE, 2, 100);
-	fake_write(d.common + VIRTIO_PCI_COMMON_Q_SIZE, 2, 512);
-	EXPECT_EQ(fake_read(d.common + VIRTIO_PCI_COMMON_Q_SIZE, 2), 256);
+	fake_write(d.common + VIRTIO_PCI_COMMON_Q_SIZE, 2, 1024);
+	EXPECT_EQ(fake_read(d.common + VIRTIO_PCI_COMMON_Q_SIZE, 2), 512);
 	fake_write(d.common + VIRTIO_PCI_COMMON_Q_SIZE, 2, 64);
 	EXPECT_EQ(fake_read(d.common + VIRTIO_PCI_COMMON_Q_SIZE, 2), 64);
 	/* A vector that is not there */
@@ -180,7 +180,7 @@ TEST(queue_registers)
 	fake_reset();
 	driver_pci(&d, SLOT_DISK, QUEUES, 1000);
 	EXPECT_EQ(fake_read(d.common + VIRTIO_PCI_COMMON_Q_ENABLE, 2), 0);
-	EXPECT_EQ(fake_read(d.common + VIRTIO_PCI_COMMON_Q_SIZE, 2), 256);
+	EXPECT_EQ(fake_read(d.common + VIRTIO_PCI_COMMON_Q_SIZE, 2), 512);
 }
 
 /* "PCI configuration access capability": registers without BARs */

@@ -384,7 +384,7 @@ static void fill_config(struct blk *blk, unsigned int nr_queues)
 
 	blk->config = (struct virtio_blk_config){
 		.capacity = image->sectors,
-		.seg_max = VQ_SIZE - 2,		/* header and status have descriptors, too */
+		.seg_max = BLK_QUEUE_SIZE - 2,		/* beside header and status */
 		.blk_size = image->block,
 		.physical_block_exp = __builtin_ctz(image->physical / image->block),
 		.min_io_size = image->physical / image->block,
@@ -411,7 +411,7 @@ void blk_create(struct machine *m, const struct disk_option *disk, unsigned int 
 	blk->zero_mode = ZERO;
 	add_requests(blk);
 	fill_config(blk, nr_queues);
-	virtio_init(&blk->v, m, &ops, nr_queues, VQ_SIZE, features(blk, nr_queues));
+	virtio_init(&blk->v, m, &ops, nr_queues, BLK_QUEUE_SIZE, features(blk, nr_queues));
 	blk->v.config = &blk->config;
 	blk->v.config_len = sizeof(blk->config);
 	blk_io_init(blk);

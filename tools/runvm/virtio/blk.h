@@ -17,6 +17,7 @@
 #define SECTOR_SHIFT		9
 #define SECTOR_SIZE		512
 
+#define BLK_QUEUE_SIZE		512	/* for requests of 1 MiB in pages, header and status */
 #define BLK_MAX_REQUESTS	128	/* under way at a time, of all queues */
 #define BLK_MAX_RANGES		16	/* of one discard or write-zeroes request */
 #define BLK_MAX_QUEUES		4
@@ -57,7 +58,7 @@ struct blk_request {
 
 	struct blk_range range[BLK_MAX_RANGES];
 	unsigned int nr_ranges, this_range;
-	struct iovec buffers[VQ_SIZE];
+	struct iovec buffers[BLK_QUEUE_SIZE];
 };
 
 struct blk {
