@@ -124,7 +124,8 @@ static void begin(unsigned int slot)
 	};
 	unsigned int i;
 
-	fake_write(config(slot, PCI_COMMAND), 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	fake_write(config(slot, PCI_COMMAND), 2,
+		   PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	memset(fake_ram(AVAIL), 0, 64);
 	fake_write(bar(slot, 0) + COMMON + VIRTIO_PCI_COMMON_Q_SELECT, 2, take(1) % 5);
 	for (i = 0; i < ARRAY_SIZE(writes); i++)
@@ -294,7 +295,10 @@ static void operation(void)
 	case 11:
 	case 12:
 		offer();
-		fake_write(bar(slot, 0) + NOTIFY + take(1) % 5 * 4, 2, 0);
+		if (take(1) & 1)
+			fake_write(bar(slot, 0) + NOTIFY + take(1) % 5 * 4, 2, 0);
+		else
+			fake_out(bar(slot, 2) + take(1) % 20, 1 << take(1) % 3, 0);
 		let_work();
 		break;
 	case 13:

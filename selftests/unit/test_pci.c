@@ -13,11 +13,12 @@
 #define NR_DEVICES	5
 #define VECTORS		3
 #define BAR_SIZE	0x2000u
+#define PORTS		16u
 
 #define MSI_ADDRESS	0xfee01000u
 
 static struct pci_device device[NR_DEVICES];
-static uint64_t moved_to[NR_DEVICES];
+static uint64_t moved_to[NR_DEVICES], moved_to_port[NR_DEVICES];
 static unsigned int masters[NR_DEVICES];
 
 static void access_bar(void *opaque, uint64_t offset, unsigned int len, bool write, void *data)
@@ -32,6 +33,12 @@ static void moved(struct pci_device *d, uint64_t gpa, bool here)
 {
 	EXPECT(here ? !moved_to[d->slot - 1] : moved_to[d->slot - 1] == gpa);
 	moved_to[d->slot - 1] = here ? gpa : 0;
+}
+
+static void moved_port(struct pci_device *d, uint64_t port, bool here)
+{
+	EXPECT(here ? !moved_to_port[d->slot - 1] : moved_to_port[d->slot - 1] == port);
+	moved_to_port[d->slot - 1] = here ? port : 0;
 }
 
 static void bus_master(struct pci_device *d, bool on)
@@ -56,6 +63,8 @@ static void set_up(void)
 		pci_init(d, &fake, "test", &id);
 		pci_add_bar(d, 0, BAR_SIZE, access_bar, d);
 		d->bar[0].moved = moved;
+		pci_add_io_bar(d, 3, PORTS, access_bar, d);
+		d->bar[3].moved = moved_port;
 		d->bus_master = bus_master;
 		pci_add_cap(d, cap, sizeof(cap));
 		pci_add_msix(d, 1, VECTORS);
@@ -159,12 +168,13 @@ TEST(read_only)
 		before[reg] = get(1, reg, 1);
 	for (reg = 0; reg < 256; reg++)
 		set(1, reg, 1, (uint8_t)~before[reg]);
-	writable[PCI_COMMAND] = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
+	writable[PCI_COMMAND] = PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
 	writable[PCI_COMMAND + 1] = PCI_COMMAND_INTX_DISABLE >> 8;
 	writable[PCI_CACHE_LINE_SIZE] = 0xff;
 	writable[PCI_INTERRUPT_LINE] = 0xff;
 	memcpy(writable + PCI_BASE_ADDRESS_0, (uint8_t[]){ 0, 0xe0, 0xff, 0xff }, 4);
 	memcpy(writable + PCI_BASE_ADDRESS_1, (uint8_t[]){ 0, 0xf0, 0xff, 0xff }, 4);
+	memcpy(writable + PCI_BASE_ADDRESS_3, (uint8_t[]){ 0xf0, 0xff, 0xff, 0xff }, 4);
 	cap = get(1, get(1, PCI_CAPABILITY_LIST, 1) + PCI_CAP_LIST_NEXT, 1);
 	EXPECT_EQ(get(1, cap, 1), PCI_CAP_ID_MSIX);
 	writable[cap + PCI_MSIX_FLAGS + 1] = 0xc0;
@@ -230,6 +240,43 @@ TEST(bars)
 	EXPECT(!moved_to[0]);
 	fake_reset();
 	EXPECT(bar_of(1, 0) == first && !get(1, PCI_COMMAND, 2) && !fake_answers(first));
+}
+
+TEST(ports)
+{
+	uint32_t first, second;
+
+	set_up();
+	first = bar_of(1, 3);
+	second = bar_of(2, 3);
+	EXPECT((first & 3) == PCI_BASE_ADDRESS_SPACE_IO && first > PCI_PORT_BASE &&
+	       second == first + PORTS);
+	first &= ~3u;
+	second &= ~3u;
+	enable(1);
+	EXPECT_EQ(fake_in(first, 4), ~0u);
+	set(1, PCI_COMMAND, 2, PCI_COMMAND_IO);
+	EXPECT_EQ(fake_in(first + 12, 4), 0x1000c);
+	EXPECT_EQ(fake_in(first + PORTS, 4), ~0u);
+	EXPECT(!moved_to[0] && moved_to_port[0] == first);
+	/* Size; memory at the same number is not in the way */
+	set(1, PCI_BASE_ADDRESS_3, 4, ~0u);
+	EXPECT_EQ(bar_of(1, 3), -PORTS | PCI_BASE_ADDRESS_SPACE_IO);
+	EXPECT(!moved_to_port[0]);
+	set(1, PCI_BASE_ADDRESS_3, 4, PCI_PORT_END - PORTS);
+	EXPECT_EQ(fake_in(0xffff, 1), 0xf);
+	set(1, PCI_BASE_ADDRESS_3, 4, PCI_PORT_END);
+	EXPECT(!moved_to_port[0]);
+	set(1, PCI_BASE_ADDRESS_3, 4, 0xcf0);
+	EXPECT(!moved_to_port[0] && fake_in(0xcf0, 4) == ~0u);
+	/* The lower slot has it, and gives it back */
+	set(2, PCI_COMMAND, 2, PCI_COMMAND_IO);
+	set(1, PCI_BASE_ADDRESS_3, 4, second);
+	EXPECT_EQ(fake_in(second, 4), 0x10000);
+	set(1, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	EXPECT_EQ(fake_in(second, 4), 0x20000);
+	fake_reset();
+	EXPECT(!moved_to_port[1] && bar_of(1, 3) == (first | PCI_BASE_ADDRESS_SPACE_IO));
 }
 
 TEST(overlap)

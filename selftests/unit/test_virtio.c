@@ -163,6 +163,9 @@ TEST(queue_registers)
 	fake_write(d.common + VIRTIO_PCI_COMMON_Q_ENABLE, 2, 1);
 	fake_write(d.notify + 2 * d.notify_step, 2, 2);
 	fake_write(d.notify + 0xffe, 2, 2);
+	fake_out(d.notify_port + d.notify_step, 4, 2);
+	fake_out(d.notify_port + 2 * d.notify_step - 1, 1, 2);
+	EXPECT_EQ(fake_in(d.notify_port, 4), 0);
 	EXPECT_EQ(fake_read(d.common + 60, 8), 0);
 	/* A queue that is not in RAM breaks the device until it is reset */
 	driver_begin(&d, V1, 0, false);
@@ -351,8 +354,11 @@ TEST(ioeventfds)
 	mmio_only = fake_ioeventfds();
 	EXPECT_EQ(mmio_only, 2);
 	driver_pci(&d, SLOT_DISK, QUEUES, 1000);
-	EXPECT_EQ(fake_ioeventfds(), mmio_only + 2);
+	EXPECT_EQ(fake_ioeventfds(), mmio_only + 4);
 	fake_write(ECAM_BASE + (SLOT_DISK << 15) + PCI_BASE_ADDRESS_0, 4, 0xe8000000);
+	fake_write(ECAM_BASE + (SLOT_DISK << 15) + PCI_BASE_ADDRESS_2, 4, 0xf000);
+	EXPECT_EQ(fake_ioeventfds(), mmio_only + 4);
+	fake_write(ECAM_BASE + (SLOT_DISK << 15) + PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 	EXPECT_EQ(fake_ioeventfds(), mmio_only + 2);
 	fake_write(ECAM_BASE + (SLOT_DISK << 15) + PCI_COMMAND, 2, 0);
 	EXPECT_EQ(fake_ioeventfds(), mmio_only);
@@ -361,6 +367,10 @@ TEST(ioeventfds)
 	fake_write(ECAM_BASE + (SLOT_RNG << 15) + PCI_BASE_ADDRESS_0, 4, 0xe8000000);
 	driver_pci(&d, SLOT_RNG, QUEUES, 1000);
 	EXPECT(d.common >> 16 == 0xe800);
+	take_entropy(true);
+	fake_write(ECAM_BASE + (SLOT_RNG << 15) + PCI_BASE_ADDRESS_2, 4, 0xf001);
+	driver_pci(&d, SLOT_RNG, QUEUES, 1000);
+	EXPECT_EQ(d.notify_port, 0xf000);
 	take_entropy(true);
 }
 

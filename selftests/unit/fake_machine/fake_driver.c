@@ -23,15 +23,19 @@ static uint32_t get(const struct driver *d, unsigned int reg, unsigned int len)
 
 static void find_structure(struct driver *d, unsigned int cap)
 {
-	unsigned int bar = PCI_BASE_ADDRESS_0 + 4 * get(d, cap + VIRTIO_PCI_CAP_BAR, 1);
-	uint64_t gpa = (get(d, bar, 4) & ~15u) + get(d, cap + VIRTIO_PCI_CAP_OFFSET, 4);
+	uint32_t bar = get(d, PCI_BASE_ADDRESS_0 + 4 * get(d, cap + VIRTIO_PCI_CAP_BAR, 1), 4);
+	uint32_t offset = get(d, cap + VIRTIO_PCI_CAP_OFFSET, 4);
+	uint64_t gpa = (bar & ~15u) + offset;
 
 	switch (get(d, cap + VIRTIO_PCI_CAP_CFG_TYPE, 1)) {
 	case VIRTIO_PCI_CAP_COMMON_CFG:
 		d->common = gpa;
 		break;
 	case VIRTIO_PCI_CAP_NOTIFY_CFG:
-		d->notify = gpa;
+		if (bar & PCI_BASE_ADDRESS_SPACE_IO)
+			d->notify_port = (bar & ~3u) + offset;
+		else
+			d->notify = gpa;
 		d->notify_step = get(d, cap + VIRTIO_PCI_NOTIFY_CAP_MULT, 4);
 		break;
 	case VIRTIO_PCI_CAP_ISR_CFG:
@@ -48,7 +52,8 @@ void driver_pci(struct driver *d, unsigned int slot, uint64_t memory, uint32_t d
 	unsigned int cap;
 
 	*d = (struct driver){ .slot = slot, .size = DRIVER_SIZE, .memory = memory, .data = data };
-	fake_write(at(d, PCI_COMMAND), 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	fake_write(at(d, PCI_COMMAND), 2,
+		   PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	for (cap = get(d, PCI_CAPABILITY_LIST, 1); cap; cap = get(d, cap + PCI_CAP_LIST_NEXT, 1)) {
 		if (get(d, cap, 1) == PCI_CAP_ID_VNDR)
 			find_structure(d, cap);
@@ -58,7 +63,7 @@ void driver_pci(struct driver *d, unsigned int slot, uint64_t memory, uint32_t d
 		}
 	}
 	d->line = GSI_PCI + (slot & 3);
-	REQUIRE(d->common && d->notify && d->isr && d->msix_table);
+	REQUIRE(d->common && d->notify && d->notify_port && d->isr && d->msix_table);
 }
 
 void driver_mmio(struct driver *d, unsigned int index, uint64_t memory)
@@ -237,8 +242,10 @@ void driver_kick(struct driver *d, unsigned int queue)
 {
 	if (d->mmio)
 		fake_write(d->common + VIRTIO_MMIO_QUEUE_NOTIFY, 4, queue);
-	else
+	else if (d->kicks++ & 1)
 		fake_write(d->notify + queue * d->notify_step, 2, queue);
+	else
+		fake_out(d->notify_port + queue * d->notify_step, 2, queue);
 }
 
 bool driver_wait(struct driver *d, unsigned int queue, struct vring_used_elem *e, int ms)

@@ -23,6 +23,8 @@ struct driver {
 	unsigned int slot, size;
 	uint64_t common, notify, isr, config, msix_table;
 	unsigned int notify_step, msix_flags;
+	uint16_t notify_port;
+	unsigned int kicks;		/* by port and by memory in turn */
 	uint64_t memory;		/* where its queues are */
 	uint32_t data;			/* messages: of queue n data + n, configuration data - 1 */
 	unsigned int line;

@@ -32,7 +32,7 @@ struct bus {
 struct ioevent {
 	uint64_t addr, match;
 	uint32_t len;
-	bool matched;
+	bool matched, is_pio;
 	int fd;
 };
 
@@ -278,7 +278,7 @@ uint64_t fake_read(uint64_t gpa, unsigned int len)
 	return access_bus(&mmio, gpa, len, false, 0);
 }
 
-static bool signal_ioevent(uint64_t gpa, unsigned int len, uint64_t value)
+static bool signal_ioevent(bool is_pio, uint64_t addr, unsigned int len, uint64_t value)
 {
 	const uint64_t one = 1;
 	unsigned int i;
@@ -288,7 +288,7 @@ static bool signal_ioevent(uint64_t gpa, unsigned int len, uint64_t value)
 	for (i = 0; i < nr_ioevents; i++) {
 		const struct ioevent *e = &ioevent[i];
 
-		if (e->addr == gpa && (!e->len || e->len == len) &&
+		if (e->is_pio == is_pio && e->addr == addr && (!e->len || e->len == len) &&
 		    (!e->matched || e->match == value))
 			fd = e->fd;
 	}
@@ -303,7 +303,7 @@ void fake_write(uint64_t gpa, unsigned int len, uint64_t value)
 {
 	if (len < 8)
 		value &= (1ULL << (8 * len)) - 1;
-	if (!signal_ioevent(gpa, len, value))
+	if (!signal_ioevent(false, gpa, len, value))
 		access_bus(&mmio, gpa, len, true, value);
 }
 
@@ -314,22 +314,25 @@ uint32_t fake_in(uint16_t port, unsigned int len)
 
 void fake_out(uint16_t port, unsigned int len, uint32_t value)
 {
-	access_bus(&pio, port, len, true, value);
+	if (len < 4)
+		value &= (1u << (8 * len)) - 1;
+	if (!signal_ioevent(true, port, len, value))
+		access_bus(&pio, port, len, true, value);
 }
 
 bool machine_ioeventfd(struct machine *m, bool is_pio, uint64_t addr, uint32_t len,
 		       const uint64_t *match, int fd, bool on)
 {
-	struct ioevent e = { addr, match ? *match : 0, len, match, fd };
+	struct ioevent e = { addr, match ? *match : 0, len, match, is_pio, fd };
 	unsigned int i;
 
 	pthread_mutex_lock(&lock);
 	for (i = 0; i < nr_ioevents; i++)
-		if (ioevent[i].addr == addr && ioevent[i].matched == e.matched &&
-		    ioevent[i].match == e.match)
+		if (ioevent[i].is_pio == is_pio && ioevent[i].addr == addr &&
+		    ioevent[i].matched == e.matched && ioevent[i].match == e.match)
 			break;
 	if (on) {
-		CHECK(i == nr_ioevents && nr_ioevents < MAX && !is_pio);
+		CHECK(i == nr_ioevents && nr_ioevents < MAX);
 		ioevent[nr_ioevents++] = e;
 	} else {
 		CHECK(i < nr_ioevents && ioevent[i].fd == fd);

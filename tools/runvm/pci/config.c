@@ -37,6 +37,15 @@ void pci_add_bar(struct pci_device *d, unsigned int nr, uint32_t size, io_handle
 	pci_put32(d->writable, BAR_REG(nr), -size);
 }
 
+void pci_add_io_bar(struct pci_device *d, unsigned int nr, uint32_t size, io_handler *handler,
+		    void *opaque)
+{
+	pci_add_bar(d, nr, size, handler, opaque);
+	d->bar[nr].io = true;
+	d->config[BAR_REG(nr)] = PCI_BASE_ADDRESS_SPACE_IO;
+	d->writable[PCI_COMMAND] |= PCI_COMMAND_IO;
+}
+
 unsigned int pci_add_cap(struct pci_device *d, const void *cap, unsigned int len)
 {
 	unsigned int at = d->caps_end;
@@ -61,7 +70,9 @@ void pci_set_writable(struct pci_device *d, unsigned int offset, unsigned int le
 
 uint32_t config_bar(const struct pci_device *d, unsigned int nr)
 {
-	return pci_get32(d->config, BAR_REG(nr)) & PCI_BASE_ADDRESS_MEM_MASK;
+	uint32_t mask = d->bar[nr].io ? PCI_BASE_ADDRESS_IO_MASK : PCI_BASE_ADDRESS_MEM_MASK;
+
+	return pci_get32(d->config, BAR_REG(nr)) & mask;
 }
 
 void config_read(struct pci_device *d, unsigned int offset, unsigned int len, uint8_t *data)
@@ -95,7 +106,7 @@ bool config_write(struct pci_device *d, unsigned int offset, unsigned int len, c
 		d->bus_master(d, pci_command(d) & PCI_COMMAND_MASTER);
 	if (changed || (d->msix_cap && touches(offset, len, d->msix_cap, d->msix_cap + 4)))
 		msix_update(d);
-	return changed & PCI_COMMAND_MEMORY ||
+	return changed & (PCI_COMMAND_MEMORY | PCI_COMMAND_IO) ||
 	       touches(offset, len, PCI_BASE_ADDRESS_0, PCI_CARDBUS_CIS);
 }
 

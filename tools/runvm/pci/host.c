@@ -3,12 +3,12 @@
  * host.c: the host bridge and bus 0.
  *
  *	configuration	ports 0xcf8 and 0xcfc ("Configuration Mechanism #1"), and ECAM
- *	BARs		those that answer are on the machine's bus
+ *	BARs		those that answer are on the machine's buses
  *	lines		INTA of the functions, four lines for all of them
  *
- * The guest may put BARs anywhere. One answers if memory space is enabled, it lies in the window of
- * the machine, and no BAR before it wants the same addresses; so what the machine's bus is told
- * never overlaps.
+ * The guest may put BARs anywhere. One answers if its space, memory or I/O, is enabled, it lies in
+ * that window of the machine, and no BAR before it wants the same addresses; so what the machine's
+ * buses are told never overlaps.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +33,7 @@ static struct pci_host {
 	struct pci_device *slot[PCI_SLOTS];
 	unsigned int nr_slots;
 	uint32_t next_bar;		/* where the next one begins */
+	uint32_t next_io_bar;
 	uint32_t address;		/* what the guest wrote to 0xcf8 */
 	pthread_mutex_t line_lock;
 	uint32_t asserted[4];		/* by line: slots that assert it */
@@ -42,10 +43,16 @@ static struct pci_host {
 
 static bool wanted(const struct pci_device *d, unsigned int nr)
 {
-	uint64_t gpa = config_bar(d, nr);
+	const struct pci_bar *bar = &d->bar[nr];
+	uint64_t at = config_bar(d, nr);
 
-	return d->bar[nr].size && pci_command(d) & PCI_COMMAND_MEMORY && gpa >= PCI_MMIO_BASE &&
-	       gpa <= PCI_MMIO_END - d->bar[nr].size;
+	if (!bar->size)
+		return false;
+	if (bar->io)
+		return pci_command(d) & PCI_COMMAND_IO && at >= PCI_PORT_BASE &&
+		       at <= PCI_PORT_END - bar->size;
+	return pci_command(d) & PCI_COMMAND_MEMORY && at >= PCI_MMIO_BASE &&
+	       at <= PCI_MMIO_END - bar->size;
 }
 
 static bool overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
@@ -65,8 +72,9 @@ static bool shadowed(const struct pci_device *d, unsigned int nr)
 
 			if (other == d && b == nr)
 				return false;
-			if (wanted(other, b) && overlap(gpa, d->bar[nr].size, config_bar(other, b),
-							other->bar[b].size))
+			if (other->bar[b].io == d->bar[nr].io && wanted(other, b) &&
+			    overlap(gpa, d->bar[nr].size, config_bar(other, b),
+				    other->bar[b].size))
 				return true;
 		}
 	}
@@ -78,15 +86,19 @@ static uint64_t target(const struct pci_device *d, unsigned int nr)
 	return wanted(d, nr) && !shadowed(d, nr) ? config_bar(d, nr) : 0;
 }
 
-static void move(struct pci_device *d, struct pci_bar *bar, uint64_t gpa, bool here)
+static void move(struct pci_device *d, struct pci_bar *bar, uint64_t at, bool here)
 {
-	if (here)
-		bus_add_mmio(host.m, gpa, bar->size, bar->handler, bar->opaque);
+	if (here && bar->io)
+		bus_add_pio(host.m, at, bar->size, bar->handler, bar->opaque);
+	else if (here)
+		bus_add_mmio(host.m, at, bar->size, bar->handler, bar->opaque);
 	if (bar->moved)
-		bar->moved(d, gpa, here);
-	if (!here)
-		bus_remove_mmio(host.m, gpa);
-	bar->mapped = here ? gpa : 0;
+		bar->moved(d, at, here);
+	if (!here && bar->io)
+		bus_remove_pio(host.m, at);
+	else if (!here)
+		bus_remove_mmio(host.m, at);
+	bar->mapped = here ? at : 0;
 }
 
 /* All that go, then all that come: what one leaves another may take */
@@ -193,6 +205,17 @@ void host_set_line(struct pci_device *d, bool on)
 
 /* ------------------------------------------------------------------------ set-up, reset */
 
+/* The next place in a window that is as large, and aligned to it; @next moves on */
+static uint32_t take_place(const struct pci_device *d, uint32_t *next, uint64_t end, uint32_t size)
+{
+	uint32_t place = (*next + size - 1) & -size;
+
+	if (place < *next || place > end - size)
+		die("%s: no room for it in the PCI window", d->name);
+	*next = place + size;
+	return place;
+}
+
 static void place_initially(struct pci_device *d)
 {
 	unsigned int b;
@@ -202,10 +225,11 @@ static void place_initially(struct pci_device *d)
 
 		if (!bar->size)
 			continue;
-		bar->initial = (host.next_bar + bar->size - 1) & -bar->size;
-		host.next_bar = bar->initial + bar->size;
-		if (host.next_bar > PCI_MMIO_END || host.next_bar < bar->initial)
-			die("%s: no room for it in the PCI window", d->name);
+		if (bar->io)
+			bar->initial = take_place(d, &host.next_io_bar, PCI_PORT_END, bar->size) |
+				       PCI_BASE_ADDRESS_SPACE_IO;
+		else
+			bar->initial = take_place(d, &host.next_bar, PCI_MMIO_END, bar->size);
 		pci_put32(d->config, PCI_BASE_ADDRESS_0 + 4 * b, bar->initial);
 	}
 }
@@ -253,6 +277,7 @@ void pci_create(struct machine *m)
 
 	host.m = m;
 	host.next_bar = PCI_MMIO_BASE;
+	host.next_io_bar = PCI_PORT_BASE;
 	pci_init(&host.bridge, m, "host bridge", &id);
 	pci_add(&host.bridge, false);
 	bus_add_mmio(m, ECAM_BASE, ECAM_SIZE, ecam, NULL);

@@ -7,8 +7,8 @@
  *	config.c	one function's configuration space: header, capabilities, BARs
  *	msix.c		MSI-X: table, pending bits, eventfds
  *
- * There is no firmware: BARs have addresses when the guest begins, and it may move them. Memory
- * BARs only, of 32 bits, in the window of machine.h.
+ * There is no firmware: BARs have addresses when the guest begins, and it may move them. They have
+ * 32 bits, or are ports, in the windows of machine.h.
  *
  * Locks. The host's covers configuration space and where BARs are; a function's own irq_lock, taken
  * inside it, its interrupts. Handlers of BARs are called without either.
@@ -33,8 +33,9 @@ struct pci_bar {
 	uint32_t size;			/* a power of two, 0: not there */
 	io_handler *handler;
 	void *opaque;
-	/* The BAR answers at @gpa from now on (@here), or no longer. Under the host's lock. */
-	void (*moved)(struct pci_device *d, uint64_t gpa, bool here);
+	bool io;			/* ports, not memory */
+	/* The BAR answers at @addr from now on (@here), or no longer. Under the host's lock. */
+	void (*moved)(struct pci_device *d, uint64_t addr, bool here);
 	uint32_t initial;		/* its address after reset */
 	uint64_t mapped;		/* where it answers now, 0: nowhere */
 };
@@ -85,6 +86,9 @@ struct pci_id {
 void pci_init(struct pci_device *d, struct machine *m, const char *name, const struct pci_id *id);
 void pci_add_bar(struct pci_device *d, unsigned int nr, uint32_t size, io_handler *handler,
 		 void *opaque);
+/* The same with ports, four at least */
+void pci_add_io_bar(struct pci_device *d, unsigned int nr, uint32_t size, io_handler *handler,
+		    void *opaque);
 /* @len: with ID and next pointer, as at @cap; returns its offset */
 unsigned int pci_add_cap(struct pci_device *d, const void *cap, unsigned int len);
 void pci_set_writable(struct pci_device *d, unsigned int offset, unsigned int len);
@@ -136,7 +140,7 @@ void config_read(struct pci_device *d, unsigned int offset, unsigned int len, ui
 /* True when the command register or a BAR changed: the host looks where BARs are */
 bool config_write(struct pci_device *d, unsigned int offset, unsigned int len, const uint8_t *data);
 void config_reset(struct pci_device *d);
-/* The address in a BAR's register */
+/* The address or port in a BAR's register */
 uint32_t config_bar(const struct pci_device *d, unsigned int nr);
 
 /* msix.c: control, command or table changed: bind and release eventfds, set the pin */

@@ -2,9 +2,10 @@
 /*
  * pci.c: "Virtio Over PCI Bus".
  *
- * BAR 0 has a page for each structure, BAR 1 is MSI-X's. There is a vector for each queue and one
- * for changes of the configuration. Each queue has a place of its own to notify at, which hvx knows
- * as an ioeventfd.
+ * BAR 0 has a page for each structure, BAR 1 is MSI-X's, BAR 2 has ports to notify at. There is a
+ * vector for each queue and one for changes of the configuration. Each queue has two places of its
+ * own to notify at, which hvx knows as ioeventfds: a port, which costs the guest a third of what
+ * memory does, and which drivers find first; and one in BAR 0.
  */
 #include <linux/virtio_pci.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 
 #define BAR			0
 #define BAR_MSIX		1
+#define BAR_NOTIFY		2
 #define BAR_SIZE		0x4000
 #define AREA_SIZE		0x1000
 #define COMMON			0x0000
@@ -232,6 +234,17 @@ static void access_common(struct virtio *v, uint64_t offset, unsigned int len, b
 
 /* ---------------------------------------------------------------------------- structures */
 
+/* hvx has these as ioeventfds; what comes here has an odd size */
+static void access_notify(void *opaque, uint64_t offset, unsigned int len, bool write, void *data)
+{
+	struct virtio *v = ((struct virtio_pci *)opaque)->v;
+
+	if (!write)
+		memset(data, 0, len);
+	else if (offset / NOTIFY_STEP < v->nr_queues)
+		virtio_kick(&v->vq[offset / NOTIFY_STEP]);
+}
+
 static void access_bar(void *opaque, uint64_t offset, unsigned int len, bool write, void *data)
 {
 	struct virtio_pci *p = opaque;
@@ -260,11 +273,7 @@ static void access_bar(void *opaque, uint64_t offset, unsigned int len, bool wri
 		virtio_unlock(v);
 		break;
 	case NOTIFY:
-		/* hvx has these as ioeventfds; what comes here has an odd size */
-		if (!write)
-			memset(data, 0, len);
-		else if (in_area / NOTIFY_STEP < v->nr_queues)
-			virtio_kick(&v->vq[in_area / NOTIFY_STEP]);
+		access_notify(p, in_area, len, write, data);
 		break;
 	}
 }
@@ -280,6 +289,16 @@ static void moved(struct pci_device *d, uint64_t gpa, bool here)
 		machine_ioeventfd(d->m, false, gpa + NOTIFY + i * NOTIFY_STEP, 2, NULL,
 				  vq->kick_fd, here);
 	}
+}
+
+static void moved_ports(struct pci_device *d, uint64_t port, bool here)
+{
+	struct virtio_pci *p = d->opaque;
+	unsigned int i;
+
+	for (i = 0; i < p->v->nr_queues; i++)
+		machine_ioeventfd(d->m, true, port + i * NOTIFY_STEP, 2, NULL,
+				  p->v->vq[i].kick_fd, here);
 }
 
 static void bus_master(struct pci_device *d, bool on)
@@ -337,14 +356,14 @@ static void config_written_hook(struct pci_device *d, unsigned int offset, unsig
 
 /* -------------------------------------------------------------------------------- set-up */
 
-static unsigned int add_cap(struct virtio_pci *p, uint8_t type, uint32_t offset, uint32_t length,
-			    unsigned int extra, uint32_t value)
+static unsigned int add_cap(struct virtio_pci *p, uint8_t type, unsigned int bar, uint32_t offset,
+			    uint32_t length, unsigned int extra, uint32_t value)
 {
 	uint8_t cap[sizeof(struct virtio_pci_cap) + 4] = { PCI_CAP_ID_VNDR };
 
 	cap[VIRTIO_PCI_CAP_LEN] = sizeof(struct virtio_pci_cap) + extra;
 	cap[VIRTIO_PCI_CAP_CFG_TYPE] = type;
-	cap[VIRTIO_PCI_CAP_BAR] = BAR;
+	cap[VIRTIO_PCI_CAP_BAR] = bar;
 	pci_put32(cap, VIRTIO_PCI_CAP_OFFSET, offset);
 	pci_put32(cap, VIRTIO_PCI_CAP_LENGTH, length);
 	pci_put32(cap, sizeof(struct virtio_pci_cap), value);
@@ -353,18 +372,30 @@ static unsigned int add_cap(struct virtio_pci *p, uint8_t type, uint32_t offset,
 
 static void add_caps(struct virtio_pci *p)
 {
+	uint32_t places = p->v->nr_queues * NOTIFY_STEP;
 	unsigned int at;
 
-	add_cap(p, VIRTIO_PCI_CAP_COMMON_CFG, COMMON, COMMON_SIZE, 0, 0);
-	add_cap(p, VIRTIO_PCI_CAP_NOTIFY_CFG, NOTIFY, p->v->nr_queues * NOTIFY_STEP, 4,
-		NOTIFY_STEP);
-	add_cap(p, VIRTIO_PCI_CAP_ISR_CFG, ISR, 1, 0, 0);
+	add_cap(p, VIRTIO_PCI_CAP_COMMON_CFG, BAR, COMMON, COMMON_SIZE, 0, 0);
+	/* "The driver SHOULD use the first instance of each ... it can support" */
+	add_cap(p, VIRTIO_PCI_CAP_NOTIFY_CFG, BAR_NOTIFY, 0, places, 4, NOTIFY_STEP);
+	add_cap(p, VIRTIO_PCI_CAP_NOTIFY_CFG, BAR, NOTIFY, places, 4, NOTIFY_STEP);
+	add_cap(p, VIRTIO_PCI_CAP_ISR_CFG, BAR, ISR, 1, 0, 0);
 	if (p->v->config_len)
-		add_cap(p, VIRTIO_PCI_CAP_DEVICE_CFG, CONFIG, p->v->config_len, 0, 0);
-	at = add_cap(p, VIRTIO_PCI_CAP_PCI_CFG, 0, 0, 4, 0);
+		add_cap(p, VIRTIO_PCI_CAP_DEVICE_CFG, BAR, CONFIG, p->v->config_len, 0, 0);
+	at = add_cap(p, VIRTIO_PCI_CAP_PCI_CFG, 0, 0, 0, 4, 0);
 	pci_set_writable(&p->pci, at + VIRTIO_PCI_CAP_BAR, 1);
 	pci_set_writable(&p->pci, at + VIRTIO_PCI_CAP_OFFSET, 12);
 	p->cfg_cap = at;
+}
+
+/* A power of two of ports */
+static uint32_t notify_size(const struct virtio *v)
+{
+	uint32_t size = NOTIFY_STEP;
+
+	while (size < v->nr_queues * NOTIFY_STEP)
+		size *= 2;
+	return size;
 }
 
 void virtio_pci_attach(struct virtio *v)
@@ -388,6 +419,8 @@ void virtio_pci_attach(struct virtio *v)
 	p->pci.bus_master = bus_master;
 	pci_add_bar(&p->pci, BAR, BAR_SIZE, access_bar, p);
 	p->pci.bar[BAR].moved = moved;
+	pci_add_io_bar(&p->pci, BAR_NOTIFY, notify_size(v), access_notify, p);
+	p->pci.bar[BAR_NOTIFY].moved = moved_ports;
 	add_caps(p);
 	p->pci.config_read = config_read_hook;
 	p->pci.config_written = config_written_hook;
