@@ -21,8 +21,9 @@ STATUS = re.compile(r"lab: status (\d+)")
 # It does about so many a second, so that an emulated second is a real one.
 IPS = 200000000
 
-QEMU_CPU = {"svm": "EPYC,+svm,+npt"}
-BOCHS_CPU = {"svm-nrip": "ryzen", "vmx": "corei7_skylake_x", "vmx-old": "corei7_haswell_4770"}
+QEMU_CPU = {"svm": "EPYC,+svm,+npt,+umip"}
+BOCHS_CPU = {"svm-nrip": "ryzen", "vmx": "corei7_skylake_x", "vmx-old": "corei7_haswell_4770",
+             "vmx-new": "corei3_cnl"}
 
 CMDLINE = ("console=ttyS0,115200 loglevel=5 panic=-1 mitigations=off tsc=reliable nokaslr "
            "no_timer_check printk.devkmsg=on rdinit=/init")

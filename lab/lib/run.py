@@ -32,6 +32,7 @@ The hosts:
   svm-nrip  Bochs, AMD-V with next-RIP
   vmx       Bochs, VT-x of 2017 (APICv, PML, posted interrupts)
   vmx-old   Bochs, VT-x of 2013
+  vmx-new   Bochs, VT-x of 2018 (UMIP)
 Exit status: the command's; or 97 the lab could not run, 98 the emulated host
 died, 99 its kernel complained, 124 time limit, 2 wrong arguments.
 """
