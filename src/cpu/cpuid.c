@@ -52,7 +52,7 @@
 #define LEAF7_EBX	(BIT(0) | BIT(1) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | \
 			 BIT(16) | BIT(17) | BIT(18) | BIT(19) | BIT(20) | BIT(21) | BIT(23) | \
 			 BIT(24) | BIT(28) | BIT(29) | BIT(30) | BIT(31))
-#define LEAF7_ECX	(BIT(1) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14))
+#define LEAF7_ECX	(BIT(1) | BIT(2) | BIT(6) | GENMASK(12, 8) | BIT(14))
 #define LEAF7_EDX	(BIT(4))
 #define LEAFD1_EAX	(BIT(0) | BIT(2))
 #define LEAFX1_ECX	(BIT(0) | BIT(5) | BIT(6) | BIT(7) | BIT(8))
@@ -522,7 +522,7 @@ static const struct feature_bit cr4_features[] = {
 	{ 1, 3, 3, CR4_PSE }, { 1, 3, 6, CR4_PAE }, { 1, 3, 7, CR4_MCE }, { 1, 3, 13, CR4_PGE },
 	{ 1, 3, 24, CR4_OSFXSR }, { 1, 3, 25, CR4_OSXMMEXCPT }, { 1, 2, 26, CR4_OSXSAVE },
 	{ 1, 2, 17, CR4_PCIDE }, { 7, 1, 0, CR4_FSGSBASE }, { 7, 1, 7, CR4_SMEP },
-	{ 7, 1, 20, CR4_SMAP },
+	{ 7, 1, 20, CR4_SMAP }, { 7, 2, 2, CR4_UMIP },
 };
 
 static const struct feature_bit efer_features[] = {
