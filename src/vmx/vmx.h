@@ -145,6 +145,7 @@ bool vmx_check_entry(struct hvx_vcpu *vcpu, struct hvx_entry_failure *failure);
 u32 vmx_apicv_traits(void);
 int vmx_apicv_vm_init(struct vmx_vm *vm);			/* process */
 void vmx_apicv_vm_fini(struct vmx_vm *vm);			/* process */
+void vmx_apicv_setup(struct vmx_vcpu *vmx);			/* VMCS is current */
 u32 vmx_apicv_sync(struct vmx_vcpu *vmx, u32 primary);		/* window */
 
 /* vmx_msr.c */

@@ -76,6 +76,20 @@ void vmx_apicv_vm_fini(struct vmx_vm *vm)
 	free_page((unsigned long)vm->apic_page);
 }
 
+/*
+ * Both pages live as long as the vCPU. The TPR shadow uses the first in every mode, also in that in
+ * which the vCPU begins.
+ */
+void vmx_apicv_setup(struct vmx_vcpu *vmx)
+{
+	struct vmx_vm *vm = to_vmx_vm(vmx->vcpu.vm);
+
+	if (vmx_caps.tpr_shadow && vmx->vcpu.lapic)
+		vmcs_write(VMCS_VIRTUAL_APIC_ADDRESS, __pa(vmx->vcpu.lapic->regs));
+	if (vm->apic_page)
+		vmcs_write(VMCS_APIC_ACCESS_ADDRESS, __pa(vm->apic_page));
+}
+
 static u32 wanted_controls(const struct hvx_vcpu *vcpu)
 {
 	if (!apic_hw_enabled(vcpu))
@@ -86,13 +100,8 @@ static u32 wanted_controls(const struct hvx_vcpu *vcpu)
 
 static noinline void change_mode(struct vmx_vcpu *vmx, u32 controls)
 {
-	struct vmx_vm *vm = to_vmx_vm(vmx->vcpu.vm);
-
 	vmx->secondary = (vmx->secondary & ~ALL_OF_IT) | controls;
 	vmcs_write(VMCS_SECONDARY_CONTROLS, vmx->secondary);
-	vmcs_write(VMCS_VIRTUAL_APIC_ADDRESS, __pa(vmx->vcpu.lapic->regs));
-	if (vm->apic_page)
-		vmcs_write(VMCS_APIC_ACCESS_ADDRESS, __pa(vm->apic_page));
 	vmx_pass_msrs(vmx, vmx->msrs_passed);
 	/* "Issues Pertaining to Page Size and TLB Management": what is cached may lack the check */
 	vmx_tlb_flush(&vmx->vcpu);

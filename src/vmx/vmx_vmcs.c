@@ -396,6 +396,7 @@ static void setup_controls(struct vmx_vcpu *vmx)
 		vmcs_write(VMCS_ENCLV_EXITING_BITMAP, ~0ULL);
 	if (caps->timer)
 		vmcs_write(VMCS_PREEMPTION_TIMER, caps->timer);
+	vmx_apicv_setup(vmx);
 }
 
 /* Fields that stay zero are those of a zeroed and cleared VMCS, which has no defined content */
