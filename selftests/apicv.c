@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "image.h"
 #include "irq.h"
 
 #define MSR_APIC_BASE	0x1b
@@ -657,7 +658,7 @@ GUEST(is_put_back)
 	}
 }
 
-static uint8_t image[65536] __attribute__((aligned(8)));
+static struct image image;
 
 static void step(struct vcpu *v, bool on)
 {
@@ -671,12 +672,11 @@ static void step(struct vcpu *v, bool on)
 /* The VMM is not told of an end that belongs to a state that it has replaced meanwhile. */
 BOTH_MODES(end_of_another_state)
 {
-	struct hvx_blob b = { .size = sizeof(b), .len = sizeof(image), .data = (uintptr_t)image };
 	struct vcpu *v = start(is_put_back);
 	unsigned int i, steps = 0;
 
 	vcpu_expect_sync(v, 1);
-	REQUIRE(!xioctl(v->fd, HVX_GET_STATE, &b));
+	REQUIRE(!image_take(v, &image));
 	/* How many steps to the end of the interrupt? The VMM hears of it right after that one. */
 	EXPECT_EQ(msi(v->vm, 0, 0xc051), 1);
 	vcpu_expect_sync(v, 2);
@@ -685,7 +685,7 @@ BOTH_MODES(end_of_another_state)
 		steps++;
 	EXPECT_EQ(v->run->exit_reason, HVX_EXIT_EOI);
 	step(v, false);
-	REQUIRE(!xioctl(v->fd, HVX_SET_STATE, &b));
+	REQUIRE(!image_put(v, &image));
 	vcpu_expect_sync(v, 1);
 	/* The same again, but now there is another state when it comes to that */
 	EXPECT_EQ(msi(v->vm, 0, 0xc051), 1);
@@ -694,6 +694,6 @@ BOTH_MODES(end_of_another_state)
 	for (i = 0; i < steps; i++)
 		vcpu_expect(v, HVX_EXIT_DEBUG);
 	step(v, false);
-	REQUIRE(!xioctl(v->fd, HVX_SET_STATE, &b));
+	REQUIRE(!image_put(v, &image));
 	vcpu_expect_sync(v, 1);
 }

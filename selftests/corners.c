@@ -6,9 +6,8 @@
  * has to be noticed.
  */
 #include <errno.h>
-#include <stdlib.h>
 
-#include "vm.h"
+#include "image.h"
 
 #define PORT		0x3a0
 #define WIN		0x40000000UL	/* linear addresses of pages that tests map themselves */
@@ -466,29 +465,19 @@ TEST(registers_first)
 	vcpu_finish(v);
 }
 
-static long state(struct vcpu *v, unsigned long nr, void *data, uint32_t len)
-{
-	struct hvx_blob b = { .size = sizeof(b), .len = len, .data = (uintptr_t)data };
-
-	return xioctl(v->fd, nr, &b) ?: b.len;
-}
-
 /* A state image ends what is open: IN and OUT are over in it, MMIO has not begun */
 TEST(image)
 {
+	static struct image open;
 	struct vcpu *v = start(registers);
-	uint32_t len = hvx_cap(HVX_CAP_STATE_SIZE);
 	unsigned int i, kind;
-	void *data = malloc(len);
-	long used;
 
 	for (i = 0; i < ROUNDS; i++) {
 		for (kind = 0; kind < NR_KINDS; kind++) {
 			expect_one(v, kind);
-			used = state(v, HVX_GET_STATE, data, len);
-			REQUIRE(used > 0, "%ld", used);
+			REQUIRE(!image_take(v, &open));
 			answer(v, 0x99);
-			EXPECT_EQ(state(v, HVX_SET_STATE, data, used), used);
+			EXPECT_EQ(image_put(v, &open), 0);
 			if (kind >= STORE)
 				expect_one(v, kind);
 			answer(v, 0x20 + kind);

@@ -13,7 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/time.h>
 
-#include "vm.h"
+#include "image.h"
 
 #define IMAGE	4096	/* room for an XSAVE image */
 
@@ -541,17 +541,15 @@ TEST(images)
 /* At each exit the guest goes on in another VM, which got all state of the one before. */
 TEST(moved)
 {
-	static uint8_t state[0x10000] __attribute__((aligned(8)));
-	struct hvx_blob b = { .size = sizeof(b), .data = (uintptr_t)state };
+	static struct image image;
 	struct vcpu *v, *next;
 
 	best();
 	for (v = guest(1, 10); step(v); v = next) {
-		b.len = sizeof(state);
-		REQUIRE(!xioctl(v->fd, HVX_GET_STATE, &b));
+		REQUIRE(!image_take(v, &image));
 		next = vcpu_create(vm_create(0), 0);
 		next->g->arg = v->g->arg;
-		REQUIRE(!xioctl(next->fd, HVX_SET_STATE, &b));
+		REQUIRE(!image_put(next, &image));
 		vm_destroy(v->vm);
 		vcpu_destroy(v);
 	}

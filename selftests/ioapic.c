@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "image.h"
 #include "irq.h"
 
 #define VEC	0x51
@@ -708,21 +709,20 @@ TEST(destination_comes_late)
 
 /* ------------------------------------------------------------------ order of restoring */
 
-static uint8_t image[0x10000] __attribute__((aligned(64)));
+static struct image image;
 
 /* Chips first, vCPUs later: the image of a local APIC knows nothing of what was sent before. */
 static void chip_before_vcpu(uint32_t entry)
 {
-	struct hvx_blob b = { .size = sizeof(b), .len = sizeof(image), .data = (uintptr_t)image };
 	struct vcpu *v = start_look(entry);
 	struct hvx_ioapic_state state;
 
-	REQUIRE(!xioctl(v->fd, HVX_GET_STATE, &b));
+	REQUIRE(!image_take(v, &image));
 	REQUIRE(!vm_get_chip(v->vm, HVX_CHIP_IOAPIC, &state, sizeof(state)));
 	state.irr = 1U << PIN;
 	state.lines = 1U << PIN;
 	EXPECT_EQ(vm_set_chip(v->vm, HVX_CHIP_IOAPIC, &state, sizeof(state)), 0);
-	REQUIRE(!xioctl(v->fd, HVX_SET_STATE, &b));
+	REQUIRE(!image_put(v, &image));
 	vcpu_expect_sync(v, 1);
 }
 
@@ -737,16 +737,15 @@ TEST(chip_before_vcpu)
 /* The VMM's devices say what they hold before the vCPUs are back. */
 TEST(line_before_vcpu)
 {
-	struct hvx_blob b = { .size = sizeof(b), .len = sizeof(image), .data = (uintptr_t)image };
 	struct vcpu *v = start_look(VEC | RE_LEVEL);
 	struct hvx_ioapic_state state;
 
 	no_eoi = true;
-	REQUIRE(!xioctl(v->fd, HVX_GET_STATE, &b));
+	REQUIRE(!image_take(v, &image));
 	REQUIRE(!vm_get_chip(v->vm, HVX_CHIP_IOAPIC, &state, sizeof(state)));
 	EXPECT_EQ(vm_set_chip(v->vm, HVX_CHIP_IOAPIC, &state, sizeof(state)), 0);
 	EXPECT(!vm_irq_line(v->vm, PIN, 1));
-	REQUIRE(!xioctl(v->fd, HVX_SET_STATE, &b));
+	REQUIRE(!image_put(v, &image));
 	vcpu_expect_sync(v, 1);
 }
 

@@ -7,48 +7,19 @@
 #include <errno.h>
 
 #include "apic.h"
+#include "image.h"
 
 /* ----------------------------------------------------------------------- state */
 
-static uint8_t image[65536] __attribute__((aligned(8)));
-
-static int blob(struct vcpu *v, unsigned long nr, uint32_t *len)
-{
-	struct hvx_blob b = { .size = sizeof(b), .len = *len, .data = (uintptr_t)image };
-	int ret = xioctl(v->fd, nr, &b);
-
-	*len = b.len;
-	return ret;
-}
-
-/* The section of the local APIC in the image */
-static struct hvx_lapic_state *lapic_section(void)
-{
-	struct hvx_state_header *h = (void *)image;
-	uint8_t *at = image + sizeof(*h);
-	unsigned int i;
-
-	for (i = 0; i < h->nr_sections; i++) {
-		struct hvx_state_section *s = (void *)at;
-
-		at += sizeof(*s);
-		if (s->id == HVX_STATE_LAPIC) {
-			EXPECT_EQ(s->len, sizeof(struct hvx_lapic_state));
-			return (void *)at;
-		}
-		at += s->len;
-	}
-	return NULL;
-}
+static struct image image;
 
 /* A new vCPU in a new VM goes on where this one was. */
 static struct vcpu *move(struct vcpu *v)
 {
 	struct vcpu *next = make(vm_create(HVX_VM_LAPIC), v->id, NULL);
-	uint32_t len = sizeof(image);
 
-	REQUIRE(!blob(v, HVX_GET_STATE, &len));
-	REQUIRE(!blob(next, HVX_SET_STATE, &len));
+	REQUIRE(!image_take(v, &image));
+	REQUIRE(!image_put(next, &image));
 	next->g = v->g;
 	vm_destroy(v->vm);
 	vcpu_destroy(v);
@@ -184,20 +155,18 @@ TEST(state_activity)
 
 static void expect_refused(struct vcpu *v, const char *what, unsigned int word, uint32_t value)
 {
-	struct hvx_lapic_state *s;
-	uint32_t len = sizeof(image);
+	uint32_t *s, len;
 
-	REQUIRE(!blob(v, HVX_GET_STATE, &len));
-	s = lapic_section();
-	REQUIRE(s, "no section");
-	((uint32_t *)s)[word] = value;
-	EXPECT(blob(v, HVX_SET_STATE, &len) == -EINVAL, "%s", what);
+	REQUIRE(!image_take(v, &image));
+	s = image_section(&image, HVX_STATE_LAPIC, &len);
+	REQUIRE(s && len == sizeof(struct hvx_lapic_state), "no section of the right size");
+	s[word] = value;
+	EXPECT(image_put(v, &image) == -EINVAL, "%s", what);
 }
 
 TEST(state_errors)
 {
 	struct vcpu *v = make(vm_create(HVX_VM_LAPIC), 2, NULL), *bare;
-	uint32_t len = sizeof(image);
 
 	expect_refused(v, "another ID", ID / 4, 3 << 24);
 	expect_refused(v, "reserved bits of SVR", SVR / 4, 1 << 13);
@@ -209,13 +178,12 @@ TEST(state_errors)
 	expect_refused(v, "word that is no register", TPR / 4 + 1, 1);
 	expect_refused(v, "register that does not exist", 0x40 / 4, 1);
 	expect_refused(v, "reserved field", sizeof(struct hvx_lapic_state) / 4 - 1, 1);
-	REQUIRE(!blob(v, HVX_GET_STATE, &len));
-	EXPECT_EQ(blob(v, HVX_SET_STATE, &len), 0);
+	REQUIRE(!image_take(v, &image));
+	EXPECT_EQ(image_put(v, &image), 0);
 	bare = vcpu_create(vm_create(0), 2);
-	EXPECT_EQ(blob(bare, HVX_SET_STATE, &len), -EINVAL);
-	len = sizeof(image);
-	REQUIRE(!blob(bare, HVX_GET_STATE, &len));
-	EXPECT(!lapic_section());
+	EXPECT_EQ(image_put(bare, &image), -EINVAL);
+	REQUIRE(!image_take(bare, &image));
+	EXPECT(!image_section(&image, HVX_STATE_LAPIC, NULL));
 }
 
 TEST(activity_errors)

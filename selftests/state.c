@@ -4,55 +4,21 @@
  * first one was. Without a part of it in the image a moved guest goes wrong, often much later.
  */
 #include <errno.h>
-#include <stdlib.h>
 
-#include "vm.h"
+#include "image.h"
 
 #define WIN	0x40000000UL
 #define WIN_GPA	(HEAP_BASE + 0x800000)
 
-static uint8_t image[2][0x10000] __attribute__((aligned(64)));
-
-static long get_state(struct vcpu *v, unsigned int i, uint32_t *len)
-{
-	struct hvx_blob b = {
-		.size = sizeof(b), .len = sizeof(image[i]), .data = (uintptr_t)image[i],
-	};
-	long ret = xioctl(v->fd, HVX_GET_STATE, &b);
-
-	*len = b.len;
-	return ret;
-}
-
-static long set_state(struct vcpu *v, unsigned int i, uint32_t len)
-{
-	struct hvx_blob b = { .size = sizeof(b), .len = len, .data = (uintptr_t)image[i] };
-
-	return xioctl(v->fd, HVX_SET_STATE, &b);
-}
-
-static void *section(unsigned int i, uint32_t id, uint32_t *len)
-{
-	const struct hvx_state_header *h = (void *)image[i];
-	uint8_t *p = image[i] + sizeof(*h), *end = image[i] + h->len;
-
-	while (p + sizeof(struct hvx_state_section) <= end) {
-		struct hvx_state_section *s = (void *)p;
-
-		if (s->id == id) {
-			*len = s->len;
-			return s + 1;
-		}
-		p += sizeof(*s) + s->len;
-	}
-	*len = 0;
-	return NULL;
-}
+static struct image image, again;
 
 TEST(layout)
 {
 	struct vcpu *v = vcpu_create(vm_create(0), 0);
-	const struct hvx_state_header *h = (void *)image[0];
+	const struct hvx_state_header *h = &image.header;
+	struct hvx_blob b = {
+		.size = sizeof(b), .len = sizeof(image), .data = (uintptr_t)&image,
+	};
 	const uint32_t sizes[] = {
 		[HVX_STATE_GPRS] = sizeof(struct hvx_gprs),
 		[HVX_STATE_SEGS] = sizeof(struct hvx_segs),
@@ -61,15 +27,15 @@ TEST(layout)
 		[HVX_STATE_EVENTS] = sizeof(struct hvx_events),
 	};
 	unsigned int id;
-	uint32_t len, n;
+	uint32_t n = 0;
 
-	REQUIRE(!get_state(v, 0, &len));
-	EXPECT(len <= hvx_cap(HVX_CAP_STATE_SIZE));
+	REQUIRE(!xioctl(v->fd, HVX_GET_STATE, &b));
+	EXPECT(b.len <= hvx_cap(HVX_CAP_STATE_SIZE));
 	EXPECT_EQ(h->magic, HVX_STATE_MAGIC);
 	EXPECT_EQ(h->version, HVX_STATE_VERSION);
-	EXPECT_EQ(h->len, len);
+	EXPECT_EQ(h->len, b.len);
 	for (id = HVX_STATE_GPRS; id <= HVX_STATE_XSAVE; id++) {
-		EXPECT(section(0, id, &n), "no section %u", id);
+		EXPECT(image_section(&image, id, &n), "no section %u", id);
 		EXPECT_EQ(n % 8, 0);
 		if (id <= HVX_STATE_EVENTS)
 			EXPECT_EQ(n, sizes[id]);
@@ -93,16 +59,15 @@ static int set_debug(struct vcpu *v, uint32_t control)
 TEST(step_is_forgotten)
 {
 	struct vcpu *v = vcpu_create(vm_create(0), 0);
-	uint32_t len;
 
 	vcpu_setup_long_mode(v, syncs_for_ever);
 	vcpu_expect_sync(v, 1);
-	REQUIRE(!get_state(v, 0, &len));
+	REQUIRE(!image_take(v, &image));
 	REQUIRE(!set_debug(v, HVX_DEBUG_ENABLE | HVX_DEBUG_STEP));
 	while (vcpu_run(v) == HVX_EXIT_DEBUG)
 		;
 	EXPECT_EQ(v->run->exit_reason, HVX_EXIT_IO);
-	REQUIRE(!set_state(v, 0, len));
+	REQUIRE(!image_put(v, &image));
 	REQUIRE(!set_debug(v, 0));
 	vcpu_expect_sync(v, 1);
 }
@@ -148,7 +113,6 @@ TEST(moved_while_computing)
 	const uint64_t want = compute_at_once();
 	struct vcpu *v = vcpu_create(vm_create(0), 0), *next;
 	unsigned int i, moves = 0;
-	uint32_t len;
 
 	result = 0;
 	vcpu_setup_long_mode(v, computes);
@@ -156,9 +120,9 @@ TEST(moved_while_computing)
 		EXPECT_EQ(v->uc.arg[0], i);
 		if (i % 4)
 			continue;
-		REQUIRE(!get_state(v, 0, &len));
+		REQUIRE(!image_take(v, &image));
 		next = vcpu_create(vm_create(0), 0);
-		REQUIRE(!set_state(next, 0, len));
+		REQUIRE(!image_put(next, &image));
 		vm_destroy(v->vm);
 		vcpu_destroy(v);
 		v = next;
@@ -173,19 +137,19 @@ TEST(moved_while_computing)
 TEST(round_trip)
 {
 	struct vcpu *a = vcpu_create(vm_create(0), 0), *b = vcpu_create(vm_create(0), 0);
-	uint32_t len, len2, n, n2, id, i;
+	uint32_t n = 0, n2 = 0, id, i;
 	uint8_t *p, *q;
 
 	vcpu_setup_long_mode(a, computes);
 	for (i = 0; i < 5; i++)
 		vcpu_ucall(a);
-	REQUIRE(!get_state(a, 0, &len));
-	REQUIRE(!set_state(b, 0, len));
-	REQUIRE(!get_state(b, 1, &len2));
-	EXPECT_EQ(len, len2);
+	REQUIRE(!image_take(a, &image));
+	REQUIRE(!image_put(b, &image));
+	REQUIRE(!image_take(b, &again));
+	EXPECT_EQ(image.header.len, again.header.len);
 	for (id = HVX_STATE_GPRS; id <= HVX_STATE_XSAVE; id++) {
-		p = section(0, id, &n);
-		q = section(1, id, &n2);
+		p = image_section(&image, id, &n);
+		q = image_section(&again, id, &n2);
 		REQUIRE(p && q && n == n2, "section %u", id);
 		for (i = 0; i < n; i++) {
 			if (id == HVX_STATE_MSRS && ((struct hvx_msr *)p)[i / 16].index == 0x10)
@@ -212,15 +176,14 @@ GUEST(waits_with_events)
 TEST(pending_events)
 {
 	struct vcpu *a = vcpu_create(vm_create(0), 0), *b;
-	uint32_t len;
 
 	vcpu_setup_long_mode(a, waits_with_events);
 	vcpu_expect_sync(a, 1);
 	EXPECT_EQ(vcpu_inject(a, HVX_EVENT_INTERRUPT, 0x44), 0);
 	EXPECT_EQ(vcpu_inject(a, HVX_EVENT_NMI, 0), 0);
-	REQUIRE(!get_state(a, 0, &len));
+	REQUIRE(!image_take(a, &image));
 	b = vcpu_create(vm_create(0), 0);
-	REQUIRE(!set_state(b, 0, len));
+	REQUIRE(!image_put(b, &image));
 	EXPECT_EQ(vcpu_inject(b, HVX_EVENT_INTERRUPT, 0x45), -EBUSY);
 	EXPECT_EQ(vcpu_inject(b, HVX_EVENT_NMI, 0), -EBUSY);
 	/* The guest's stacks, which are shared here, name the first vCPU's area: it is that one. */
@@ -248,16 +211,15 @@ static GUEST_CODE void on_nmi(struct gcpu *g, struct gframe *f)
 TEST(nmi_mask)
 {
 	struct vcpu *a = vcpu_create(vm_create(0), 0), *b;
-	uint32_t len;
 
 	vcpu_setup_long_mode(a, in_nmi);
 	a->g->handler[2] = on_nmi;
 	vcpu_expect_sync(a, 1);
 	EXPECT_EQ(vcpu_inject(a, HVX_EVENT_NMI, 0), 0);
 	vcpu_expect_sync(a, 2);
-	REQUIRE(!get_state(a, 0, &len));
+	REQUIRE(!image_take(a, &image));
 	b = vcpu_create(vm_create(0), 0);
-	REQUIRE(!set_state(b, 0, len));
+	REQUIRE(!image_put(b, &image));
 	EXPECT_EQ(vcpu_inject(b, HVX_EVENT_NMI, 0), 0);
 	vcpu_finish(b);
 }
@@ -278,18 +240,19 @@ GUEST(swaps_xmm)
 
 TEST(xsave)
 {
+	static uint8_t xsave[0x4000] __attribute__((aligned(64)));
 	struct vcpu *v = vcpu_create(vm_create(0), 0);
 	struct hvx_blob b = {
-		.size = sizeof(b), .len = sizeof(image[0]), .data = (uintptr_t)image[0],
+		.size = sizeof(b), .len = sizeof(xsave), .data = (uintptr_t)xsave,
 	};
-	uint64_t *xmm = (uint64_t *)(image[0] + 160);
+	uint64_t *xmm = (uint64_t *)(xsave + 160);
 
 	vcpu_setup_long_mode(v, swaps_xmm);
 	vcpu_expect_sync(v, 1);
 	REQUIRE(!xioctl(v->fd, HVX_GET_XSAVE, &b));
 	EXPECT_EQ(xmm[2 * 3], 0x1111222233334444);
 	EXPECT_EQ(xmm[2 * 15], 0x5555666677778888);
-	EXPECT_EQ(*(uint64_t *)(image[0] + 512) & 2, 2);
+	EXPECT_EQ(*(uint64_t *)(xsave + 512) & 2, 2);
 	xmm[2 * 3] = 0xaaaabbbbccccdddd;
 	EXPECT_EQ(xioctl(v->fd, HVX_SET_XSAVE, &b), 0);
 	vcpu_finish(v);
@@ -409,17 +372,16 @@ static struct vcpu *copy_regs(struct vcpu *v)
 TEST(startup_at_zero)
 {
 	struct vcpu *v = vcpu_create_bare(vm_create_bare(HVX_VM_LAPIC), 3), *w;
-	uint32_t len;
 
 	send_message(v->vm, 3, 0x4500);
-	REQUIRE(!get_state(v, 0, &len));
+	REQUIRE(!image_take(v, &image));
 	send_message(v->vm, 3, 0x4600);
 	w = copy_regs(v);
 	EXPECT_EQ(w->run->event.activity, HVX_WAIT_FOR_SIPI);
 	EXPECT_EQ(w->run->event.sipi_pending, 1);
 	EXPECT_EQ(w->run->event.sipi_vector, 0);
 	/* Taken for the image */
-	REQUIRE(!get_state(w, 0, &len));
+	REQUIRE(!image_take(w, &image));
 	vcpu_get(w, HVX_REGS_ALL);
 	EXPECT_EQ(w->run->event.activity, HVX_ACTIVE);
 	EXPECT_EQ(w->run->event.sipi_pending, 0);
@@ -431,7 +393,6 @@ TEST(startup_at_zero)
 TEST(init_that_waits)
 {
 	struct vcpu *v = vcpu_create_bare(vm_create_bare(HVX_VM_LAPIC), 3), *w;
-	uint32_t len;
 
 	send_message(v->vm, 3, 0x4500);
 	send_message(v->vm, 3, 0x4612);
@@ -440,7 +401,7 @@ TEST(init_that_waits)
 	EXPECT_EQ(w->run->event.init_pending, 1);
 	EXPECT_EQ(w->run->event.sipi_pending, 1);
 	EXPECT_EQ(w->run->event.sipi_vector, 0x12);
-	REQUIRE(!get_state(w, 0, &len));
+	REQUIRE(!image_take(w, &image));
 	vcpu_get(w, HVX_REGS_ALL);
 	EXPECT_EQ(w->run->event.activity, HVX_ACTIVE);
 	EXPECT_EQ(w->run->seg.seg[HVX_CS].selector, 0x1200);
