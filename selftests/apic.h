@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the tests of local APICs share: registers, read and written in the mode that the test is in
- * (xAPIC: memory at APIC, x2APIC: MSRs), and vCPUs that have one.
+ * (xAPIC: memory, x2APIC: MSRs), and vCPUs that have one.
  */
 #ifndef HVX_TEST_APIC_H
 #define HVX_TEST_APIC_H
@@ -23,6 +23,8 @@ enum reg {
 	LVT_ERROR = 0x370, TMICT = 0x380, TMCCT = 0x390, TDCR = 0x3e0, SELF_IPI = 0x3f0,
 };
 
+#define X2(reg)		(0x800 + (reg) / 16)	/* ... and as MSRs */
+
 #define MASKED		(1U << 16)
 #define PERIODIC	(1U << 17)
 #define DEADLINE	(1U << 18)
@@ -38,6 +40,7 @@ enum reg {
 #define SH_OTHERS	(3U << 18)
 
 static bool x2apic;			/* mode of this test */
+static volatile uint64_t apic_at = APIC;	/* where registers are in xAPIC mode */
 static volatile uint32_t ticks;		/* of the timer, where its handler is tick() */
 
 /* ------------------------------------------------------------------ guest side */
@@ -45,16 +48,16 @@ static volatile uint32_t ticks;		/* of the timer, where its handler is tick() */
 static GUEST_CODE uint32_t rd(enum reg reg)
 {
 	if (x2apic)
-		return g_rdmsr(0x800 + reg / 16);
-	return *(volatile uint32_t *)(APIC + reg);
+		return g_rdmsr(X2(reg));
+	return *(volatile uint32_t *)(apic_at + reg);
 }
 
 static GUEST_CODE void wr(enum reg reg, uint32_t value)
 {
 	if (x2apic)
-		g_wrmsr(0x800 + reg / 16, value);
+		g_wrmsr(X2(reg), value);
 	else
-		*(volatile uint32_t *)(APIC + reg) = value;
+		*(volatile uint32_t *)(apic_at + reg) = value;
 }
 
 static GUEST_CODE void send(uint32_t dest, uint32_t icr)
@@ -96,14 +99,20 @@ static GUEST_CODE void wait_for(volatile uint32_t *count, uint32_t n)
 		asm volatile("sti; pause; cli" : : : "memory");
 }
 
+/* Of IRR, ISR or TMR */
+static GUEST_CODE bool bit(enum reg reg, unsigned int vector)
+{
+	return rd(reg + (vector >> 5) * 16) >> (vector & 31) & 1;
+}
+
 static GUEST_CODE bool irr(unsigned int vector)
 {
-	return rd(IRR + (vector >> 5) * 16) >> (vector & 31) & 1;
+	return bit(IRR, vector);
 }
 
 static GUEST_CODE bool isr(unsigned int vector)
 {
-	return rd(ISR + (vector >> 5) * 16) >> (vector & 31) & 1;
+	return bit(ISR, vector);
 }
 
 static GUEST_CODE uint64_t tsc(void)

@@ -8,40 +8,11 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "apic.h"
 #include "image.h"
 #include "irq.h"
 
-#define MSR_APIC_BASE	0x1b
-#define BASE_EXTD	(1U << 10)
-#define BASE_EN		(1U << 11)
-#define BASE_BSP	(1U << 8)
-#define X2(reg)		(0x800 + (reg) / 16)
-
-enum reg {
-	ID = 0x20, VERSION = 0x30, TPR = 0x80, PPR = 0xa0, EOI = 0xb0, LDR = 0xd0, DFR = 0xe0,
-	SVR = 0xf0, ISR = 0x100, TMR = 0x180, IRR = 0x200, ESR = 0x280, ICR = 0x300, ICR2 = 0x310,
-	LVT_TIMER = 0x320, LVT_THERMAL = 0x330, LINT1 = 0x360, TMICT = 0x380, TMCCT = 0x390,
-	TDCR = 0x3e0, SELF_IPI = 0x3f0,
-};
-
-#define SH_SELF		(1U << 18)
 #define ROUNDS		300
-
-static bool x2apic;
-static volatile uint64_t apic_at;	/* where registers are in xAPIC mode */
-
-static GUEST_CODE uint32_t rd(enum reg reg)
-{
-	return x2apic ? g_rdmsr(X2(reg)) : g_mmio_read(apic_at + reg);
-}
-
-static GUEST_CODE void wr(enum reg reg, uint32_t value)
-{
-	if (x2apic)
-		g_wrmsr(X2(reg), value);
-	else
-		g_mmio_write(apic_at + reg, value);
-}
 
 static GUEST_CODE void self_ipi(unsigned int vector)
 {
@@ -49,23 +20,6 @@ static GUEST_CODE void self_ipi(unsigned int vector)
 		g_wrmsr(X2(SELF_IPI), vector);
 	else
 		wr(ICR, SH_SELF | vector);
-}
-
-static GUEST_CODE void end(struct gcpu *g, struct gframe *f)
-{
-	wr(EOI, 0);
-}
-
-static GUEST_CODE bool bit(enum reg reg, unsigned int vector)
-{
-	return rd(reg + (vector >> 5) * 16) >> (vector & 31) & 1;
-}
-
-static GUEST_CODE void apic_on(void)
-{
-	if (x2apic)
-		g_wrmsr(MSR_APIC_BASE, g_rdmsr(MSR_APIC_BASE) | BASE_EXTD);
-	wr(SVR, 0x1ff);
 }
 
 static bool has_apicv(void)
@@ -76,36 +30,6 @@ static bool has_apicv(void)
 	return info.features & HVX_HOST_APICV;
 }
 
-static struct vcpu *start(guest_fn fn)
-{
-	struct vcpu *v = vcpu_create(vm_create(HVX_VM_LAPIC), 0);
-
-	apic_at = LAPIC;
-	vcpu_setup_long_mode(v, fn);
-	return v;
-}
-
-static int msi(struct vm *vm, uint32_t id, uint32_t data)
-{
-	struct hvx_msi m = { .size = sizeof(m), .address = LAPIC | id << 12, .data = data };
-
-	return xioctl(vm->fd, HVX_SIGNAL_MSI, &m);
-}
-
-#define BOTH_MODES(name)					\
-	static void both_##name(void);				\
-	TEST(name##_xapic)					\
-	{							\
-		x2apic = false;					\
-		both_##name();					\
-	}							\
-	TEST(name##_x2apic)					\
-	{							\
-		x2apic = true;					\
-		both_##name();					\
-	}							\
-	static void both_##name(void)
-
 /* ------------------------------------------------------------------------ exits */
 
 GUEST(interrupts_itself)
@@ -113,7 +37,7 @@ GUEST(interrupts_itself)
 	unsigned int i;
 
 	apic_on();
-	g->handler[0x51] = end;
+	g->handler[0x51] = eoi;
 	wr(TPR, 0);	/* what is mapped at the first access is mapped now */
 	guest_sync(1);
 	for (i = 0; i < ROUNDS; i++) {
@@ -187,35 +111,27 @@ BOTH_MODES(level_and_edge)
 	struct vcpu *v = start(waits_for_level);
 
 	vcpu_expect_sync(v, 1);
-	EXPECT_EQ(msi(v->vm, 0, 0x51), 1);
-	EXPECT_EQ(msi(v->vm, 0, 0xc061), 1);
-	EXPECT_EQ(msi(v->vm, 0, 0xc061), 0);	/* waits already */
+	EXPECT_EQ(msi(v->vm, APIC, 0x51), 1);
+	EXPECT_EQ(msi(v->vm, APIC, 0xc061), 1);
+	EXPECT_EQ(msi(v->vm, APIC, 0xc061), 0);	/* waits already */
 	vcpu_expect_sync(v, 0x61);
 	vcpu_expect(v, HVX_EXIT_EOI);
 	EXPECT_EQ(v->run->eoi.vector, 0x61);
 	vcpu_expect_sync(v, 0x51);
 	vcpu_expect_sync(v, 2);
-	EXPECT_EQ(msi(v->vm, 0, 0x61), 1);
+	EXPECT_EQ(msi(v->vm, APIC, 0x61), 1);
 	vcpu_expect_sync(v, 0x61);
 	vcpu_finish(v);
 }
 
 /* ------------------------------------------------------------- delivery */
 
-static GUEST_CODE uint64_t tsc(void)
-{
-	uint32_t lo, hi;
-
-	asm volatile("rdtsc" : "=a"(lo), "=d"(hi));
-	return lo | (uint64_t)hi << 32;
-}
-
 GUEST(is_deaf_for_long)
 {
 	uint64_t until;
 
 	apic_on();
-	g->handler[0x51] = end;
+	g->handler[0x51] = eoi;
 	self_ipi(0x51);
 	/* Meanwhile the host takes interrupts of its own */
 	for (until = tsc() + g->arg; tsc() < until; )
@@ -298,7 +214,7 @@ GUEST(takes_them_by_new_tables)
 	unsigned int i;
 
 	apic_on();
-	g->handler[0x51] = end;
+	g->handler[0x51] = eoi;
 	for (i = 0; i < NR_IDTS; i++) {
 		self_ipi(0x51);
 		/* The first access to the page is the delivery's */
@@ -325,7 +241,7 @@ BOTH_MODES(delivery_faults)
 GUEST(takes_both_kinds)
 {
 	apic_on();
-	g->handler[0x51] = end;
+	g->handler[0x51] = eoi;
 	guest_sync(1);
 	self_ipi(0x51);
 	g_sti();
@@ -355,7 +271,7 @@ static void *sends(void *arg)
 	unsigned int i;
 
 	for (i = 0; i < ROUNDS && !v->g->arg; i++) {
-		if (msi(v->vm, 0, 0x51 + i % 3) < 0)
+		if (msi(v->vm, APIC, 0x51 + i % 3) < 0)
 			break;
 		usleep(100);
 	}
@@ -369,7 +285,7 @@ GUEST(works_meanwhile)
 
 	apic_on();
 	for (i = 0x51; i <= 0x53; i++)
-		g->handler[i] = end;
+		g->handler[i] = eoi;
 	guest_sync(1);
 	g_sti();
 	while (!*(volatile uint64_t *)&g->arg)
@@ -459,7 +375,7 @@ BOTH_MODES(cr8)
 
 GUEST(moves_about)
 {
-	g->handler[0x51] = end;
+	g->handler[0x51] = eoi;
 	apic_on();
 	self_ipi(0x51);
 	g_take_irqs();
@@ -574,7 +490,7 @@ TEST(page_goes_with_log)
 
 GUEST(goes_first)
 {
-	g->handler[0x51] = end;
+	g->handler[0x51] = eoi;
 	g_lapic_enable();
 	g_mmio_write(LAPIC + ICR, SH_SELF | 0x51);
 	g_take_irqs();
@@ -613,7 +529,7 @@ GUEST(is_filtered)
 	unsigned int i;
 
 	apic_on();
-	g->handler[0x51] = end;
+	g->handler[0x51] = eoi;
 	for (i = 0; i < 3; i++) {
 		self_ipi(0x51);
 		g_take_irqs();
@@ -678,7 +594,7 @@ BOTH_MODES(end_of_another_state)
 	vcpu_expect_sync(v, 1);
 	REQUIRE(!image_take(v, &image));
 	/* How many steps to the end of the interrupt? The VMM hears of it right after that one. */
-	EXPECT_EQ(msi(v->vm, 0, 0xc051), 1);
+	EXPECT_EQ(msi(v->vm, APIC, 0xc051), 1);
 	vcpu_expect_sync(v, 2);
 	step(v, true);
 	while (vcpu_run(v) == HVX_EXIT_DEBUG && steps < 1000)
@@ -688,7 +604,7 @@ BOTH_MODES(end_of_another_state)
 	REQUIRE(!image_put(v, &image));
 	vcpu_expect_sync(v, 1);
 	/* The same again, but now there is another state when it comes to that */
-	EXPECT_EQ(msi(v->vm, 0, 0xc051), 1);
+	EXPECT_EQ(msi(v->vm, APIC, 0xc051), 1);
 	vcpu_expect_sync(v, 2);
 	step(v, true);
 	for (i = 0; i < steps; i++)
