@@ -29,6 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sysfiles.h"
 #include "vm.h"
 
 #define NR_THREADS	3
@@ -829,15 +830,7 @@ static void set_up(struct thread *t, unsigned long seed)
 /* What holds the module: this process's own descriptor, and whoever else uses hvx */
 static long module_users(void)
 {
-	FILE *f = fopen("/sys/module/hvx/refcnt", "re");
-	long n = -1;
-
-	if (f) {
-		if (fscanf(f, "%ld", &n) != 1)
-			n = -1;
-		fclose(f);
-	}
-	return n;
+	return file_number("/sys/module/hvx/refcnt");
 }
 
 TEST_TIME(ioctls, 120)

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sysfiles.h"
 #include "vm.h"
 
 static volatile bool stop_guest;
@@ -45,15 +46,7 @@ static struct vcpu *start(guest_fn fn)
 /* References to the module; they go down again some time after a process has ended. */
 static long references(void)
 {
-	FILE *f = fopen("/sys/module/hvx/refcnt", "r");
-	long n = -1;
-
-	if (f) {
-		if (fscanf(f, "%ld", &n) != 1)
-			n = -1;
-		fclose(f);
-	}
-	return n;
+	return file_number("/sys/module/hvx/refcnt");
 }
 
 static void expect_references(long want)
