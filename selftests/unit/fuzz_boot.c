@@ -4,31 +4,14 @@
  * the file is, and what to overwrite in it (or it is the file itself). Whatever comes, it is loaded
  * within memory or refused with a sentence, and an entry is where something was loaded to.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "boot/boot.h"
 #include "boot_images.h"
+#include "fuzz_input.h"
 #include "runvm_shim.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static const uint8_t *input;
-static size_t left;
-
-static uint8_t byte(void)
-{
-	if (!left)
-		return 0;
-	left--;
-	return *input++;
-}
-
-static void check(bool ok)
-{
-	if (!ok)
-		abort();
-}
 
 /* Numbers that are at some edge */
 static uint64_t number(void)
@@ -95,8 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct boot b;
 	size_t len;
 
-	input = data;
-	left = size < GOOD_MAX ? size : GOOD_MAX;
+	input_begin(data, size < GOOD_MAX ? size : GOOD_MAX);
 	flags = byte();
 	which = byte() % 16;
 	which = which < ARRAY_SIZE(lows) ? which : 0;

@@ -4,24 +4,13 @@
  * segments, and callbacks that answer as the input says, consistent or not.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <linux/kernel.h>
 #include "emul/emul.h"
+#include "fuzz_input.h"
 #include "vcpu/exit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static const u8 *input;
-static size_t left;
-
-static u8 byte(void)
-{
-	if (!left)
-		return 0;
-	left--;
-	return *input++;
-}
 
 static u64 quad(void)
 {
@@ -45,12 +34,6 @@ static u64 quad(void)
 		return 0xffff - (byte() & 15);
 	}
 	return byte();
-}
-
-static void check(bool ok)
-{
-	if (!ok)
-		abort();
 }
 
 static int translate(struct hvx_emul_env *env, u64 gva, unsigned int access, u64 *gpa,
@@ -188,8 +171,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	u8 *bytes;
 	int err;
 
-	input = data;
-	left = size;
+	input_begin(data, size);
 	mode = byte() % 3;
 	n = min_t(size_t, left, 16);
 	/* A block of its own, so that a byte too many is seen */

@@ -5,33 +5,17 @@
  * may be opened or changed, and no descriptor be lost.
  */
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fuzz_input.h"
 #include "p9_client.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct client c;
-static const uint8_t *input;
-static size_t left;
 static struct stat secret;
-
-static uint8_t byte(void)
-{
-	if (!left)
-		return 0;
-	left--;
-	return *input++;
-}
-
-static void check(bool ok)
-{
-	if (!ok)
-		abort();
-}
 
 static struct stat stat_secret(void)
 {
@@ -146,8 +130,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct stat now;
 
-	input = data;
-	left = size;
+	input_begin(data, size);
 	c.server.readonly = byte() & 1;
 	check(!client_begin(&c));
 	while (left)

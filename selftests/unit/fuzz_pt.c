@@ -3,21 +3,10 @@
  * The second-level page table: an input is a format and a list of operations, done to the table
  * and to a model of it.
  */
-#include <stdlib.h>
+#include "fuzz_input.h"
 #include "pt_model.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static const u8 *input;
-static size_t left;
-
-static u8 byte(void)
-{
-	if (!left)
-		return 0;
-	left--;
-	return *input++;
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -27,8 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct pt_model m;
 	u8 how;
 
-	input = data;
-	left = size;
+	input_begin(data, size);
 	how = byte();
 	pt_model_init(&m, formats[how % 3], how & 0x40 ? BIT_ULL(47) : 0, byte);
 	if (how & 0x80)

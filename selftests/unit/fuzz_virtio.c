@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "fake_machine/fake_machine.h"
+#include "fuzz_input.h"
 #include "virtio/virtio.h"
 
 #define RAM		0x10000
@@ -32,9 +33,6 @@
 #define DESC		0x1000
 #define AVAIL		0x2000
 #define USED		0x3000
-
-static const uint8_t *input;
-static size_t left;
 
 static uint32_t take(unsigned int bytes)
 {
@@ -316,8 +314,7 @@ static void operation(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	input = data;
-	left = size;
+	input_begin(data, size);
 	alarm(60);
 	while (left)
 		operation();
