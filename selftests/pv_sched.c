@@ -293,14 +293,18 @@ static uint64_t *window_pte, *window_page[2];
 
 GUEST(leave_note)
 {
-	uint8_t old = PREEMPTED;
+	uint8_t old;
 
-	while (!(st[1]->preempted & PREEMPTED))
+	/* It may have lost its CPU before */
+	while (!ready[1])
 		asm volatile("pause");
 	*window_pte = (uintptr_t)window_page[1] | PTE_P | PTE_W;
-	/* As Linux does: the mark must still be there */
-	GUEST_ASSERT(__atomic_compare_exchange_n(&st[1]->preempted, &old, PREEMPTED | FLUSH_TLB,
-						 false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+	/* As Linux does: beside the mark, if that is there */
+	do {
+		asm volatile("pause");
+		old = PREEMPTED;
+	} while (!__atomic_compare_exchange_n(&st[1]->preempted, &old, PREEMPTED | FLUSH_TLB,
+					      false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
 	GUEST_EQ(hypercall(HC_KICK, 0, 1, 0, 0), 0);
 	while (!woken)
 		asm volatile("pause");
