@@ -244,6 +244,22 @@ TEST(begins_and_ends)
 	EXPECT_EQ(large_leaves(v->vm), large);
 }
 
+/* Small entries stay when the log begins, but for what they say of earlier writes */
+TEST(begins_late)
+{
+	uint8_t *p = memory(LEN, MADV_NOHUGEPAGE);
+	struct vcpu *v = start(writes_some, 0, p);
+	uint64_t mapped;
+
+	step(v, 1);
+	mapped = info(v->vm).mapped_4k;
+	REQUIRE(!vm_region(v->vm, SLOT, LOG, GPA, LEN, p));
+	EXPECT_EQ(info(v->vm).mapped_4k, mapped);
+	expect_every(v->vm, 0);
+	step(v, 3);
+	expect_every(v->vm, 3);
+}
+
 GUEST(writes_two_regions)
 {
 	uint64_t i;
