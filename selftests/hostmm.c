@@ -230,6 +230,40 @@ TEST_TIME(protected_under_load, 60)
 	under_load(protect, (uint64_t *)host_pages(PAGES * PAGE_SIZE));
 }
 
+/* Pages with this mark in what the host keeps of a mapping's entries */
+#define SOFT_DIRTY	(1ULL << 55)
+
+static unsigned int soft_dirty(const void *p, unsigned int nr)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	unsigned int i, n = 0;
+	uint64_t entry;
+
+	for (i = 0; i < nr; i++) {
+		REQUIRE(pread(fd, &entry, sizeof(entry), ((uintptr_t)p / PAGE_SIZE + i) * 8) == 8);
+		n += !!(entry & SOFT_DIRTY);
+	}
+	close(fd);
+	return n;
+}
+
+/* Who copies a VMM's memory in rounds is told of what its guest writes */
+TEST(soft_dirty)
+{
+	uint64_t *p = (uint64_t *)host_pages(PAGES * PAGE_SIZE);
+	struct vcpu *v;
+
+	fill(p, 0);
+	v = start(steps, p, PAGES * PAGE_SIZE);
+	step(v, 0);
+	if (!soft_dirty(p, PAGES))
+		SKIP("this kernel does not keep such marks");
+	REQUIRE(file_write("/proc/self/clear_refs", "4"));
+	EXPECT_EQ(soft_dirty(p, PAGES), 0);
+	step(v, 1);
+	EXPECT_EQ(soft_dirty(p, PAGES), PAGES);
+}
+
 GUEST(reads_then_writes)
 {
 	unsigned int i;
