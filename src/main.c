@@ -20,6 +20,7 @@
 #include "vcpu/fpu.h"
 #include "cpu/msr.h"
 #include "ops.h"
+#include "pv/pv.h"
 #include "vcpu/state.h"
 #include "suspend.h"
 #include "vm.h"
@@ -209,6 +210,7 @@ static void __exit hvx_exit(void)
 	hvx_suspend_stop();
 	hvx_ops->stop();
 	hvx_irq_module_exit();
+	hvx_steal_module_exit();
 	hvx_fpu_stop();
 }
 

@@ -54,7 +54,6 @@ struct hvx_pv {
 	bool marked;		/* the guest was told that this vCPU is preempted */
 	bool preempted;		/* [a] .running wants the CPU and has it not */
 	bool watched;		/* .notifier is registered */
-	bool notifiers_on;
 #ifdef HVX_STEAL_TIME
 	struct preempt_notifier notifier;
 #endif
@@ -98,12 +97,12 @@ void hvx_steal_changed(struct hvx_vcpu *vcpu);
 
 /*
  * Context: process, vcpu->lock. _begin() and _end() around an HVX_RUN whose guest wants to know of
- * steal time; _update() as hvx_clock_update(); _fini() at the end of the vCPU.
+ * steal time; _update() as hvx_clock_update(); _module_exit() when no vCPU is left.
  */
 void hvx_steal_begin(struct hvx_vcpu *vcpu);
 void hvx_steal_end(struct hvx_vcpu *vcpu);
 int hvx_steal_update(struct hvx_vcpu *vcpu, u64 *gpa);
-void hvx_steal_fini(struct hvx_vcpu *vcpu);
+void hvx_steal_module_exit(void);
 
 /*
  * A hypercall: enum hvx_next, or -1 when it is not one of those that the guest was told of.

@@ -12,6 +12,7 @@
  * Time is counted where the kernel counts it (CONFIG_SCHEDSTATS, or delayacct).
  */
 #include <linux/errno.h>
+#include <linux/mutex.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
 #include "pv.h"
@@ -65,12 +66,29 @@ static struct preempt_ops steal_ops = {
 	.sched_out = sched_out,
 };
 
+/*
+ * The scheduler looks for notifiers only where code was patched for it, which stops all CPUs. That
+ * is done once: from the first vCPU that wants it until the module goes.
+ */
+static DEFINE_MUTEX(notifiers_lock);
+static bool notifiers_on;
+
+static noinline void notifiers_enable(void)
+{
+	mutex_lock(&notifiers_lock);
+	if (!notifiers_on) {
+		preempt_notifier_inc();
+		/* Pairs with the one in watch(): who sees this may register */
+		smp_store_release(&notifiers_on, true);
+	}
+	mutex_unlock(&notifiers_lock);
+}
+
 static void watch(struct hvx_vcpu *vcpu)
 {
-	if (!vcpu->pv.notifiers_on) {
-		preempt_notifier_inc();
-		vcpu->pv.notifiers_on = true;
-	}
+	/* Pairs with the one in notifiers_enable() */
+	if (unlikely(!smp_load_acquire(&notifiers_on)))
+		notifiers_enable();
 	preempt_notifier_init(&vcpu->pv.notifier, &steal_ops);
 	preempt_notifier_register(&vcpu->pv.notifier);
 	vcpu->pv.watched = true;
@@ -101,9 +119,9 @@ void hvx_steal_end(struct hvx_vcpu *vcpu)
 	vcpu->pv.watched = false;
 }
 
-void hvx_steal_fini(struct hvx_vcpu *vcpu)
+void hvx_steal_module_exit(void)
 {
-	if (vcpu->pv.notifiers_on)
+	if (notifiers_on)
 		preempt_notifier_dec();
 }
 
@@ -198,7 +216,7 @@ int hvx_steal_update(struct hvx_vcpu *vcpu, u64 *gpa)
 
 void hvx_steal_begin(struct hvx_vcpu *vcpu) { }
 void hvx_steal_end(struct hvx_vcpu *vcpu) { }
-void hvx_steal_fini(struct hvx_vcpu *vcpu) { }
+void hvx_steal_module_exit(void) { }
 void hvx_steal_changed(struct hvx_vcpu *vcpu) { }
 
 int hvx_steal_update(struct hvx_vcpu *vcpu, u64 *gpa)

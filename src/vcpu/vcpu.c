@@ -354,7 +354,6 @@ void hvx_vcpu_free(struct hvx_vcpu *vcpu)
 	struct hvx_vm *vm = vcpu->vm;
 
 	hvx_apic_page_update(vcpu, true);
-	hvx_steal_fini(vcpu);
 	hvx_ops->vcpu_fini(vcpu);
 	hvx_lapic_fini(vcpu);
 	hvx_fpu_fini(vcpu);
