@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "irq.h"
+#include "sysfiles.h"
 
 #define FAULTS	"/sys/kernel/debug/"
 
@@ -275,6 +276,46 @@ TEST_TIME(dirty_log, 60)
 	EACH_FAILURE(vm_region(vm, 20, HVX_REGION_LOG_DIRTY, 0xc0000000, 1024 * PAGE_SIZE, p));
 	EACH_FAILURE(xioctl(vm->fd, HVX_GET_DIRTY, &d));
 	EACH_FAILURE(vm_region(vm, 20, 0, 0xc0000000, 1024 * PAGE_SIZE, p));
+}
+
+static uint64_t large_entries(struct vm *vm)
+{
+	struct hvx_memory_info i = { .size = sizeof(i) };
+
+	REQUIRE(!xioctl(vm->fd, HVX_GET_MEMORY_INFO, &i));
+	return i.mapped_2m;
+}
+
+/* Large entries for which there are no smaller ones must go: the log would miss writes */
+TEST_TIME(log_of_large_pages, 60)
+{
+	const uint64_t gpa = 0xc0000000, len = 0x200000;
+	struct hvx_prefault all, p = {
+		.size = sizeof(p), .flags = HVX_PREFAULT_WRITE, .gpa = gpa, .len = len,
+	};
+	void *at = aligned_pages(len, MADV_HUGEPAGE);
+	struct vm *vm = vm_create(0);
+	unsigned int n = 0;
+	long ret;
+	bool hit;
+
+	need_faults();
+	REQUIRE(!vm_region(vm, 20, 0, gpa, len, at));
+	do {
+		all = p;
+		REQUIRE(!xioctl(vm->fd, HVX_PREFAULT, &all));
+		if (!large_entries(vm))
+			SKIP("the host has no transparent huge page to give");
+		fail_nth(++n);
+		ret = vm_region(vm, 20, HVX_REGION_LOG_DIRTY, gpa, len, at);
+		hit = failed_one();
+		fail_nth(0);
+		/* Not even the log itself may be there */
+		EXPECT_EQ(large_entries(vm), ret ? 1 : 0);
+		if (!ret)
+			REQUIRE(!vm_region(vm, 20, 0, gpa, len, at));
+	} while (hit && n < 50 && !tap_failures());
+	EXPECT(n > 3, "only %u allocations", n - 1);
 }
 
 /* A table that is missing ends the call where it stopped; the next one goes on from there */
