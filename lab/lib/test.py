@@ -81,6 +81,7 @@ DEFAULT = [
     ("vmx", "6.12", SLEEP, []),
     ("vmx", "sid", SLEEP, []),
     ("svm", "6.12", "suspend", []),
+    ("vmx", "6.12", HOST_MEMORY, ["--mem", "768"]),
     ("svm", "6.12", HOST_MEMORY, ["--smp", "2", "--numa", "2"]),
     ("svm", "sid", HOST_MEMORY, ["--smp", "2", "--numa", "2"]),
     ("svm", "debug", DEBUG, ["--smp", "2", "--leaks"]),
