@@ -20,6 +20,8 @@ STATUS = re.compile(r"lab: status (\d+)")
 # Bochs counts one tick an instruction; this many make a second of its clocks.
 # It does about so many a second, so that an emulated second is a real one.
 IPS = 200000000
+# MiB that Bochs keeps in memory, at most; of what is more it keeps blocks in a file.
+BOCHS_RAM = 2048
 
 QEMU_CPU = {"svm": "EPYC,+svm,+npt,+umip"}
 BOCHS_CPU = {"svm-nrip": "ryzen", "vmx": "corei7_skylake_x", "vmx-old": "corei7_haswell_4770",
@@ -123,7 +125,7 @@ BOCHSRC = """\
 plugin_ctrl: unmapped=true, biosdev=true, speaker=false, extfpuirq=true, parallel=false, serial=true, e1000=false
 display_library: nogui
 cpu: model={model}, count={smp}, ips={ips}, reset_on_triple_fault=0, ignore_bad_msrs=1
-memory: guest={mem}, host={mem}
+memory: guest={mem}, host={hostmem}
 romimage: file=/usr/share/bochs/BIOS-bochs-latest
 vgaromimage: file=/usr/share/vgabios/vgabios.bin
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
@@ -162,7 +164,8 @@ def make_iso(opts, work, image):
 def bochs_argv(opts, work, image, slave):
     make_iso(opts, work, image)
     with open(f"{work}/bochsrc", "w", encoding="ascii") as f:
-        f.write(BOCHSRC.format(model=BOCHS_CPU[opts.cpu], smp=opts.smp, mem=opts.mem, work=work,
+        f.write(BOCHSRC.format(model=BOCHS_CPU[opts.cpu], smp=opts.smp, mem=opts.mem,
+                               hostmem=min(opts.mem, BOCHS_RAM), work=work,
                                ips=IPS, mode="term" if slave else "file",
                                tty=slave or f"{work}/output"))
         f.writelines(line + "\n" for line in opts.bochsrc)

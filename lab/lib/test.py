@@ -75,6 +75,7 @@ DEFAULT = [
                             "--param", "ept_ad=0"]),
     # 1 GiB of aligned memory that the firmware leaves whole: from 4 GiB on
     ("svm", "6.1", "large", ["--mem", "3584", "--append", "hugepagesz=1G hugepages=1"]),
+    ("vmx", "6.1", "large", ["--mem", "5120"]),
     ("vmx", "6.1", APIC, ["--param", "apicv=0"]),
     ("vmx", "6.1", TIMER, ["--param", "vmx_timer_us=200"]),
     ("svm-nrip", "6.1", NRIP, []),
@@ -88,7 +89,7 @@ DEFAULT = [
     ("vmx", "debug", DEBUG_VMX, ["--leaks"]),
 ]
 # Seconds for one boot with all its programs; hangs of single programs end earlier.
-LIMIT = {"*": 1500, "smoke": 240, "smoke apicv lapic_state": 240, "smoke sensitive apicv lapic lapic_state": 240, SLEEP: 240, "suspend": 120, NRIP: 600, DEBUG: 500, DEBUG_VMX: 300, TIMER: 240, MEMORY: 400, APIC: 400, HOST_MEMORY: 500, "large": 240}
+LIMIT = {"*": 1500, "smoke": 240, "smoke apicv lapic_state": 240, "smoke sensitive apicv lapic lapic_state": 240, SLEEP: 240, "suspend": 120, NRIP: 600, DEBUG: 500, DEBUG_VMX: 300, TIMER: 240, MEMORY: 400, APIC: 400, HOST_MEMORY: 500, "large": 480}
 
 RESULT = re.compile(r"^(ok|not ok)\b(?:\s+\d+)?\s*(?:-\s*)?(.*)$")
 PROGRAM = re.compile(r"^# (?:selftest|unit test): (\S+)")
