@@ -50,6 +50,10 @@ static struct tss16 narrow __attribute__((aligned(64)));
 static uint8_t stacks[2][4096] __attribute__((aligned(4096)));
 static struct vcpu *v;
 
+/* How tasks page, and the CR3 of all of them */
+static void (*setup_paging)(struct vcpu *v, void (*fn)(void)) = vcpu_setup_paging32;
+static uint64_t root;
+
 static volatile struct tss32 *a(void)
 {
 	return (void *)v->g->tss32;
@@ -60,7 +64,7 @@ static void make_tss(struct tss32 *t, unsigned int stack, void *eip)
 	unsigned int i;
 
 	memset(t, 0, sizeof(*t));
-	t->cr3 = (uintptr_t)v->vm->pd32;
+	t->cr3 = root;
 	t->eip = (uintptr_t)eip;
 	t->eflags = FL_FIXED;
 	t->gpr[4] = (uintptr_t)stacks[stack] + sizeof(stacks[0]);
@@ -89,12 +93,13 @@ static void task_gate(unsigned int vector, uint16_t selector)
 static void start(void (*fn)(void), void *eip_b, void *eip_c)
 {
 	v = vcpu_create(vm_create(0), 0);
-	vcpu_setup_paging32(v, fn);
+	setup_paging(v, fn);
+	root = v->run->ctrl.cr3;
 	make_tss(&b, 0, eip_b);
 	make_tss(&c, 1, eip_c);
 	set_gdt(SEL_B, &b, sizeof(b) - 1, ATTR_TSS32);
 	set_gdt(SEL_C, &c, sizeof(c) - 1, ATTR_TSS32);
-	((struct tss32 *)v->g->tss32)->cr3 = (uintptr_t)v->vm->pd32;
+	((struct tss32 *)v->g->tss32)->cr3 = root;
 	task_of_a = (uintptr_t)v->g->tss32;
 	task_touch[0] = (uintptr_t)&b;
 	task_touch[1] = (uintptr_t)&c;
@@ -424,7 +429,7 @@ static void move(void)
 	v = next;
 }
 
-TEST(moved_half_way)
+static void test_moved(void)
 {
 	struct tss32 *t = start_missing();
 	struct hvx_task_state *task;
@@ -447,6 +452,18 @@ TEST(moved_half_way)
 	expect_switched(t);
 	move();
 	EXPECT(!image_section(&image, HVX_STATE_TASK, NULL), "it is over");
+}
+
+TEST(moved_half_way)
+{
+	test_moved();
+}
+
+/* VT-x has the PDPTEs in registers, which the new vCPU loads before it goes on. */
+TEST(moved_half_way_pae)
+{
+	setup_paging = vcpu_setup_pae;
+	test_moved();
 }
 
 static struct hvx_task_state *with_task(void)

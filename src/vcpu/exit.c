@@ -591,6 +591,9 @@ enum hvx_next hvx_complete(struct hvx_vcpu *vcpu)
 	enum hvx_pending pending = vcpu->pending;
 	enum hvx_next next;
 
+	/* The VMM may have set registers since, and translation needs them */
+	if (unlikely(READ_ONCE(vcpu->requests) & BIT(HVX_REQ_PDPTES)))
+		hvx_paging_prepare(vcpu);
 	vcpu->pending = HVX_PENDING_NONE;
 	next = finish(vcpu, pending);
 	/* Memory that is missing may be there the next time: the device must not be asked twice */
