@@ -121,7 +121,7 @@ static void signal_fd(int fd)
 {
 	const uint64_t one = 1;
 
-	/* EAGAIN: it is as full as can be, so it is signalled */
+	/* EAGAIN: it is as full as can be, after 2^64 - 1 signals */
 	if (write(fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
 		die("an eventfd cannot be written: %s", strerror(errno));
 }
@@ -166,7 +166,7 @@ void virtio_watch(struct virtio *v, struct virtio_file *file, uint32_t events)
 
 void virtio_own_kicks(struct virtqueue *vq, bool own)
 {
-	virtio_watch(vq->v, &vq->v->kick[vq->index], own ? EPOLLIN : 0);
+	virtio_watch(vq->v, &vq->v->kick[vq->index], own ? KICKS : 0);
 }
 
 int virtio_interrupt_fd(struct virtqueue *vq)
