@@ -187,19 +187,27 @@ TEST(queue_registers)
 }
 
 /* "PCI configuration access capability": registers without BARs */
+/* Where the capability is that reaches BARs by configuration space */
+static uint64_t window_of(unsigned int slot)
+{
+	uint64_t config = ECAM_BASE + (slot << 15);
+	unsigned int cap;
+
+	for (cap = 0x40; cap; cap = fake_read(config + cap + 1, 1))
+		if (fake_read(config + cap, 1) == PCI_CAP_ID_VNDR &&
+		    fake_read(config + cap + 3, 1) == VIRTIO_PCI_CAP_PCI_CFG)
+			break;
+	REQUIRE(cap);
+	return config + cap;
+}
+
 TEST(configuration_window)
 {
-	unsigned int cap;
 	uint64_t at;
 
 	set_up();
 	driver_pci(&d, SLOT_DISK, QUEUES, 1000);
-	for (cap = 0x40; cap; cap = fake_read(ECAM_BASE + (1 << 15) + cap + 1, 1))
-		if (fake_read(ECAM_BASE + (1 << 15) + cap, 1) == PCI_CAP_ID_VNDR &&
-		    fake_read(ECAM_BASE + (1 << 15) + cap + 3, 1) == VIRTIO_PCI_CAP_PCI_CFG)
-			break;
-	REQUIRE(cap);
-	at = ECAM_BASE + (1 << 15) + cap;
+	at = window_of(SLOT_DISK);
 	fake_write(at + VIRTIO_PCI_CAP_OFFSET, 4, VIRTIO_PCI_COMMON_STATUS);
 	fake_write(at + VIRTIO_PCI_CAP_LENGTH, 4, 1);
 	fake_write(at + 16, 1, VIRTIO_CONFIG_S_ACKNOWLEDGE);
@@ -257,6 +265,28 @@ static void take_entropy(bool msix)
 	EXPECT_EQ(e.len, 4096);
 	REQUIRE(driver_wait(&d, 0, &e, SLOW));
 	EXPECT_EQ(e.len, 0);
+}
+
+/* As firmware does it that maps no BAR: by the first structure to notify at, which has ports */
+TEST(notified_by_window)
+{
+	struct vring_used_elem e;
+	uint64_t at;
+
+	set_up();
+	driver_pci(&d, SLOT_RNG, QUEUES, 1000);
+	at = window_of(SLOT_RNG);
+	driver_begin(&d, V1, 1, false);
+	driver_ok(&d);
+	driver_add(&d, 0, (struct driver_buffer[]){ { DATA, -100 } }, 1);
+	fake_write(at + VIRTIO_PCI_CAP_BAR, 1, 2);
+	fake_write(at + VIRTIO_PCI_CAP_OFFSET, 4, 0);
+	fake_write(at + VIRTIO_PCI_CAP_LENGTH, 4, 2);
+	fake_write(at + 16, 2, 0);
+	REQUIRE(driver_wait(&d, 0, &e, SLOW));
+	EXPECT_EQ(e.len, 100);
+	fake_write(at + VIRTIO_PCI_CAP_OFFSET, 4, 0x1000);
+	fake_write(at + 16, 2, 0);
 }
 
 TEST(entropy)

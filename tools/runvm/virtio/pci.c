@@ -312,15 +312,23 @@ static void bus_master(struct pci_device *d, bool on)
 
 /* ---------------------------------------------- "PCI configuration access capability" */
 
-/* Where and how much the guest wants: 1, 2 or 4 bytes, aligned, inside the BAR */
-static unsigned int cfg_window(struct virtio_pci *p, uint32_t *offset)
+/* The BAR that the guest wants to reach so, or NULL: MSI-X is not a structure of virtio */
+static const struct pci_bar *cfg_bar(const struct virtio_pci *p)
+{
+	unsigned int nr = p->pci.config[p->cfg_cap + VIRTIO_PCI_CAP_BAR];
+
+	return nr == BAR || nr == BAR_NOTIFY ? &p->pci.bar[nr] : NULL;
+}
+
+/* Where and how much the guest wants: 1, 2 or 4 bytes, aligned, inside of @bar */
+static unsigned int cfg_window(const struct virtio_pci *p, const struct pci_bar *bar,
+			       uint32_t *offset)
 {
 	const uint8_t *cap = p->pci.config + p->cfg_cap;
 	uint32_t len = pci_get32(cap, VIRTIO_PCI_CAP_LENGTH);
 
 	*offset = pci_get32(cap, VIRTIO_PCI_CAP_OFFSET);
-	if (cap[VIRTIO_PCI_CAP_BAR] != BAR || (len != 1 && len != 2 && len != 4) ||
-	    *offset % len || *offset > BAR_SIZE - len)
+	if ((len != 1 && len != 2 && len != 4) || *offset % len || *offset > bar->size - len)
 		return 0;
 	return len;
 }
@@ -335,11 +343,12 @@ static bool touches_cfg_data(const struct virtio_pci *p, unsigned int offset, un
 static void access_window(struct virtio_pci *p, bool write)
 {
 	uint8_t *data = p->pci.config + p->cfg_cap + sizeof(struct virtio_pci_cap);
+	const struct pci_bar *bar = cfg_bar(p);
 	uint32_t offset;
-	unsigned int len = cfg_window(p, &offset);
+	unsigned int len = bar ? cfg_window(p, bar, &offset) : 0;
 
 	if (len)
-		access_bar(p, offset, len, write, data);
+		bar->handler(bar->opaque, offset, len, write, data);
 }
 
 static void config_read_hook(struct pci_device *d, unsigned int offset, unsigned int len)
