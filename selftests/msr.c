@@ -313,7 +313,7 @@ TEST(fast_strings)
 	uint64_t val;
 
 	EXPECT_EQ(vcpu_get_msr(v, 0x1a0, &val), 1);
-	EXPECT_EQ(val, 0x1800 | cpuinfo_flag("rep_good"));
+	EXPECT_EQ(val, 0x1800 | (cpuinfo_flag("rep_good") || cpuinfo_flag("erms")));
 }
 
 /* A VMM may report a machine check, which guests may not; and restore what it has read. */

@@ -45,6 +45,7 @@
 #define LEAF1_ECX_HYPERVISOR	BIT(31)
 #define LEAF1_EDX	(GENMASK(8, 0) | BIT(11) | BIT(13) | GENMASK(17, 15) | BIT(19) | \
 			 GENMASK(26, 23))
+#define LEAF1_EDX_VME		BIT(1)
 #define LEAF1_EDX_APIC		BIT(9)
 #define LEAF1_EDX_MTRR		BIT(12)
 #define LEAF1_EDX_MCA		BIT(14)
@@ -246,7 +247,8 @@ static void mask_leaf1(struct hvx_cpuid_entry *e, u32 vm_flags)
 	e->ebx &= 0x0000ffff;		/* APIC ID and number of processors: follow_leaf1() */
 	e->ecx &= LEAF1_ECX & kernel_has(CPUID_1_ECX);
 	e->ecx |= LEAF1_ECX_HYPERVISOR;
-	e->edx &= LEAF1_EDX & kernel_has(CPUID_1_EDX);
+	/* A kernel of 64 bits has no use for VME, which says nothing of the processor */
+	e->edx &= LEAF1_EDX & (kernel_has(CPUID_1_EDX) | LEAF1_EDX_VME);
 	/* Whatever the host has, these are made of software */
 	e->edx |= LEAF1_EDX_MTRR | LEAF1_EDX_MCA;
 	if (vm_flags & HVX_VM_LAPIC) {
@@ -311,7 +313,7 @@ static void mask_xsave(struct hvx_cpuid_entry *e)
 		e->ecx = hvx_fpu_info.size;
 		e->edx = hvx_fpu_info.features >> 32;
 	} else if (e->index == 1) {
-		e->eax &= LEAFD1_EAX;
+		e->eax &= LEAFD1_EAX & kernel_has(CPUID_D_1_EAX);
 		e->ebx = 0;
 		e->ecx = 0;
 		e->edx = 0;

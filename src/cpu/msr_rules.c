@@ -181,8 +181,11 @@ void hvx_msr_rules_start(void)
 	for (i = 0; i < ARRAY_SIZE(special); i++)
 		list_msr(special[i]);
 	WARN_ON_ONCE(common[0].first != MSR_IA32_MISC_ENABLE);
-	/* Where REP MOVS and REP STOS are slow by a switch of the host's, guests are to know */
-	if (!boot_cpu_has(X86_FEATURE_REP_GOOD))
+	/*
+	 * Where REP MOVS and REP STOS are slow by a switch of the host's, guests are to know. The
+	 * kernel then has neither; of some processors it never says REP_GOOD.
+	 */
+	if (!boot_cpu_has(X86_FEATURE_REP_GOOD) && !boot_cpu_has(X86_FEATURE_ERMS))
 		common[0].reset &= ~(u64)MSR_IA32_MISC_ENABLE_FAST_STRING;
 	slot = take_slots(common, ARRAY_SIZE(common), 0);
 	take_slots(hvx_ops->msr_rules, hvx_ops->nr_msr_rules, slot);
