@@ -6,8 +6,9 @@
  * in HLT, when its time slice ends, at an interrupt. Then struct kvm_steal_time says "preempted",
  * and other vCPUs neither spin for this one nor send it an interrupt to flush its TLB: they leave a
  * note, KVM_VCPU_FLUSH_TLB. Before this vCPU enters the guest again the mark is taken back, with
- * the note, in one go; then the time is brought up to date. The thread that loses the CPU cannot
- * wait for a page: where there is none the mark is left out, which only costs the others.
+ * the note, in one go; then the time is brought up to date if it has grown by STEAL_STEP. The
+ * thread that loses the CPU cannot wait for a page: where there is none the mark is left out, which
+ * only costs the others.
  *
  * Time is counted where the kernel counts it (CONFIG_SCHEDSTATS, or delayacct).
  */
