@@ -31,7 +31,7 @@ NRIP = ("smoke io mmio corners cpuid msr hypercall crdr modes task debug excepti
 DEBUG = ("smoke lifetime memory signals errors nomem fuzz_ioctl follow lost dirty irqfd ioeventfd "
          "ioapic pv_sched")
 # The same for VT-x's own part
-DEBUG_VMX = "smoke fuzz_ioctl suspend"
+DEBUG_VMX = "smoke nomem fuzz_ioctl suspend"
 
 # With the preemption timer armed windows end at any instruction.
 TIMER = "smoke signals fpu"
