@@ -642,6 +642,26 @@ static void fuzz_msrs(struct thread *t)
 	     sizeof(msrs));
 }
 
+/* What an image has only while a task switch waits for memory; fields mostly as they may be */
+static void append_task(struct thread *t, struct hvx_blob *blob)
+{
+	const struct hvx_task_state task = {
+		.source = below(t, 9) % 5, .external = below(t, 9) % 3, .has_error = below(t, 2),
+		.error = below(t, 2) ? odd_value(t) : 0,
+	};
+	const struct hvx_state_section section = { .id = HVX_STATE_TASK, .len = sizeof(task) };
+	struct hvx_state_header *header = (void *)t->blob;
+
+	if (header->magic != HVX_STATE_MAGIC ||
+	    header->len > BLOB_SIZE - sizeof(section) - sizeof(task))
+		return;
+	memcpy(t->blob + header->len, &section, sizeof(section));
+	memcpy(t->blob + header->len + sizeof(section), &task, sizeof(task));
+	header->len += sizeof(section) + sizeof(task);
+	header->nr_sections++;
+	blob->len = header->len;
+}
+
 /* XSAVE and state images: out, spoilt, and in again */
 static void fuzz_blob(struct thread *t, unsigned long get, unsigned long set)
 {
@@ -654,6 +674,8 @@ static void fuzz_blob(struct thread *t, unsigned long get, unsigned long set)
 		blob.len = below(t, 2) ? odd_value(t) : below(t, 4096);
 	call(t, fd, get, &blob, sizeof(blob));
 	/* An emulated AMD-V host must not be given just any registers, see above */
+	if (!svm && set == HVX_SET_STATE && below(t, 2))
+		append_task(t, &blob);
 	if (below(t, 2) && (!svm || set == HVX_SET_XSAVE))
 		spoil(t, t->blob, below(t, 2) ? 64 : 4096);
 	if (!below(t, 4))
