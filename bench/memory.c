@@ -42,6 +42,7 @@ static const struct label labels[] = {
 	{ "rewrite", "first write to a page after that, per page" },
 	{ "harvest-64th", "dirty log, every 64th page written" },
 	{ "harvest-none", "dirty log, nothing written for three times" },
+	{ "asleep", "first write to a page after that, per page" },
 	{ "log-end", "dirty log ends" },
 	{ "other-add", "another region is added" },
 	{ "other-delete", "another region is deleted" },
@@ -241,6 +242,7 @@ static void log_rows(struct machine *m, uint8_t *p)
 	harvest(m, NULL, bitmap, 0);
 	harvest(m, NULL, bitmap, 0);
 	harvest(m, "harvest-none", bitmap, 0);
+	one("asleep", touch(m, guest_touch_4k, BIG_PAGES), BIG_PAGES);
 	region(m, "log-end", BIG, false, G_BIG, G_BIG_SIZE, p);
 }
 
