@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * errors: what every ioctl answers to a wrong call. The first half is a table of all ioctls that
- * take a struct: size, flags, reserved fields and pointers are wrong in the same ways everywhere.
- * Without these checks nothing can ever be added to a struct, because old callers may have
- * garbage there.
+ * take a struct: size, flags, reserved fields, pointers and callers are wrong in the same ways
+ * everywhere. Without these checks nothing can ever be added to a struct, because old callers may
+ * have garbage there.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "irq.h"
@@ -17,61 +18,131 @@
 enum fd_kind { DEV, VM, VCPU, NR_KINDS };
 
 static uint8_t buffer[0x10000] __attribute__((aligned(4096)));
+static uint8_t xsave[0x10000], state[0x10000];
+static struct hvx_cpuid_entry cpuid[HVX_MAX_CPUID];
+static struct hvx_pic_state pic[2];
+static struct hvx_msr msrs[2] = { { .index = 0x174 }, { .index = 0x175 } };
+static struct hvx_route route = { .gsi = 50, .type = HVX_ROUTE_NONE };
+static struct hvx_msr_range range = { .first = 0x10, .nr = 1, .flags = HVX_MSR_EXIT_READ };
+
+/* Numbers that open_all() gives to things that calls name */
+#define EVENT_FD	100
+#define LOGGED_SLOT	101
+
+#define P(what)		((uintptr_t)(what))
+#define TWO(low, high)	((uint32_t)(low) | (uint64_t)(high) << 32)
 
 /* A call that works, and where its reserved fields are (up to 4, byte offsets; 0 ends the list). */
-static const struct call {
+static struct call {
 	const char *name;
 	unsigned long nr;
 	enum fd_kind kind;
 	uint32_t size;
 	uint8_t reserved[4];
+	unsigned int flags;	/* bits of flags that there are */
+	uint8_t data;		/* where the pointer to data is, 0: none */
 	bool repeats;		/* may succeed more than once */
+	bool out;		/* gives the struct back */
 	uint64_t words[8];	/* the struct behind @size and @flags */
 } calls[] = {
-	{ "CREATE_VM", HVX_CREATE_VM, DEV, sizeof(struct hvx_create_vm), { 8, 16, 24 }, true, {} },
+	{ "CREATE_VM", HVX_CREATE_VM, DEV, sizeof(struct hvx_create_vm), { 8, 16, 24 },
+	  .flags = 6, .repeats = true },
 	{ "GET_SUPPORTED_CPUID", HVX_GET_SUPPORTED_CPUID, DEV, sizeof(struct hvx_cpuid), { 12 },
-	  true, { 256, (uintptr_t)buffer } },
-	{ "GET_MSR_LIST", HVX_GET_MSR_LIST, DEV, sizeof(struct hvx_msr_list), { 12 }, true,
-	  { 256, (uintptr_t)buffer } },
-	{ "GET_HOST_INFO", HVX_GET_HOST_INFO, DEV, sizeof(struct hvx_host_info), {}, true, {} },
-	{ "SET_REGION", HVX_SET_REGION, VM, sizeof(struct hvx_region), { 12 }, true,
-	  { 100, 0xc0000000, 0x1000, (uintptr_t)buffer } },
-	{ "CREATE_VCPU", HVX_CREATE_VCPU, VM, sizeof(struct hvx_create_vcpu), { 12 }, false,
-	  { 7 } },
-	{ "SET_MSR_FILTER", HVX_SET_MSR_FILTER, VM, sizeof(struct hvx_msr_filter), { 12 }, true,
-	  {} },
-	{ "GET_MEMORY_INFO", HVX_GET_MEMORY_INFO, VM, sizeof(struct hvx_memory_info), {}, true,
-	  {} },
-	{ "PREFAULT", HVX_PREFAULT, VM, sizeof(struct hvx_prefault), {}, true, {} },
-	{ "SIGNAL_MSI", HVX_SIGNAL_MSI, VM, sizeof(struct hvx_msi), { 20 }, true,
-	  { 0xfee00000, 0x31 } },
-	{ "IRQ_LINE", HVX_IRQ_LINE, VM, sizeof(struct hvx_irq_line), {}, true, { 5 } },
-	{ "SET_ROUTING", HVX_SET_ROUTING, VM, sizeof(struct hvx_routing), { 12 }, true, {} },
-	{ "GET_CHIP", HVX_GET_CHIP, VM, sizeof(struct hvx_chip), {}, true,
-	  { HVX_CHIP_IOAPIC | (uint64_t)sizeof(buffer) << 32, (uintptr_t)buffer } },
-	{ "SET_CHIP", HVX_SET_CHIP, VM, sizeof(struct hvx_chip), {}, true,
-	  { HVX_CHIP_PIC | (uint64_t)sizeof(struct hvx_pic_state[2]) << 32, (uintptr_t)buffer } },
-	{ "INJECT", HVX_INJECT, VCPU, sizeof(struct hvx_event), { 10 }, false,
-	  { HVX_EVENT_INTERRUPT | 0x5000 } },
-	{ "GET_CPUID", HVX_GET_CPUID, VCPU, sizeof(struct hvx_cpuid), { 12 }, true,
-	  { 256, (uintptr_t)buffer } },
-	{ "SET_CPUID", HVX_SET_CPUID, VCPU, sizeof(struct hvx_cpuid), { 12 }, true,
-	  { 0, (uintptr_t)buffer } },
-	{ "GET_MSRS", HVX_GET_MSRS, VCPU, sizeof(struct hvx_msrs), { 12 }, true,
-	  { 0, (uintptr_t)buffer } },
-	{ "SET_MSRS", HVX_SET_MSRS, VCPU, sizeof(struct hvx_msrs), { 12 }, true,
-	  { 0, (uintptr_t)buffer } },
-	{ "GET_XSAVE", HVX_GET_XSAVE, VCPU, sizeof(struct hvx_blob), { 12 }, true,
-	  { sizeof(buffer), (uintptr_t)buffer } },
-	{ "SET_DEBUG", HVX_SET_DEBUG, VCPU, sizeof(struct hvx_debug), { 12 }, true, {} },
-	{ "TRANSLATE", HVX_TRANSLATE, VCPU, sizeof(struct hvx_translate), { 44 }, true, {} },
-	{ "GET_STATE", HVX_GET_STATE, VCPU, sizeof(struct hvx_blob), { 12 }, true,
-	  { sizeof(buffer), (uintptr_t)buffer } },
+	  .data = 16, .repeats = true, .out = true, .words = { 256, P(buffer) } },
+	{ "GET_MSR_LIST", HVX_GET_MSR_LIST, DEV, sizeof(struct hvx_msr_list), { 12 },
+	  .data = 16, .repeats = true, .out = true, .words = { 256, P(buffer) } },
+	{ "GET_HOST_INFO", HVX_GET_HOST_INFO, DEV, sizeof(struct hvx_host_info),
+	  .repeats = true, .out = true },
+	{ "SET_REGION", HVX_SET_REGION, VM, sizeof(struct hvx_region), { 12 },
+	  .flags = 2, .repeats = true, .words = { 100, 0xc0000000, 0x1000, P(buffer) } },
+	{ "CREATE_VCPU", HVX_CREATE_VCPU, VM, sizeof(struct hvx_create_vcpu), { 12 },
+	  .words = { 7 } },
+	{ "SET_MSR_FILTER", HVX_SET_MSR_FILTER, VM, sizeof(struct hvx_msr_filter), { 12 },
+	  .data = 16, .repeats = true, .words = { 1, P(&range) } },
+	{ "GET_MEMORY_INFO", HVX_GET_MEMORY_INFO, VM, sizeof(struct hvx_memory_info),
+	  .repeats = true, .out = true },
+	{ "GET_DIRTY", HVX_GET_DIRTY, VM, sizeof(struct hvx_dirty), { 12 },
+	  .flags = 2, .data = 32, .repeats = true, .out = true,
+	  .words = { LOGGED_SLOT, 0, 128, P(buffer), 0 } },
+	{ "PREFAULT", HVX_PREFAULT, VM, sizeof(struct hvx_prefault),
+	  .flags = 1, .repeats = true, .out = true },
+	{ "GET_CLOCK", HVX_GET_CLOCK, VM, sizeof(struct hvx_clock), .repeats = true, .out = true },
+	{ "SET_CLOCK", HVX_SET_CLOCK, VM, sizeof(struct hvx_clock), { 16, 24 },
+	  .repeats = true, .words = { 1000 } },
+	{ "SIGNAL_MSI", HVX_SIGNAL_MSI, VM, sizeof(struct hvx_msi), { 20 },
+	  .repeats = true, .words = { 0xfee00000, 0x31 } },
+	{ "IRQ_LINE", HVX_IRQ_LINE, VM, sizeof(struct hvx_irq_line),
+	  .repeats = true, .words = { 5 } },
+	{ "SET_ROUTING", HVX_SET_ROUTING, VM, sizeof(struct hvx_routing), { 12 },
+	  .data = 16, .repeats = true, .words = { 1, P(&route) } },
+	{ "IRQFD", HVX_IRQFD, VM, sizeof(struct hvx_irqfd), { 20, 21, 22, 23 },
+	  .flags = 2, .words = { TWO(EVENT_FD, 6), TWO(-1, 0) } },
+	{ "IOEVENTFD", HVX_IOEVENTFD, VM, sizeof(struct hvx_ioeventfd), { 24 },
+	  .flags = 3, .words = { HOLE, TWO(4, EVENT_FD) } },
+	{ "GET_CHIP", HVX_GET_CHIP, VM, sizeof(struct hvx_chip), .data = 16, .repeats = true,
+	  .out = true, .words = { TWO(HVX_CHIP_IOAPIC, sizeof(buffer)), P(buffer) } },
+	{ "SET_CHIP", HVX_SET_CHIP, VM, sizeof(struct hvx_chip), .data = 16, .repeats = true,
+	  .words = { TWO(HVX_CHIP_PIC, sizeof(pic)), P(pic) } },
+	{ "INJECT", HVX_INJECT, VCPU, sizeof(struct hvx_event), { 10 },
+	  .flags = 2, .words = { HVX_EVENT_INTERRUPT | 0x5000 } },
+	{ "GET_CPUID", HVX_GET_CPUID, VCPU, sizeof(struct hvx_cpuid), { 12 },
+	  .data = 16, .repeats = true, .out = true, .words = { 256, P(buffer) } },
+	{ "SET_CPUID", HVX_SET_CPUID, VCPU, sizeof(struct hvx_cpuid), { 12 },
+	  .data = 16, .repeats = true, .words = { 0, P(cpuid) } },
+	{ "GET_MSRS", HVX_GET_MSRS, VCPU, sizeof(struct hvx_msrs), { 12 },
+	  .data = 16, .repeats = true, .words = { 2, P(msrs) } },
+	{ "SET_MSRS", HVX_SET_MSRS, VCPU, sizeof(struct hvx_msrs), { 12 },
+	  .data = 16, .repeats = true, .words = { 2, P(msrs) } },
+	{ "GET_XSAVE", HVX_GET_XSAVE, VCPU, sizeof(struct hvx_blob), { 12 },
+	  .data = 16, .repeats = true, .out = true, .words = { sizeof(buffer), P(buffer) } },
+	{ "SET_XSAVE", HVX_SET_XSAVE, VCPU, sizeof(struct hvx_blob), { 12 },
+	  .data = 16, .repeats = true, .words = { 0, P(xsave) } },
+	{ "SET_DEBUG", HVX_SET_DEBUG, VCPU, sizeof(struct hvx_debug), { 12 }, .repeats = true },
+	{ "TRANSLATE", HVX_TRANSLATE, VCPU, sizeof(struct hvx_translate), { 44 },
+	  .repeats = true, .out = true },
+	{ "GET_STATE", HVX_GET_STATE, VCPU, sizeof(struct hvx_blob), { 12 },
+	  .data = 16, .repeats = true, .out = true, .words = { sizeof(buffer), P(buffer) } },
+	{ "SET_STATE", HVX_SET_STATE, VCPU, sizeof(struct hvx_blob), { 12 },
+	  .data = 16, .repeats = true, .words = { 0, P(state) } },
 };
 
 #define NR_CALLS (sizeof(calls) / sizeof(*calls))
 
+/* Calls whose argument is a number */
+static const struct {
+	const char *name;
+	unsigned long nr;
+	bool vm, vcpu;
+	unsigned long arg;
+} numbers[] = {
+	{ "RUN", HVX_RUN, false, true, 0 },
+	{ "GET_REGS", HVX_GET_REGS, false, true, HVX_REGS_GPR },
+	{ "SET_REGS", HVX_SET_REGS, false, true, 0 },
+	{ "GET_TSC_KHZ", HVX_GET_TSC_KHZ, true, true, 0 },
+	{ "SET_TSC_KHZ", HVX_SET_TSC_KHZ, true, true, 0 },
+};
+
+#define NR_NUMBERS (sizeof(numbers) / sizeof(*numbers))
+
 static int fds[NR_KINDS];
+
+static struct call *find(unsigned long nr)
+{
+	struct call *c = calls;
+
+	while (c->nr != nr)
+		c++;
+	return c;
+}
+
+/* The image that a vCPU has now, for the call that sets it */
+static void take_image(unsigned long get, unsigned long set, void *to)
+{
+	struct hvx_blob b = { .size = sizeof(b), .len = sizeof(buffer), .data = P(to) };
+
+	REQUIRE(!xioctl(fds[VCPU], get, &b));
+	find(set)->words[0] = b.len;
+}
 
 static void open_all(void)
 {
@@ -80,6 +151,12 @@ static void open_all(void)
 	fds[DEV] = hvx_open();
 	fds[VM] = v->vm->fd;
 	fds[VCPU] = v->fd;
+	REQUIRE(dup2(event_create(), EVENT_FD) == EVENT_FD);
+	REQUIRE(!vm_region(v->vm, LOGGED_SLOT, HVX_REGION_LOG_DIRTY, 0xc1000000, 128 * PAGE_SIZE,
+			   host_pages(128 * PAGE_SIZE)));
+	take_image(HVX_GET_XSAVE, HVX_SET_XSAVE, xsave);
+	take_image(HVX_GET_STATE, HVX_SET_STATE, state);
+	find(HVX_SET_CPUID)->words[0] = vm_supported_cpuid(v->vm, cpuid);
 }
 
 /* The struct for a call, in a buffer with room behind it. */
@@ -135,8 +212,10 @@ TEST(sizes)
 		arg[c->size + 63] = 0;
 		arg[c->size] = 1;
 		expect(c, "larger, first byte not 0", arg, -E2BIG);
-		*(uint32_t *)arg = 0x7fffffff;
-		EXPECT(call(c, arg) < 0, "%s: giant size", c->name);
+		*(uint32_t *)arg = PAGE_SIZE + 1;
+		expect(c, "more than a page", arg, -E2BIG);
+		*(uint32_t *)arg = 0xffffffff;
+		expect(c, "giant size", arg, -E2BIG);
 		/* What is only larger works. */
 		arg = args(c);
 		*(uint32_t *)arg = c->size + 64;
@@ -156,7 +235,7 @@ TEST(flags_and_reserved)
 	for (i = 0; i < NR_CALLS; i++) {
 		const struct call *c = &calls[i];
 
-		for (k = 8; k < 32; k++) {
+		for (k = c->flags; k < 32; k++) {
 			arg = args(c);
 			((uint32_t *)arg)[1] = 1u << k;
 			expect(c, "unknown flag", arg, -EINVAL);
@@ -169,13 +248,27 @@ TEST(flags_and_reserved)
 	}
 }
 
+/* Two pages of which the second is not there: where the first one ends */
+static uint8_t *edge(void)
+{
+	uint8_t *page = host_pages(2 * PAGE_SIZE);
+
+	REQUIRE(!mprotect(page + PAGE_SIZE, PAGE_SIZE, PROT_NONE));
+	return page + PAGE_SIZE;
+}
+
+/* The first @len bytes of @from, with nothing behind them */
+static void *cut_off(uint8_t *end, const void *from, unsigned int len)
+{
+	return memcpy(end - len, from, len);
+}
+
 TEST(pointers)
 {
-	uint8_t *page = host_pages(2 * PAGE_SIZE), *arg;
+	uint8_t *end = edge(), *arg;
 	unsigned int i;
 
 	open_all();
-	mprotect(page + PAGE_SIZE, PAGE_SIZE, PROT_NONE);
 	for (i = 0; i < NR_CALLS; i++) {
 		const struct call *c = &calls[i];
 
@@ -183,16 +276,60 @@ TEST(pointers)
 		expect(c, "address of the kernel", (void *)0xffff888000000000, -EFAULT);
 		expect(c, "address that is not canonical", (void *)0x8000000000000000, -EFAULT);
 		/* runs over the end of what is mapped */
-		arg = page + PAGE_SIZE - 16;
-		memcpy(arg, args(c), 16);
-		if (c->size > 16)
-			expect(c, "half mapped", arg, -EFAULT);
+		arg = args(c);
+		expect(c, "half of the size mapped", cut_off(end, arg, 2), -EFAULT);
+		expect(c, "only the size mapped", cut_off(end, arg, 4), -EFAULT);
+		expect(c, "all mapped but one byte", cut_off(end, arg, c->size - 1), -EFAULT);
+		*(uint32_t *)arg = c->size + 64;
+		expect(c, "unknown part not mapped", cut_off(end, arg, c->size), -EFAULT);
+		expect(c, "unknown part half mapped", cut_off(end, arg, c->size + 32), -EFAULT);
+	}
+}
+
+/* What a call cannot give back is no success; who gives nothing back does not write */
+TEST(read_only_structs)
+{
+	uint8_t *page = host_pages(PAGE_SIZE);
+	unsigned int i;
+
+	open_all();
+	for (i = 0; i < NR_CALLS; i++) {
+		const struct call *c = &calls[i];
+		long ret;
+
+		memcpy(page, args(c), c->size);
+		mprotect(page, PAGE_SIZE, PROT_READ);
+		ret = call(c, page);
+		EXPECT(c->out ? ret == -EFAULT : ret >= 0, "%s: %ld", c->name, ret);
+		mprotect(page, PAGE_SIZE, PROT_READ | PROT_WRITE);
+	}
+}
+
+/* The same for what the struct points to. Each call has 16 bytes there, or more. */
+TEST(data_pointers)
+{
+	const uint64_t wrong[] = { 0, 8, 0xffff888000000000, 0x8000000000000000, P(edge()) - 8 };
+	unsigned int i, k;
+	uint8_t *arg;
+
+	open_all();
+	for (i = 0; i < NR_CALLS; i++) {
+		const struct call *c = &calls[i];
+
+		for (k = 0; c->data && k < sizeof(wrong) / sizeof(*wrong); k++) {
+			arg = args(c);
+			memcpy(arg + c->data, &wrong[k], sizeof(wrong[k]));
+			EXPECT(call(c, arg) == -EFAULT, "%s, data at %#lx", c->name, wrong[k]);
+		}
+		if (c->repeats)
+			EXPECT(call(c, args(c)) >= 0, "%s afterwards", c->name);
 	}
 }
 
 TEST(wrong_descriptor)
 {
 	unsigned int i, k;
+	bool there;
 
 	open_all();
 	for (i = 0; i < NR_CALLS; i++) {
@@ -206,9 +343,62 @@ TEST(wrong_descriptor)
 			       "%s on descriptor %u", calls[i].name, k);
 		}
 	}
-	EXPECT_EQ(xioctl(fds[DEV], HVX_RUN, NULL), -ENOTTY);
-	EXPECT_EQ(xioctl(fds[VM], HVX_GET_REGS, NULL), -ENOTTY);
+	for (i = 0; i < NR_NUMBERS; i++) {
+		for (k = 0; k < NR_KINDS; k++) {
+			there = (k == VM && numbers[i].vm) || (k == VCPU && numbers[i].vcpu);
+			if (!there)
+				EXPECT(xioctl(fds[k], numbers[i].nr, (void *)numbers[i].arg) ==
+				       -ENOTTY, "%s on descriptor %u", numbers[i].name, k);
+		}
+	}
+	EXPECT_EQ(xioctl(fds[VM], HVX_GET_API_VERSION, NULL), -ENOTTY);
 	EXPECT_EQ(xioctl(fds[VCPU], HVX_GET_API_VERSION, NULL), -ENOTTY);
+}
+
+/* Runs in another address space: nothing may be done to the VM, nor learnt of it. */
+static void use_all(void)
+{
+	const enum fd_kind kinds[] = { VM, VCPU };
+	unsigned int i, k;
+
+	for (i = 0; i < NR_CALLS; i++) {
+		const struct call *c = &calls[i];
+
+		if (c->kind == DEV)
+			EXPECT(call(c, args(c)) >= 0, "%s is anybody's", c->name);
+		else
+			expect(c, "not the VM's address space", args(c), -EPERM);
+	}
+	for (k = 0; k < 2; k++) {
+		for (i = 0; i < NR_NUMBERS; i++)
+			EXPECT(xioctl(fds[kinds[k]], numbers[i].nr, (void *)numbers[i].arg) ==
+			       -EPERM, "%s on descriptor %u", numbers[i].name, kinds[k]);
+		EXPECT_EQ(xioctl(fds[kinds[k]], HVX_CHECK_CAP, (void *)HVX_CAP_RUN_SIZE), -EPERM);
+		EXPECT_EQ(xioctl(fds[kinds[k]], _IO(HVX_IOC, 0xff), NULL), -EPERM);
+		/* before anything is read */
+		EXPECT_EQ(xioctl(fds[kinds[k]], HVX_GET_DIRTY, NULL), -EPERM);
+	}
+	EXPECT_EQ(xioctl(fds[VM], HVX_GET_SUPPORTED_CPUID, args(find(HVX_GET_SUPPORTED_CPUID))),
+		  -EPERM);
+}
+
+TEST(other_address_space)
+{
+	unsigned int i;
+	int status = -1;
+	pid_t pid;
+
+	open_all();
+	pid = fork();
+	if (!pid) {
+		use_all();
+		_exit(0);
+	}
+	REQUIRE(pid > 0 && waitpid(pid, &status, 0) == pid);
+	EXPECT_EQ(status, 0);
+	/* All of it works here, also what can be done only once */
+	for (i = 0; i < NR_CALLS; i++)
+		EXPECT(call(&calls[i], args(&calls[i])) >= 0, "%s", calls[i].name);
 }
 
 static bool known(unsigned int nr)
@@ -219,13 +409,11 @@ static bool known(unsigned int nr)
 		if (_IOC_NR(calls[i].nr) == nr)
 			return true;
 	}
-	return nr <= 1 || nr == _IOC_NR(HVX_RUN) || nr == _IOC_NR(HVX_GET_REGS) ||
-		nr == _IOC_NR(HVX_SET_REGS) || nr == _IOC_NR(HVX_SET_XSAVE) ||
-		nr == _IOC_NR(HVX_SET_STATE) || nr == _IOC_NR(HVX_SIGNAL_MSI) ||
-		nr == _IOC_NR(HVX_IRQFD) || nr == _IOC_NR(HVX_IOEVENTFD) ||
-		nr == _IOC_NR(HVX_GET_CLOCK) || nr == _IOC_NR(HVX_SET_CLOCK) ||
-		nr == _IOC_NR(HVX_GET_DIRTY) || nr == _IOC_NR(HVX_SET_TSC_KHZ) ||
-		nr == _IOC_NR(HVX_GET_TSC_KHZ);
+	for (i = 0; i < NR_NUMBERS; i++) {
+		if (_IOC_NR(numbers[i].nr) == nr)
+			return true;
+	}
+	return nr <= _IOC_NR(HVX_CHECK_CAP);
 }
 
 TEST(unknown_ioctls)
