@@ -2,8 +2,9 @@
 /*
  * beside_kvm: hvx and KVM on one host. On VT-x both run guests on the same CPU in turn: without
  * the VMPTRST and VMPTRLD of a shared window KVM would go on with a VMCS that is not its own, and
- * without its own EPT tags a guest would see the other's memory. On AMD-V a VM is refused while
- * kvm_amd holds the CPU, and works again when it lets go.
+ * without its own EPT tags a guest would see the other's memory. On AMD-V a VM, or its run, is
+ * refused while kvm_amd holds the CPU, the kernel's log says why, and it works again when that one
+ * lets go.
  *
  * Both guests run the same real-mode code over memory of their own: each pass adds to a counter.
  */
@@ -186,26 +187,84 @@ TEST_TIME(preempting_each_other, 60)
 	close(kvm);
 }
 
-TEST_TIME(amd_refused_then_free, 40)
+/* ------------------------------------------------------------------------- AMD-V */
+
+static const char held[] = "AMD-V is held by kvm_amd: rmmod kvm_amd, or load hvx with share=1";
+
+/* The kernel's log, from now on */
+static int log_open(void)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	REQUIRE(fd >= 0 && lseek(fd, 0, SEEK_END) >= 0, "/dev/kmsg: %s", strerror(errno));
+	return fd;
+}
+
+/* Whether the kernel has said so since the last time; a read gives one line */
+static bool logged(int log, const char *sentence)
+{
+	bool found = false;
+	char line[1024];
+	ssize_t n;
+
+	while ((n = read(log, line, sizeof(line) - 1)) > 0 || (n < 0 && errno == EPIPE)) {
+		line[n > 0 ? n : 0] = 0;
+		found = found || strstr(line, sentence);
+	}
+	return found;
+}
+
+static bool host_shared(void)
+{
+	struct hvx_host_info info = { .size = sizeof(info) };
+
+	REQUIRE(!xioctl(hvx_open(), HVX_GET_HOST_INFO, &info));
+	return info.features & HVX_HOST_SHARED;
+}
+
+static void expect_refused(struct vcpu *v, int log)
 {
 	struct hvx_create_vm args = { .size = sizeof(args) };
+
+	EXPECT(host_shared());
+	EXPECT_EQ(xioctl(hvx_open(), HVX_CREATE_VM, &args), -EBUSY);
+	EXPECT(logged(log, held), "for HVX_CREATE_VM");
+	v->run->exit_reason = HVX_EXIT_UNKNOWN;
+	EXPECT_EQ(vcpu_run_once(v), -EBUSY);
+	EXPECT_EQ(v->run->exit_reason, HVX_EXIT_NONE);
+	EXPECT(logged(log, held), "for HVX_RUN");
+	/* What needs no processor goes on */
+	EXPECT_EQ(vcpu_get(v, HVX_REGS_ALL), 0);
+}
+
+/* A VM that is older than KVM's stops where it is, and goes on when the processor is free */
+TEST_TIME(amd_refused_then_free, 40)
+{
 	struct kvm_guest k;
-	long fd;
-	int kvm;
+	struct vcpu *v;
+	int kvm, log;
 
 	if (hvx_vendor() != HVX_VENDOR_SVM)
 		SKIP("VT-x is shared with KVM");
 	kvm = kvm_load();
+	log = log_open();
+	v = hvx_guest_start(5);
+	EXPECT(hvx_pass(v));
 	kvm_guest_start(&k, kvm, 1);
 	EXPECT(kvm_pass(&k));
-	EXPECT_EQ(xioctl(hvx_open(), HVX_CREATE_VM, &args), -EBUSY);
+	expect_refused(v, log);
+	EXPECT(kvm_pass(&k));
+	EXPECT_EQ(counter(k.mem), 2 * SPIN);
+	EXPECT_EQ(counter(v->vm->low), 5 * SPIN);
 	munmap(k.run, ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0));
 	close(k.vcpu);
 	close(k.vm);
 	close(kvm);
 	kvm_unload();
-	fd = xioctl(hvx_open(), HVX_CREATE_VM, &args);
-	EXPECT(fd >= 0, "%ld", fd);
-	if (fd >= 0)
-		EXPECT(hvx_pass(hvx_guest_start(1)));
+	EXPECT(!host_shared());
+	EXPECT(hvx_pass(v));
+	EXPECT_EQ(counter(v->vm->low), 10 * SPIN);
+	EXPECT(hvx_pass(hvx_guest_start(1)));
+	EXPECT(!logged(log, held));
+	close(log);
 }

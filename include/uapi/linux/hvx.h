@@ -657,7 +657,8 @@ struct hvx_clock {
  * Runs the guest until something for the VMM happens. The argument must be 0. Returns 0 with the
  * exit in the run page; EINTR (and HVX_EXIT_INTERRUPTED) for a signal or immediate_exit; EFAULT
  * (and HVX_EXIT_MEMORY_FAULT) when guest memory cannot be had; EINVAL for registers in the run
- * page that no processor could hold; EPERM from another address space.
+ * page that no processor could hold; EPERM from another address space; EBUSY (and HVX_EXIT_NONE)
+ * when another hypervisor took the CPU.
  * One thread at a time; other threads wait.
  */
 #define HVX_RUN			_IO(HVX_IOC, 0x40)
