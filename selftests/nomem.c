@@ -2,7 +2,8 @@
 /*
  * nomem: every allocation on the way from /dev/hvx to a running guest fails once. The call that
  * meets it has to say so, and to leave nothing behind: error paths that nobody walks leak or
- * crash. Needs the fault injection of a debug kernel.
+ * crash. Calls that move state also meet memory that is out for good. Needs the fault injection of
+ * a debug kernel.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #define FAULTS	"/sys/kernel/debug/"
 
 static int nth = -1;
+static unsigned int refused;	/* calls that ended with ENOMEM, as they should */
 
 static bool put(const char *path, const char *text)
 {
@@ -36,6 +38,10 @@ static void need_faults(void)
 	put(FAULTS "fail_page_alloc/ignore-gfp-wait", "N");
 	put(FAULTS "fail_page_alloc/min-order", "0");
 	put(FAULTS "fail_page_alloc/verbose", "0");
+	put(FAULTS "failslab/task-filter", "Y");
+	put(FAULTS "failslab/times", "-1");
+	put(FAULTS "fail_page_alloc/task-filter", "Y");
+	put(FAULTS "fail_page_alloc/times", "-1");
 }
 
 /* The @n-th allocation of this thread from now on fails; 0 for none. */
@@ -82,13 +88,100 @@ static bool again(long ret, unsigned int n)
 	if (ret >= 0)
 		undo(ret);
 	else if (hit)
-		EXPECT(ret == -ENOMEM, "allocation %u: %s", n, strerror(-ret));
+		refused += EXPECT(ret == -ENOMEM, "allocation %u: %s", n, strerror(-ret));
 	if (hit && n < 500)
 		return true;
 	EXPECT(ret >= 0, "without a failure: %s", strerror(-ret));
 	tap_note("%u allocations", n - 1);
 	return false;
 }
+
+static void set_fault(const char *what, const char *name, unsigned int value)
+{
+	char path[64], text[16];
+
+	snprintf(path, sizeof(path), FAULTS "%s/%s", what, name);
+	snprintf(text, sizeof(text), "%u", value);
+	REQUIRE(put(path, text), "%s", path);
+}
+
+/*
+ * One failure does not show where there is a fallback. Here memory is out for good, after @room
+ * bytes of small objects, till run_out_end(). Single pages are had, so that this process goes on.
+ */
+static int run_out_begin(unsigned int room)
+{
+	int fd = open("/proc/self/make-it-fail", O_RDWR | O_CLOEXEC);
+
+	REQUIRE(fd >= 0, "make-it-fail: %s", strerror(errno));
+	set_fault("fail_page_alloc", "min-order", 1);
+	set_fault("failslab", "space", room);
+	set_fault("failslab", "probability", 100);
+	set_fault("fail_page_alloc", "probability", 100);
+	REQUIRE(pwrite(fd, "1", 1, 0) == 1);
+	return fd;
+}
+
+static void run_out_end(int fd)
+{
+	REQUIRE(pwrite(fd, "0", 1, 0) == 1);
+	close(fd);
+	set_fault("failslab", "probability", 0);
+	set_fault("fail_page_alloc", "probability", 0);
+	set_fault("fail_page_alloc", "min-order", 0);
+}
+
+/*
+ * Judges the call that had @room; false when that was enough, as none must not be. A slab that
+ * needs several pages in one piece may never come, however much room there is for its objects.
+ */
+static bool again_with(long ret, unsigned int *room)
+{
+	if (!*room || ret)
+		refused += EXPECT(ret == -ENOMEM, "%u bytes: %ld", *room, ret);
+	*room += 64 + *room / 8;
+	return ret && *room < 20000;
+}
+
+struct tries {
+	enum { ONE_FAILS, RUNS_OUT, ENOUGH, OVER } phase;
+	unsigned int n, room;
+	int fd;
+};
+
+static bool try_begin(struct tries *t)
+{
+	if (t->phase == ONE_FAILS)
+		fail_nth(++t->n);
+	else if (t->phase == RUNS_OUT)
+		t->fd = run_out_begin(t->room);
+	return t->phase != OVER;
+}
+
+static void try_end(struct tries *t, long ret)
+{
+	switch (t->phase) {
+	case ONE_FAILS:
+		t->phase += !again(ret, t->n);
+		break;
+	case RUNS_OUT:
+		run_out_end(t->fd);
+		t->phase += !again_with(ret, &t->room);
+		break;
+	default:
+		EXPECT_EQ(ret, 0);
+		tap_note("%u times refused", refused);
+		t->phase = OVER;
+	}
+}
+
+/* The same call with one failure after the other, with memory that runs out, and with enough */
+#define EVERY_FAILURE(call) do {					\
+	struct tries t_ = { };						\
+									\
+	while (try_begin(&t_))						\
+		try_end(&t_, call);					\
+} while (0)
 
 static long open_device(void)
 {
@@ -332,4 +425,141 @@ TEST_TIME(prefault, 60)
 	EACH_FAILURE(xioctl(vm->fd, HVX_PREFAULT, &p));
 	EXPECT_EQ(p.gpa, gpa + len);
 	EXPECT_EQ(p.len, 0);
+}
+
+/* ------------------------------------------------------------------------ state of a vCPU */
+
+static struct hvx_cpuid_entry entries[HVX_MAX_CPUID];
+
+static long cpuid_call(int fd, unsigned long nr, uint32_t *len)
+{
+	struct hvx_cpuid c = { .size = sizeof(c), .nr = *len, .entries = (uintptr_t)entries };
+	long ret = xioctl(fd, nr, &c);
+
+	*len = c.nr;
+	return ret;
+}
+
+static long supported(int fd)
+{
+	uint32_t len = HVX_MAX_CPUID;
+
+	return cpuid_call(fd, HVX_GET_SUPPORTED_CPUID, &len);
+}
+
+TEST_TIME(supported_cpuid, 60)
+{
+	struct vm *vm = vm_create(VM_CHIPS);
+
+	need_faults();
+	EVERY_FAILURE(supported(hvx_open()));
+	EVERY_FAILURE(supported(vm->fd));
+}
+
+/* Tables with and without the last entry in turn: one that is refused replaces nothing */
+static long next_cpuid(struct vcpu *v, uint32_t *full, uint32_t *now)
+{
+	uint32_t len = *now == *full ? *full - 1 : *full, there = HVX_MAX_CPUID;
+	long ret = cpuid_call(v->fd, HVX_SET_CPUID, &len);
+
+	if (!ret)
+		*now = len;
+	REQUIRE(!cpuid_call(v->fd, HVX_GET_CPUID, &there));
+	EXPECT_EQ(there, *now);
+	/* The entries are those of the full table again */
+	entries[*full - 1] = entries[HVX_MAX_CPUID - 1];
+	return ret;
+}
+
+TEST_TIME(set_cpuid, 60)
+{
+	struct vcpu *v = vcpu_create(vm_create(VM_CHIPS), 0);
+	uint32_t full = HVX_MAX_CPUID, now;
+
+	need_faults();
+	REQUIRE(!cpuid_call(v->vm->fd, HVX_GET_SUPPORTED_CPUID, &full));
+	REQUIRE(full > 1 && full < HVX_MAX_CPUID);
+	entries[HVX_MAX_CPUID - 1] = entries[full - 1];
+	now = full;
+	REQUIRE(!cpuid_call(v->fd, HVX_SET_CPUID, &now));
+	EVERY_FAILURE(next_cpuid(v, &full, &now));
+}
+
+static uint8_t image[0x10000], other[0x10000];
+
+static long blob(struct vcpu *v, unsigned long nr, void *data, uint32_t *len)
+{
+	struct hvx_blob b = { .size = sizeof(b), .len = *len, .data = (uintptr_t)data };
+	long ret = xioctl(v->fd, nr, &b);
+
+	*len = b.len;
+	return ret;
+}
+
+static long get_state(struct vcpu *v)
+{
+	uint32_t len = sizeof(other);
+
+	return blob(v, HVX_GET_STATE, other, &len);
+}
+
+TEST_TIME(get_state, 60)
+{
+	struct vcpu *v = vcpu_create(vm_create(VM_CHIPS), 0);
+
+	need_faults();
+	EVERY_FAILURE(get_state(v));
+}
+
+/* RBX is 1 before, and 2 in the image: one that is refused changes nothing */
+static long set_state(struct vcpu *v, uint32_t len)
+{
+	long ret = blob(v, HVX_SET_STATE, image, &len);
+
+	vcpu_get(v, HVX_REGS_GPR);
+	EXPECT_EQ(v->run->regs.gpr[HVX_RBX], ret ? 1 : 2);
+	v->run->regs.gpr[HVX_RBX] = 1;
+	vcpu_set(v, HVX_REGS_GPR);
+	return ret;
+}
+
+TEST_TIME(set_state, 60)
+{
+	struct vcpu *v = vcpu_create(vm_create(VM_CHIPS), 0);
+	uint32_t len = sizeof(image);
+
+	need_faults();
+	vcpu_get(v, HVX_REGS_GPR);
+	v->run->regs.gpr[HVX_RBX] = 2;
+	vcpu_set(v, HVX_REGS_GPR);
+	REQUIRE(!blob(v, HVX_GET_STATE, image, &len));
+	v->run->regs.gpr[HVX_RBX] = 1;
+	vcpu_set(v, HVX_REGS_GPR);
+	EVERY_FAILURE(set_state(v, len));
+}
+
+/* Images with one and another rounding in turn */
+static long set_xsave(struct vcpu *v, uint32_t len)
+{
+	uint32_t *mxcsr = (uint32_t *)(image + 24), *now = (uint32_t *)(other + 24), old = *mxcsr;
+	long ret;
+
+	*mxcsr ^= 3 << 13;
+	ret = blob(v, HVX_SET_XSAVE, image, &len);
+	if (ret)
+		*mxcsr = old;
+	REQUIRE(!blob(v, HVX_GET_XSAVE, other, &len));
+	EXPECT_EQ(*now, *mxcsr);
+	return ret;
+}
+
+TEST_TIME(set_xsave, 60)
+{
+	struct vcpu *v = vcpu_create(vm_create(0), 0);
+	uint32_t len = sizeof(image);
+
+	need_faults();
+	REQUIRE(!blob(v, HVX_GET_XSAVE, image, &len));
+	*(uint64_t *)(image + 512) |= 3;
+	EVERY_FAILURE(set_xsave(v, len));
 }
