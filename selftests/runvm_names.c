@@ -4,12 +4,16 @@
  * and what commands take a name for. The guest is a bare program of guest/machine.S.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -102,13 +106,18 @@ TEST(no_such_name)
 	expect_refusal(2, "balloon takes GUEST [SIZE]: its name or socket", ARGS("balloon"));
 }
 
+/* An empty /run for this test alone, which is a process of its own: others have guests there */
+static void have_own_run(void)
+{
+	if (unshare(CLONE_NEWNS) || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("tmpfs", "/run", "tmpfs", 0, "mode=755"))
+		SKIP("mounts of its own: %s", strerror(errno));
+}
+
 /* It finds what would be in the way, and changes nothing */
 TEST(dry_run)
 {
-	char old[32];
-
-	snprintf(old, sizeof(old), "/run/runvm.%d", getpid());
-	EXPECT(!rename("/run/runvm", old) || errno == ENOENT);
+	have_own_run();
 	EXPECT_EQ(launch_all(&c, ARGS(RUN(image()), "--name", "dry", "--dry-run")), 0);
 	EXPECT(access("/run/runvm", F_OK), "it made /run/runvm");
 	start("dry");
@@ -121,6 +130,45 @@ TEST(dry_run)
 	expect_mode("/run/runvm/dry.sock", S_IFSOCK | 0600);
 	EXPECT_EQ(launch_all(&c, ARGS(RUN(image()), "--name", "new", "--dry-run")), 0);
 	EXPECT(access("/run/runvm/new.sock", F_OK), "it left its socket behind");
+}
+
+/* Not even for a moment, in which another could find a socket there that is not to be */
+TEST(dry_run_touches_nothing)
+{
+	static const char *const wrong[][2] = {
+		{ "/tmp/watched/none/sock", ": No such file or directory\n" },
+		{ "/tmp/watched/there", ": there is something already\n" },
+		{ "/tmp/watched/there/sock", ": Not a directory\n" },
+		{ "/tmp/watched/none/", ": No such file or directory\n" },
+	};
+	int events = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), fd;
+	char event[4096];
+	unsigned int i;
+
+	have_own_run();
+	REQUIRE(!mkdir("/run/runvm", 0700) && !mkdir("/tmp/watched", 0700));
+	fd = open("/tmp/watched/there", O_CREAT | O_RDONLY | O_CLOEXEC, 0600);
+	REQUIRE(events >= 0 && fd >= 0);
+	for (i = 0; i < 2; i++)
+		REQUIRE(inotify_add_watch(events, i ? "/run/runvm" : "/tmp/watched",
+					  IN_CREATE | IN_DELETE | IN_MOVE | IN_ATTRIB) >= 0);
+	EXPECT_EQ(launch_all(&c, ARGS(RUN(image()), "--control", "/tmp/watched/sock", "--dry-run")),
+		  0);
+	EXPECT_EQ(launch_all(&c, ARGS(RUN(image()), "--name", "watched", "--dry-run")), 0);
+	for (i = 0; i < ARRAY_SIZE(wrong); i++)
+		expect_refusal(1, wrong[i][1],
+			       ARGS(RUN(image()), "--control", wrong[i][0], "--dry-run"));
+	EXPECT(read(events, event, sizeof(event)) < 0 && errno == EAGAIN,
+	       "it changed '%s'", ((struct inotify_event *)event)->name);
+	/* The watch does see what a guest makes */
+	start("watched");
+	EXPECT_EQ(launch_all(&c, ARGS("quit", "watched")), 0);
+	EXPECT_EQ(launch_end(&l, 5), STATUS_QUIT);
+	EXPECT(read(events, event, sizeof(event)) > 0);
+	close(fd);
+	close(events);
+	unlink("/tmp/watched/there");
+	rmdir("/tmp/watched");
 }
 
 /* A path by --control instead; one in the working directory needs no slash */
@@ -148,17 +196,47 @@ TEST(name_with_slash)
 	EXPECT(!strstr(c.out.text, "name = "), "'%s'", c.out.text);
 }
 
+/* A root directory that has all but /run: what it is made in is mounted there */
+static void have_no_run(void)
+{
+	char path[512], at[288], target[256];
+	struct dirent *e;
+	ssize_t len;
+	DIR *root;
+
+	have_own_run();
+	root = opendir("/");
+	REQUIRE(root);
+	while ((e = readdir(root))) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ||
+		    !strcmp(e->d_name, "run"))
+			continue;
+		snprintf(at, sizeof(at), "/%s", e->d_name);
+		snprintf(path, sizeof(path), "/run%s", at);
+		if (e->d_type == DT_DIR) {
+			REQUIRE(!mkdir(path, 0755));
+			REQUIRE(!mount(at, path, NULL, MS_BIND | MS_REC, NULL));
+		} else if (e->d_type == DT_LNK) {
+			len = readlink(at, target, sizeof(target) - 1);
+			REQUIRE(len > 0);
+			target[len] = 0;
+			REQUIRE(!symlink(target, path));
+		}
+	}
+	closedir(root);
+	REQUIRE(!chroot("/run") && !chdir("/"));
+}
+
 /* Systems without /run: guests run there, and it is said that nobody can find them by name */
 TEST(no_run)
 {
-	if (rename("/run", "/run.away"))
-		SKIP("/run cannot be moved away");
+	have_no_run();
+	EXPECT(access("/run", F_OK) && !access("/proc/self", F_OK));
 	EXPECT_EQ(launch_all(&c, ARGS(RUN(image()), "--name", "testee", "--dry-run")), 0);
 	EXPECT(strstr(c.err.text, "'testee' gets no control socket: there is no directory /run"),
 	       "'%s'", c.err.text);
 	expect_refusal(1, "no guest has the name 'testee': there is no directory /run",
 		       ARGS("status", "testee"));
-	EXPECT(!rename("/run.away", "/run"));
 }
 
 static const char *runtime_dir;

@@ -6,6 +6,7 @@
  * what they send is checked all the same, and one that does not read its answers is hung up on.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -283,39 +284,74 @@ static int bind_socket(int fd, const struct sockaddr_un *addr)
 	return error;
 }
 
-/* Whether that would work. Nothing is left behind, and what is there stays. */
-static int try_socket(int fd, const struct sockaddr_un *addr)
+static void set_address(struct sockaddr_un *addr, const char *path)
 {
-	if (is_stale(addr))
-		return 0;
-	if (bind(fd, (const struct sockaddr *)addr, sizeof(*addr)))
-		return errno;
-	unlink(addr->sun_path);
-	return 0;
+	if (strlen(path) >= sizeof(addr->sun_path))
+		die("control socket %s: the path has more than %zu characters", path,
+		    sizeof(addr->sun_path) - 1);
+	strcpy(addr->sun_path, path);
 }
 
-static int open_socket(const char *path, const char *why_in_use, bool dry_run)
+/* Whether a file of this name could be made in its directory. It is not: others may look there. */
+static int try_file(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[sizeof(((struct sockaddr_un *)NULL)->sun_path)] = ".";
+	int error = 0;
+	struct stat st;
+
+	if (slash)
+		snprintf(dir, sizeof(dir), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+	if (!lstat(path, &st))
+		error = EADDRINUSE;
+	else if (errno != ENOENT || faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS))
+		error = errno;
+	return error;
+}
+
+static void die_of(int error, const char *path, const char *why_in_use)
+{
+	die("control socket %s: %s", path, error == EADDRINUSE ? why_in_use : strerror(error));
+}
+
+/* What open_socket() would die of */
+static void try_socket(const char *path, const char *why_in_use)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int error;
+
+	set_address(&addr, path);
+	error = is_stale(&addr) ? 0 : try_file(path);
+	if (error)
+		die_of(error, path, why_in_use);
+}
+
+static int open_socket(const char *path, const char *why_in_use)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int fd, error;
 
-	if (strlen(path) >= sizeof(addr.sun_path))
-		die("control socket %s: the path has more than %zu characters", path,
-		    sizeof(addr.sun_path) - 1);
-	strcpy(addr.sun_path, path);
+	set_address(&addr, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		die("control socket: %s", strerror(errno));
-	error = dry_run ? try_socket(fd, &addr) : bind_socket(fd, &addr);
-	if (!error && !dry_run && listen(fd, MAX_CLIENTS))
+	error = bind_socket(fd, &addr);
+	if (!error && listen(fd, MAX_CLIENTS))
 		error = errno;
 	if (error)
-		die("control socket %s: %s", path,
-		    error == EADDRINUSE ? why_in_use : strerror(error));
+		die_of(error, path, why_in_use);
 	return fd;
 }
 
-/* -1: there is no place for it */
+static int open_or_try(const char *path, const char *why_in_use, bool dry_run)
+{
+	if (!dry_run)
+		return open_socket(path, why_in_use);
+	try_socket(path, why_in_use);
+	return -1;
+}
+
+/* -1: there is no place for it, or it was only tried */
 static int open_named_socket(const char *name, bool dry_run)
 {
 	int lock, fd;
@@ -323,7 +359,7 @@ static int open_named_socket(const char *name, bool dry_run)
 
 	if (!path)
 		return -1;
-	fd = open_socket(path, "a guest of this name is running", dry_run);
+	fd = open_or_try(path, "a guest of this name is running", dry_run);
 	close(lock);
 	free(path);
 	return fd;
@@ -350,12 +386,10 @@ void control_create(struct machine *m)
 	int fd = -1;
 
 	if (o->control)
-		fd = open_socket(o->control, "there is something already", o->dry_run);
+		fd = open_or_try(o->control, "there is something already", o->dry_run);
 	else if (o->named)
 		fd = open_named_socket(o->name, o->dry_run);
-	if (fd >= 0 && o->dry_run)
-		close(fd);
-	if (fd < 0 || o->dry_run)
+	if (fd < 0)
 		return;
 	ctl = calloc(1, sizeof(*ctl));
 	if (!ctl)
