@@ -7,6 +7,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -143,6 +145,59 @@ TEST_TIME(steal_grows, 60)
 	EXPECT(lost > 10000000, "only %lu ns were lost", lost);
 	/* What is lost to the VMM's own work is in it, too, and more since it was read */
 	EXPECT(first >= lost / 2 && first <= 4 * lost + 100000000, "%lu ns, not %lu", first, lost);
+}
+
+GUEST(tell_steal_at_once)
+{
+	g_wrmsr(MSR_STEAL_TIME, (uintptr_t)st[0] | 1);
+	for (;;)
+		guest_sync(st[0]->steal);
+}
+
+static sem_t turn;
+
+static void *take_turns(void *arg)
+{
+	pin_to(0);
+	while (!sem_wait(&turn) && !stop)
+		;
+	return NULL;
+}
+
+#define STEP	100000UL	/* ns: what is less than this may wait until it is more */
+#define ENOUGH	(20 * STEP)
+
+/* Time that is lost in pieces too small to be told of one by one is told of, too. */
+TEST_TIME(small_losses_add_up, 60)
+{
+	struct vcpu *v = start(vm_create(0), 0, F_STEAL_TIME, tell_steal_at_once);
+	uint64_t begin, before, lost, small = 0, first, last = 0;
+	unsigned int i;
+	pthread_t thread;
+
+	pin_to(0);
+	REQUIRE(!sem_init(&turn, 0, 0) && !pthread_create(&thread, NULL, take_turns, NULL));
+	first = next_sync(v);
+	begin = waited();
+	for (i = 0, before = begin; i < 20000 && small < ENOUGH; i++) {
+		sem_post(&turn);
+		sched_yield();
+		lost = waited();
+		if (lost - before < STEP)
+			small += lost - before;
+		last = next_sync(v);
+		/* All that was lost before this run, but one piece that is too small */
+		EXPECT(last - first + STEP > lost - begin, "%lu ns of %lu, %lu in small pieces",
+		       last - first, lost - begin, small);
+		before = lost;
+	}
+	lost = waited() - begin;
+	stop = true;
+	sem_post(&turn);
+	pthread_join(thread, NULL);
+	if (small < ENOUGH)
+		SKIP("only %lu ns were lost in small pieces", small);
+	EXPECT(last - first <= lost + STEP, "%lu ns, but %lu were lost", last - first, lost);
 }
 
 GUEST(hlt_forever)
