@@ -29,8 +29,8 @@ MODULES = ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_cons
 # Faults that a guest has only if its machine is at fault.
 MACHINE = [r"clocksource: .*unstable", r"tsc: Marking TSC unstable due to (clocksource|check)", r".* TSC warp between CPUs",
            r"MP-BIOS bug", r"APIC error on CPU", r"smpboot: do_boot_cpu failed", r"ACPI (BIOS )?Error",
-           r"spurious APIC interrupt", r"irq [0-9]+: nobody cared", r"FAIL: ",
-           r".*: probe .*failed with error", r".*: I/O error"]
+           r"spurious APIC interrupt", r"irq [0-9]+: nobody cared", r"FAIL: ", r"INFO: ",
+           r".*: probe .*failed with error", r".*I/O error", r"EXT4-fs error"]
 
 MOTD = b"""
 This is a Linux guest under hvx. To leave: 'exit', or Ctrl-A x.
@@ -52,6 +52,18 @@ def complaints():
     """klog's patterns as lines for 'grep -E' over messages without time stamps."""
     lines = ["^(" + "|".join([klog.START.pattern, *MACHINE]) + ")", klog.ANYWHERE.pattern]
     return "\n".join(lines) + "\n"
+
+
+def kept(cache, text):
+    """The path of a file that holds this text; made once."""
+    path = os.path.join(cache, "initramfs", hashlib.sha256(text.encode()).hexdigest()[:12])
+    if not os.path.exists(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        tmp = f"{path}.{os.getpid()}"
+        with open(tmp, "w", encoding="ascii") as f:
+            f.write(text)
+        os.rename(tmp, path)
+    return path
 
 
 def programs(cache):
@@ -124,8 +136,9 @@ def vmlinux(cache, kernel):
 
 
 def files(cache, kernel):
-    """What of one guest kernel goes where in the host, with the programs that speak to guests."""
-    return [*files_of(cache, kernel), *((path, f"guest/bin/{name}") for name, path in programs(cache).items())]
+    """What of one guest kernel goes where in the host, with what the tests of guests use."""
+    return [*files_of(cache, kernel), (kept(cache, complaints()), "guest/complaints"),
+            *((path, f"guest/bin/{name}") for name, path in programs(cache).items())]
 
 
 def files_of(cache, kernel):
