@@ -12,6 +12,7 @@
  */
 #include <asm/processor-flags.h>
 #include <asm/segment.h>
+#include <linux/bitops.h>
 #include <linux/gfp.h>
 #include <linux/irqflags.h>
 #include <linux/mm.h>
@@ -63,6 +64,14 @@ static void read_segment(unsigned int i, struct hvx_segment *seg)
 	seg->base = vmcs_read(seg_field(VMCS_GUEST_ES_BASE, i));
 	seg->limit = vmcs_read(seg_field(VMCS_GUEST_ES_LIMIT, i));
 	seg->attr = (rights & ATTR_LOW) | (rights >> RIGHTS_SHIFT & ATTR_HIGH);
+}
+
+static void read_segments(struct hvx_regs *regs, u64 mask)
+{
+	u32 segs = (mask & RM_SEGS) >> RB_SEG;
+
+	for (; segs; segs &= segs - 1)
+		read_segment(__ffs(segs), &regs->seg[__ffs(segs)]);
 }
 
 static void write_tables(const struct hvx_regs *regs)
@@ -297,7 +306,6 @@ void vmx_write_regs(struct vmx_vcpu *vmx)
 static void read_fields(struct vmx_vcpu *vmx, u64 mask)
 {
 	struct hvx_regs *regs = &vmx->vcpu.regs;
-	int i;
 
 	if (mask & RM(RIP))
 		regs->rip = vmcs_read(VMCS_GUEST_RIP);
@@ -307,10 +315,7 @@ static void read_fields(struct vmx_vcpu *vmx, u64 mask)
 		regs->rflags = vmcs_read(VMCS_GUEST_RFLAGS);
 	if (mask & RM(SHADOW))
 		regs->shadow = vmx_shadow(vmcs_read(VMCS_GUEST_INTERRUPTIBILITY));
-	if (mask & RM_SEGS)
-		for (i = 0; i < NR_SEGS; i++)
-			if (mask & RM_SEG(i))
-				read_segment(i, &regs->seg[i]);
+	read_segments(regs, mask);
 	if (mask & RM(TABLES))
 		read_tables(regs);
 	if (mask & (RM(CR0) | RM(CR3) | RM(CR4) | RM(PDPTE)))
