@@ -487,6 +487,22 @@ static noinline void fill_done(struct vmx_vcpu *vmx, struct hvx_exit *x)
 	note_cr8(vmx);
 }
 
+/* Nearly always the guest is past an instruction and nothing else, RF after a fault included */
+static __always_inline void write_regs(struct vmx_vcpu *vmx)
+{
+	struct hvx_regs *regs = &vmx->vcpu.regs;
+
+	if (likely(regs->dirty == RM(RIP))) {
+		vmcs_write(VMCS_GUEST_RIP, regs->rip);
+	} else if (regs->dirty == (RM(RIP) | RM(RFLAGS))) {
+		vmcs_write(VMCS_GUEST_RIP, regs->rip);
+		vmcs_write(VMCS_GUEST_RFLAGS, regs->rflags);
+	} else if (regs->dirty) {
+		vmx_write_regs(vmx);
+	}
+	regs->dirty = 0;
+}
+
 /* VM entry and VM exit */
 static __always_inline u32 enter_guest(struct vmx_vcpu *vmx, bool launched)
 {
@@ -503,11 +519,7 @@ void vmx_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	enum hvx_fast fast;
 	u32 reason;
 
-	if (likely(regs->dirty == RM(RIP)))
-		vmcs_write(VMCS_GUEST_RIP, regs->rip);
-	else if (regs->dirty)
-		vmx_write_regs(vmx);
-	regs->dirty = 0;
+	write_regs(vmx);
 	if (unlikely(vcpu->inject.type != HVX_EVENT_NONE))
 		inject_event(vmx);
 	if (unlikely(regs->cr2 != native_read_cr2()))
