@@ -86,6 +86,16 @@ static const struct msr_home *home_of(u32 index)
 {
 	int i;
 
+	/* Where homes are, so that all other MSRs cost no search */
+	switch (index & ~0xfU) {
+	case MSR_FS_BASE & ~0xfU:		/* GS_BASE, KERNEL_GS_BASE, TSC_AUX */
+	case MSR_STAR & ~0xfU:			/* all of SYSCALL */
+	case MSR_IA32_SYSENTER_CS & ~0xfU:	/* all of SYSENTER */
+	case MSR_IA32_DEBUGCTLMSR & ~0xfU:
+		break;
+	default:
+		return NULL;
+	}
 	for (i = 0; i < ARRAY_SIZE(homes); i++)
 		if (homes[i].index == index)
 			return &homes[i];
