@@ -256,7 +256,7 @@ static enum hvx_next system_event(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 static noinline enum hvx_next handle_hypercall(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 {
 	struct hvx_exit_hypercall *hc = &vcpu->run->hypercall;
-	u64 *gpr = vcpu->regs.gpr;
+	u64 *gpr = vcpu->regs.gpr, mask;
 	bool wide;
 
 	if ((u32)gpr[REG_RAX] == HVX_HC_SYSTEM_EVENT && !hvx_cpl(vcpu))
@@ -271,16 +271,17 @@ static noinline enum hvx_next handle_hypercall(struct hvx_vcpu *vcpu, struct hvx
 		gpr[REG_RAX] = -HVX_HC_ENOSYS;
 		return hvx_skip(vcpu, x);
 	}
+	/* In one go, what mode and privilege are in */
+	hvx_need(vcpu, RM(EFER) | RM_SEG(SEG_CS) | RM_SEG(SEG_SS));
 	wide = hvx_long_mode(vcpu);
-#define ARG(r)	(wide ? gpr[r] : (u32)gpr[r])
+	mask = wide ? ~0ULL : U32_MAX;
 	*hc = (struct hvx_exit_hypercall) {
-		.nr = ARG(REG_RAX),
-		.args = { ARG(REG_RBX), ARG(REG_RCX), ARG(REG_RDX), ARG(REG_RSI), ARG(REG_RDI),
-			  ARG(REG_RBP) },
+		.nr = gpr[REG_RAX] & mask,
+		.args = { gpr[REG_RBX] & mask, gpr[REG_RCX] & mask, gpr[REG_RDX] & mask,
+			  gpr[REG_RSI] & mask, gpr[REG_RDI] & mask, gpr[REG_RBP] & mask },
 		.long_mode = wide,
 		.cpl = hvx_cpl(vcpu),
 	};
-#undef ARG
 	vcpu->pending = HVX_PENDING_HYPERCALL;
 	return hvx_exit_user(vcpu, HVX_EXIT_HYPERCALL);
 }
