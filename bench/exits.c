@@ -6,7 +6,7 @@
  *				measure; one line for machines per row
  *	exits --table FILE...	table of such lines, with ratios
  *	exits --count-path ROW [--hv NAME] [-n N]
- *				N round trips of one kind and nothing else, for those who trace
+ *				N round trips of one kind, between two lines, for those who trace
  *				where the instructions go
  *
  * The unit is the tick of the TSC. Where an emulator counts one tick an instruction ("lab/run
@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <termios.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
@@ -139,6 +140,11 @@ static uint64_t guest_batch(const struct row *row, const struct hypervisor *hv, 
 	return *(volatile uint64_t *)(m->low + G_RESULT);
 }
 
+static uint64_t batch(const struct row *row, const struct hypervisor *hv, struct machine *m)
+{
+	return row->prepare == ON_HOST ? host_batch(row, hv, m) : guest_batch(row, hv, m);
+}
+
 static bool set_up(const struct row *row, const struct hypervisor *hv, struct machine *m,
 		   unsigned int rounds)
 {
@@ -174,27 +180,29 @@ static void measure(const struct row *row, const struct hypervisor *hv, unsigned
 	if (!set_up(row, hv, &m, ROUNDS))
 		return;
 	for (i = 0; i < batches; i++)
-		ticks[i] = row->prepare == ON_HOST ? host_batch(row, hv, &m) :
-						     guest_batch(row, hv, &m);
+		ticks[i] = batch(row, hv, &m);
 	tear_down(hv, &m);
 	report(hv->name, row->id, ticks, batches, ROUNDS);
 }
 
+/* In batches as measure() does, so that rows which prepare memory can be counted, too */
 static void count_path(const struct row *row, const struct hypervisor *hv, unsigned int rounds)
 {
 	struct machine m;
-	uint64_t ticks;
+	unsigned int i;
 
-	if (row->prepare != PREPARE_NOTHING)
-		errx(2, "--count-path is for rows that need no preparation");
-	if (!set_up(row, hv, &m, rounds))
-		errx(1, "%s has no such path", hv->name);
-	hv->batch(&m);
-	printf("exits: begin\n");
+	if (!set_up(row, hv, &m, ROUNDS))
+		return;
+	batch(row, hv, &m);
+	printf("exits: begin: hv=%s row=%s\n", hv->name, row->id);
 	fflush(stdout);
-	ticks = guest_batch(row, hv, &m);
-	printf("exits: end: hv=%s row=%s rounds=%u each=%.1f\n", hv->name, row->id, rounds,
-	       (double)ticks / rounds);
+	/* It has to be out before the path begins: an execution log begins with it */
+	tcdrain(STDOUT_FILENO);
+	for (i = 0; i < rounds; i += ROUNDS)
+		batch(row, hv, &m);
+	printf("exits: end\n");
+	fflush(stdout);
+	tcdrain(STDOUT_FILENO);
 	tear_down(hv, &m);
 }
 

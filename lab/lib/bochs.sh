@@ -38,6 +38,8 @@ bochs_build() {
 	for p in "$LAB_DIR"/bochs/*.patch; do
 		quietly "$name-patch" patch -d "$dir" -p1 -i "$p" || die "$p does not apply"
 	done
+	cp -r "$dir/instrument/stubs" "$dir/instrument/trace"
+	cp "$LAB_DIR"/bochs/trace/* "$dir/instrument/trace/"
 	say "building $name (about 3 minutes)"
 	(
 		cd "$dir"
@@ -57,5 +59,9 @@ bochs_build() {
 	rm -rf "$dir"
 }
 
+# The one with an execution log, for lab/run --trace
+bochs_trace_key() { echo "$BOCHS_KEY-$(key_of "$LAB_DIR"/bochs/trace/*)"; }
+
 bochs_single() { bochs_build bochs; }
 bochs_smp() { bochs_build bochs-smp --enable-smp; }
+bochs_trace() { bochs_build bochs-trace --enable-instrumentation=instrument/trace; }

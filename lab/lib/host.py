@@ -239,11 +239,12 @@ class Watch:
             qemu_argv(opts, self.work, image)
         log = open(os.path.join(self.work, "emulator.log"), "wb")
         self.started = time.monotonic()
+        env = dict(os.environ, BOCHS_TRACE=os.path.abspath(opts.trace)) if opts.trace else None
         guard = ["timeout", "-k", "5"] + (["--foreground"] if opts.terminal else [])
         own_tty = opts.terminal and not opts.bochs
         self.proc = subprocess.Popen(
             guard + [str(int(opts.timeout) + 20)] + argv, stderr=log,
-            stdin=None if own_tty else subprocess.DEVNULL, stdout=None if own_tty else log,
+            stdin=None if own_tty else subprocess.DEVNULL, stdout=None if own_tty else log, env=env,
             preexec_fn=die_with_parent)
         self.deadline = self.started + opts.timeout
 

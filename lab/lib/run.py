@@ -75,6 +75,7 @@ def parse(argv):
     p.add_argument("--qemu", action="append", default=[], metavar="ARG", help="one more argument of QEMU")
     p.add_argument("--bochs", dest="bochsrc", action="append", default=[], metavar="LINE",
                    help="one more line of Bochs' configuration")
+    p.add_argument("--trace", metavar="FILE", help="Bochs only: execution log, as bench/account wants it")
     p.add_argument("--add", action="append", default=[], type=split_add, metavar="SRC[:DEST]",
                    help="put a file or directory into the host (/root)")
     p.add_argument("--guest", action="append", default=[], metavar="KERNEL", choices=[*guest.KERNELS, *guest.PVH, *guest.WHOLE],
@@ -110,6 +111,8 @@ def check(p, opts):
         p.error(f"--iommu, --device, --disk, --numa, --qemu and --guest debian need QEMU, that is --cpu svm; {opts.cpu} runs in Bochs")
     if opts.bochsrc and not bochs:
         p.error(f"--bochs needs Bochs, that is --cpu vmx; {opts.cpu} runs in QEMU")
+    if opts.trace and (not bochs or opts.smp != 1):
+        p.error("--trace needs Bochs with one CPU, such as --cpu vmx")
     for path in opts.disk:
         if not os.path.exists(path):
             p.error(f"--disk: '{path}' does not exist")
@@ -143,7 +146,7 @@ def fail(message, status=BROKEN):
 
 
 def set_up(opts):
-    emulator = ("bochs-smp" if opts.smp > 1 else "bochs") if opts.bochs else "qemu"
+    emulator = ("bochs-smp" if opts.smp > 1 else "bochs-trace" if opts.trace else "bochs") if opts.bochs else "qemu"
     pieces = ["base", emulator, f"kernel-{opts.kernel_name}"] + [guest.piece(k) for k in opts.guest]
     if subprocess.run([f"{LAB}/setup", *pieces],
                       stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False).returncode:
