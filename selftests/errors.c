@@ -547,8 +547,11 @@ static void blob_sizes(struct vcpu *v, unsigned long get, unsigned long set, uin
 	EXPECT_EQ(blob(v, set, &len, buffer), -EINVAL);
 	len = 0;
 	EXPECT_EQ(blob(v, set, &len, buffer), -EINVAL);
-	len = 0x7fffffff;
-	EXPECT(blob(v, set, &len, buffer) < 0);
+	/* longer than any image */
+	len = cap + 1;
+	EXPECT_EQ(blob(v, set, &len, buffer), -E2BIG);
+	len = 0xffffffff;
+	EXPECT_EQ(blob(v, set, &len, buffer), -E2BIG);
 }
 
 TEST(blobs)
