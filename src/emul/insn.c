@@ -13,13 +13,9 @@
 #include "insn.h"
 #include "vcpu/run.h"
 
-/* What it takes to find code that is known, brought in at once */
-#define FETCH_REGS							\
-	(RM(RIP) | RM_SEG(SEG_CS) | RM(CR0) | RM(CR3) | RM(CR4) | RM(EFER))
-
 #define EFER_LONG	BIT_ULL(10)	/* EFER.LMA */
 
-/* CS:RIP as a linear address, and how code there is decoded; FETCH_REGS are available */
+/* CS:RIP as a linear address, and how code there is decoded; HVX_FETCH_REGS are available */
 static u64 locate(struct hvx_vcpu *vcpu, enum hvx_insn_mode *mode)
 {
 	const struct hvx_segment *cs = &vcpu->regs.seg[SEG_CS];
@@ -123,7 +119,7 @@ int hvx_insn_fetch(struct hvx_vcpu *vcpu, struct hvx_insn *insn)
 	u8 bytes[HVX_INSN_MAX];
 	u64 linear;
 
-	hvx_need(vcpu, FETCH_REGS);
+	hvx_need(vcpu, HVX_FETCH_REGS);
 	linear = locate(vcpu, &mode);
 	if (likely(known_bytes(vcpu, linear, bytes)))
 		return hvx_decode(insn, bytes, HVX_INSN_MAX, mode);
@@ -142,7 +138,7 @@ void hvx_insn_prefetch(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 
 	if (x->nr_insn)
 		return;
-	hvx_need(vcpu, FETCH_REGS);
+	hvx_need(vcpu, HVX_FETCH_REGS);
 	linear = locate(vcpu, &mode);
 	if (unlikely(vcpu->emul.slow_fetch == linear)) {
 		vcpu->emul.slow_fetch = 0;
@@ -194,7 +190,7 @@ const struct hvx_insn *hvx_insn_at_hand(struct hvx_vcpu *vcpu, struct hvx_exit *
 	const u8 *code = x->insn;
 	u64 linear;
 
-	hvx_need(vcpu, FETCH_REGS);
+	hvx_need(vcpu, HVX_FETCH_REGS);
 	linear = locate(vcpu, &mode);
 	if (x->nr_insn < HVX_INSN_MAX)
 		code = known_code(vcpu, linear);
@@ -209,7 +205,7 @@ int hvx_insn_decode(struct hvx_vcpu *vcpu, struct hvx_insn *insn, const u8 *byte
 	u64 linear;
 	int err;
 
-	hvx_need(vcpu, FETCH_REGS);
+	hvx_need(vcpu, HVX_FETCH_REGS);
 	linear = locate(vcpu, &mode);
 	if (nr) {
 		err = hvx_decode(insn, bytes, nr, mode);
@@ -227,7 +223,7 @@ unsigned int hvx_insn_bytes(struct hvx_vcpu *vcpu, u8 *bytes)
 	u64 linear, fault;
 	unsigned int n;
 
-	hvx_need(vcpu, FETCH_REGS);
+	hvx_need(vcpu, HVX_FETCH_REGS);
 	linear = locate(vcpu, &mode);
 	n = in_page(linear);
 	if (read_code(vcpu, linear, bytes, n, &walk, &fault))

@@ -5,6 +5,10 @@
 
 #include "vcpu/vcpu.h"
 
+/* The registers that it takes to find code that is known */
+#define HVX_FETCH_REGS							\
+	(RM(RIP) | RM_SEG(SEG_CS) | RM(CR0) | RM(CR3) | RM(CR4) | RM(EFER))
+
 /*
  * Fetch and decode. Context: window, or process with vm->srcu held.
  * 0; 1: an exception was queued, the guest no longer maps its code; -EAGAIN: only in process

@@ -105,6 +105,8 @@ int hvx_mmio_window(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 		return -1;
 	if (x->fault.walk || x->fault.access & HVX_EXEC || vcpu->inject.type != HVX_EVENT_NONE)
 		return -1;
+	/* All that follows needs, at once: one by one costs more than the registers themselves */
+	hvx_need(vcpu, HVX_FETCH_REGS | RM(RSP) | RM(RFLAGS) | RM(SHADOW));
 	insn = hvx_insn_at_hand(vcpu, x);
 	return insn ? move(vcpu, insn, gpa, x->fault.access & HVX_WRITE, kernel) : -1;
 }
