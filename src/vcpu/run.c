@@ -252,17 +252,11 @@ static __always_inline enum hvx_next run_until_exit(struct hvx_vcpu *vcpu)
 	}
 }
 
-/* What the VMM writes before HVX_RUN: nothing, most often */
-struct input {
-	u64 head;		/* immediate_exit, irq_window and nmi_window, in one word */
-	u64 wanted;
-	u64 dirty;
-};
-
+/* The first word of the run page: immediate_exit, irq_window and nmi_window */
 static_assert(offsetof(struct hvx_run, immediate_exit) == 0 &&
 	      offsetof(struct hvx_run, nmi_window) < sizeof(u64));
 
-#define IMMEDIATE_EXIT	0xffULL		/* in .head */
+#define IMMEDIATE_EXIT	0xffULL
 
 static void take_windows(struct hvx_vcpu *vcpu)
 {
@@ -277,39 +271,36 @@ static void take_windows(struct hvx_vcpu *vcpu)
 }
 
 /* As take_input(). immediate_exit is not remembered, and so looked at each time. */
-static noinline int take_changes(struct hvx_vcpu *vcpu, struct input in)
+static noinline int take_changes(struct hvx_vcpu *vcpu, u64 head, u64 wanted, u64 dirty)
 {
 	int err;
 
-	if (in.wanted & ~HVX_REGS_ALL)
+	if (wanted & ~HVX_REGS_ALL)
 		return -EINVAL;
-	vcpu->exit_mask = hvx_sync_mask(in.wanted);
-	vcpu->wanted = in.wanted;
-	if (in.dirty) {
-		err = hvx_sync_from_user(vcpu, in.dirty);
+	vcpu->exit_mask = hvx_sync_mask(wanted);
+	vcpu->wanted = wanted;
+	if (dirty) {
+		err = hvx_sync_from_user(vcpu, dirty);
 		if (err)
 			return err;
 		vcpu->run->regs_dirty = 0;
 	}
-	vcpu->run_head = in.head & ~IMMEDIATE_EXIT;
+	vcpu->run_head = head & ~IMMEDIATE_EXIT;
 	take_windows(vcpu);
-	return in.head & IMMEDIATE_EXIT ? 1 : 0;
+	return head & IMMEDIATE_EXIT ? 1 : 0;
 }
 
-/* 0; 1 for immediate_exit; or -EINVAL */
+/* What the VMM wrote before HVX_RUN: nothing, most often. 0; 1 for immediate_exit; or -EINVAL. */
 static __always_inline int take_input(struct hvx_vcpu *vcpu)
 {
 	struct hvx_run *run = vcpu->run;
-	struct input in = {
-		.head = READ_ONCE(*(u64 *)run),
-		.wanted = READ_ONCE(run->regs_wanted),
-		.dirty = READ_ONCE(run->regs_dirty),
-	};
-
+	u64 head = READ_ONCE(*(u64 *)run);
+	u64 wanted = READ_ONCE(run->regs_wanted);
+	u64 dirty = READ_ONCE(run->regs_dirty);
 	int ret = 0;
 
-	if (unlikely((in.head ^ vcpu->run_head) | (in.wanted ^ vcpu->wanted) | in.dirty)) {
-		ret = take_changes(vcpu, in);
+	if (unlikely((head ^ vcpu->run_head) | (wanted ^ vcpu->wanted) | dirty)) {
+		ret = take_changes(vcpu, head, wanted, dirty);
 		if (ret < 0)
 			return ret;
 	}
