@@ -63,7 +63,7 @@ sources_of() {
 		echo "deb $by $site bookworm-backports main"
 		[ -z "$sec" ] || echo "deb $by $sec bookworm-security main"
 		;;
-	trixie) echo "deb-src $by $site trixie main" ;;
+	bookworm | trixie) echo "deb-src $by $site $1 main" ;;
 	sid) echo "deb $by $site sid main" ;;
 	esac
 }

@@ -39,23 +39,12 @@ def kernel_cmdline(opts, base):
     return base + (" kasan_multi_shot" if opts.kernel == "debug" else "")
 
 
-def qemu_smp(opts):
-    """CPUs of QEMU, and what Linux is told of them.
-
-    A CPU of QEMU that loads x87 state clears a flag in the word where the first CPU has GIF and
-    "nested paging is on", without a lock. With several CPUs the first one is kept from guests.
-    """
-    return (opts.smp + 1, "isolcpus=0") if opts.smp > 1 else (1, "")
-
-
 def qemu_numa(opts):
     """Nodes of QEMU: equal parts of memory and of the CPUs that programs run on."""
     argv = []
     for i in range(opts.numa):
         size = opts.mem // opts.numa + (opts.mem % opts.numa if i == 0 else 0)
         cpus = [cpu for cpu in range(opts.smp) if cpu * opts.numa // opts.smp == i]
-        if opts.smp > 1:
-            cpus = ([0] if i == 0 else []) + [cpu + 1 for cpu in cpus]
         argv += ["-object", f"memory-backend-ram,id=node{i},size={size}M",
                  "-numa", f"node,nodeid={i},memdev=node{i}" + "".join(f",cpus={cpu}" for cpu in cpus)]
     return argv
@@ -89,11 +78,10 @@ def tsc_khz():
 
 def qemu_argv(opts, work, image):
     """One QEMU: console on the first serial line, the command on the second."""
-    smp, isolate = qemu_smp(opts)
     con = os.path.join(work, "console")
     out = os.path.join(work, "output")
-    argv = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg", "-cpu", QEMU_CPU[opts.cpu],
-            "-smp", str(smp) + (f",sockets={smp}" if opts.numa else ""), "-m", str(opts.mem), "-display", "none", "-vga", "none",
+    argv = [opts.emulator, "-M", "q35", "-accel", "tcg", "-cpu", QEMU_CPU[opts.cpu],
+            "-smp", str(opts.smp) + (f",sockets={opts.smp}" if opts.numa else ""), "-m", str(opts.mem), "-display", "none", "-vga", "none",
             "-monitor", "none", "-net", "none", "-no-reboot", "-nodefaults",
             "-chardev", f"file,id=con,path={con}", "-serial", "chardev:con"]
     if not opts.terminal:
@@ -118,7 +106,7 @@ def qemu_argv(opts, work, image):
     base = f"{CMDLINE} tsc_early_khz={1000000 if opts.icount else tsc_khz()}"
     cmdline = kernel_cmdline(opts, base) + (" intel_iommu=on" if opts.iommu == "intel" else "")
     return argv + ["-kernel", os.path.join(opts.kernel_dir, "vmlinuz"), "-initrd", image,
-                   "-append", " ".join(filter(None, (cmdline, isolate, opts.append)))]
+                   "-append", " ".join(filter(None, (cmdline, opts.append)))]
 
 
 BOCHSRC = """\
