@@ -10,6 +10,7 @@
 #include <linux/capability.h>
 #include <linux/fs.h>
 #include <linux/if_tun.h>
+#include <malloc.h>
 #include <pwd.h>
 #include <seccomp.h>
 #include <string.h>
@@ -29,6 +30,11 @@ void sandbox_init(struct machine *m)
 {
 	const struct passwd *user;
 
+	/*
+	 * Threads share one heap. With one for each of them the C library would open files of /proc
+	 * and /sys, to see how it may shrink a heap and how many there may be.
+	 */
+	mallopt(M_ARENA_MAX, 1);
 	if (m->options->no_sandbox || geteuid())
 		return;
 	user = getpwnam(m->options->user);
