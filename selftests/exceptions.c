@@ -335,6 +335,9 @@ GUEST(protection)
 	GUEST_EQ(TRY(g, "movaps (%[p]), %%xmm0", (), ([p] "r"((char *)g + 8))), 13);
 	GUEST_EQ(TRY(g, "ltr %w[s]", (), ([s] "r"(SEL_TSS))), 13);	/* busy already */
 	GUEST_EQ(g->trap.error, SEL_TSS);
+	/* Longer than 15 bytes */
+	GUEST_EQ(TRY(g, ".fill 15, 1, 0x66\n nop", (), ()), 13);
+	GUEST_EQ(g->trap.error, 0);
 	guest_ring3(g, fire);
 }
 

@@ -22,18 +22,23 @@ qemu_source() {
 	mv "$QEMU_SOURCE.new" "$QEMU_SOURCE"
 }
 
-# Builds from other sources or patches lie beside this one.
-qemu_dir() { echo "$CACHE/qemu-$(key_of "$QEMU_SOURCE" "$LAB_DIR"/qemu/*)"; }
+QEMU_OPTIONS=(--meson=/usr/bin/meson --target-list=x86_64-softmmu --without-default-features
+	--without-default-devices --with-devices-x86_64=hvx --enable-system --enable-tcg --enable-slirp
+	--enable-fdt=system --disable-werror --disable-debug-info
+	--firmwarepath=/usr/share/qemu:/usr/share/seabios:/usr/lib/ipxe/qemu)
+
+# Builds from other sources, patches or options lie beside this one.
+qemu_dir() { echo "$CACHE/qemu-$(key_of "$QEMU_SOURCE" "$LAB_DIR"/qemu/* "${QEMU_OPTIONS[@]}")"; }
 
 qemu_unpack() {
 	local dir=$1 p
 	tar -C "$dir" --strip-components=1 -xf "$CACHE/src/$(grep -F .orig. "$QEMU_SOURCE")"
 	tar -C "$dir" -xf "$CACHE/src/$(grep -F .debian. "$QEMU_SOURCE")"
 	while read -r p; do
-		quietly qemu-patch patch -d "$dir" -p1 -i "debian/patches/$p" || die "Debian's $p does not apply"
+		quietly qemu-patch patch --batch -d "$dir" -p1 -i "debian/patches/$p" || die "Debian's $p does not apply"
 	done < <(grep -vE '^(#|$)' "$dir/debian/patches/series")
 	for p in "$LAB_DIR"/qemu/*.patch; do
-		quietly qemu-patch patch -d "$dir" -p1 -i "$p" || die "$p does not apply"
+		quietly qemu-patch patch --batch -d "$dir" -p1 -i "$p" || die "$p does not apply"
 	done
 	cp "$LAB_DIR/qemu/devices.mak" "$dir/configs/devices/x86_64-softmmu/hvx.mak"
 }
@@ -49,13 +54,9 @@ qemu_build() {
 	qemu_unpack "$dir"
 	say "building QEMU (about 3 minutes)"
 	(
-		cd "$dir/build"
-		quietly qemu-configure ../configure --meson=/usr/bin/meson \
-			--target-list=x86_64-softmmu --without-default-features --without-default-devices \
-			--with-devices-x86_64=hvx --enable-system --enable-tcg --enable-slirp --enable-fdt=system \
-			--disable-werror --disable-debug-info \
-			--firmwarepath=/usr/share/qemu:/usr/share/seabios:/usr/lib/ipxe/qemu
-		quietly qemu-build ninja -j"${LAB_JOBS:-$(nproc)}" qemu-system-x86_64
+		cd "$dir/build" &&
+			quietly qemu-configure ../configure "${QEMU_OPTIONS[@]}" &&
+			quietly qemu-build ninja -j"${LAB_JOBS:-$(nproc)}" qemu-system-x86_64
 	) || die "QEMU did not build"
 	strip -o "$to/qemu.new" "$dir/build/qemu-system-x86_64"
 	mv "$to/qemu.new" "$to/qemu-system-x86_64"
