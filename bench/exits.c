@@ -191,8 +191,10 @@ static void count_path(const struct row *row, const struct hypervisor *hv, unsig
 	struct machine m;
 	unsigned int i;
 
-	if (!set_up(row, hv, &m, ROUNDS))
+	if (!set_up(row, hv, &m, ROUNDS)) {
+		printf("exits: %s has no such path: %s\n", hv->name, row->id);
 		return;
+	}
 	batch(row, hv, &m);
 	printf("exits: begin: hv=%s row=%s\n", hv->name, row->id);
 	fflush(stdout);

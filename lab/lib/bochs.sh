@@ -59,9 +59,7 @@ bochs_build() {
 	rm -rf "$dir"
 }
 
-# The one with an execution log, for lab/run --trace
-bochs_trace_key() { echo "$BOCHS_KEY-$(key_of "$LAB_DIR"/bochs/trace/*)"; }
-
 bochs_single() { bochs_build bochs; }
 bochs_smp() { bochs_build bochs-smp --enable-smp; }
+# With an execution log, for lab/run --trace
 bochs_trace() { bochs_build bochs-trace --enable-instrumentation=instrument/trace; }

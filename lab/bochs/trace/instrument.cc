@@ -19,8 +19,10 @@ static bool begun;	// the first iteration is that of the instruction itself
 
 static void put(Bit64u value)
 {
-	if (fwrite(&value, sizeof(value), 1, file) != 1)
-		trace_on = false;
+	if (fwrite(&value, sizeof(value), 1, file) == 1)
+		return;
+	perror("execution log");
+	exit(1);
 }
 
 static void begin()
@@ -29,8 +31,10 @@ static void begin()
 
 	if (!file && name)
 		file = fopen(name, "wb");
-	if (!file)
-		return;
+	if (!file) {
+		perror(name ? name : "BOCHS_TRACE is not set");
+		exit(1);
+	}
 	trace_on = true;
 	written = 0;
 	put(0);
