@@ -66,6 +66,7 @@ struct msr_home {
 	{ .index = (msr), .offset = offsetof(struct hvx_regs, field), .canonical = (can),	\
 	  .reg = (bit), .writable = (mask) }
 
+/* home_of() knows the numbers by sixteens: a new one may need a new case there */
 static const struct msr_home homes[] = {
 	HOME(MSR_FS_BASE, seg[SEG_FS].base, true, RM_SEG(SEG_FS), ~0ULL),
 	HOME(MSR_GS_BASE, seg[SEG_GS].base, true, RM_SEG(SEG_GS), ~0ULL),
