@@ -24,7 +24,7 @@ qemu_source() {
 
 QEMU_OPTIONS=(--meson=/usr/bin/meson --target-list=x86_64-softmmu --without-default-features
 	--without-default-devices --with-devices-x86_64=hvx --enable-system --enable-tcg --enable-slirp
-	--enable-fdt=system --disable-werror --disable-debug-info
+	--enable-fdt=system --disable-werror --disable-debug-info --disable-install-blobs
 	--firmwarepath=/usr/share/qemu:/usr/share/seabios:/usr/lib/ipxe/qemu)
 
 # Builds from other sources, patches or options lie beside this one.
