@@ -18,7 +18,7 @@
  *	0		RAM, up to 3 GiB; 0xa0000 .. 0xfffff holds tables, not usable RAM
  *	0xc0000000	ECAM, 1 MiB (bus 0)
  *	0xd0000000	PCI memory window, up to 0xfeb00000
- *	0xfeb00000	virtio over MMIO, one page each
+ *	0xfeb00000	virtio over MMIO, a page for each slot
  *	0xfec00000	I/O APIC; 0xfee00000 local APIC
  *	4 GiB		the rest of RAM
  */
@@ -39,7 +39,8 @@
 #define PCI_PORT_END	0x10000
 #define VIRTIO_MMIO_BASE 0xfeb00000ULL
 #define VIRTIO_MMIO_STEP 0x1000ULL
-#define VIRTIO_MMIO_MAX	8
+#define VIRTIO_MMIO_MAX	32	/* slots */
+#define VIRTIO_MMIO_LINES 4
 #define IOAPIC_BASE	0xfec00000ULL
 #define LAPIC_BASE	0xfee00000ULL
 
@@ -51,7 +52,7 @@ enum {
 	GSI_RTC = 8,
 	GSI_SCI = 9,		/* ACPI: level-triggered, active high here */
 	GSI_PCI = 16,		/* 16 .. 19: INTA .. INTD, level-triggered */
-	GSI_VIRTIO_MMIO = 5,	/* shared by all of them: level-triggered */
+	GSI_VIRTIO_MMIO = 20,	/* 20 .. 23: the slots in turn, level-triggered */
 	GSI_FIRST_MSI = 24,	/* machine_alloc_gsi() gives these out */
 };
 
@@ -75,6 +76,16 @@ enum {
 #define ACPI_SLP_TYP_S5		5
 #define RESET_CONTROL_FULL	0x06
 #define CMOS_CENTURY		0x32
+
+static inline uint64_t virtio_mmio_base(unsigned int slot)
+{
+	return VIRTIO_MMIO_BASE + slot * VIRTIO_MMIO_STEP;
+}
+
+static inline uint32_t virtio_mmio_gsi(unsigned int slot)
+{
+	return GSI_VIRTIO_MMIO + slot % VIRTIO_MMIO_LINES;
+}
 
 struct machine;
 
@@ -271,6 +282,7 @@ struct machine {
 	const struct options *options;
 	unsigned int nr_vcpus;
 	struct vcpu *vcpus;
+	unsigned int nr_virtio_mmio;	/* devices over MMIO: they have the first slots */
 	struct console *console;	/* dev/console.c */
 	struct power *power;		/* dev/power.c */
 	struct balloon *balloon;	/* virtio/balloon.c, or NULL */

@@ -69,8 +69,8 @@ void driver_pci(struct driver *d, unsigned int slot, uint64_t memory, uint32_t d
 void driver_mmio(struct driver *d, unsigned int index, uint64_t memory)
 {
 	*d = (struct driver){ .mmio = true, .size = DRIVER_SIZE, .memory = memory };
-	d->line = GSI_VIRTIO_MMIO;
-	d->common = VIRTIO_MMIO_BASE + index * VIRTIO_MMIO_STEP;
+	d->line = virtio_mmio_gsi(index);
+	d->common = virtio_mmio_base(index);
 	d->config = d->common + VIRTIO_MMIO_CONFIG;
 	REQUIRE(fake_read(d->common, 4) == 0x74726976 && fake_read(d->common + 4, 4) == 2);
 }

@@ -221,15 +221,6 @@ struct place {
 	uint64_t next;
 };
 
-unsigned int virtio_mmio_slots(const struct options *o)
-{
-	unsigned int i, n = 0;
-
-	for (i = 0; i < o->nr_disks; i++)
-		n += o->disk[i].mmio;
-	return n < VIRTIO_MMIO_MAX ? n : VIRTIO_MMIO_MAX;
-}
-
 static uint8_t checksum(const void *data, size_t len)
 {
 	const uint8_t *p = data;
@@ -381,8 +372,6 @@ static uint64_t put_madt(struct place *p)
 	add_lapics(&a, p->m->nr_vcpus);
 	aml_bytes(&a, &ioapic, sizeof(ioapic));
 	add_override(&a, GSI_TIMER, TIMER_PIN, MPS_AS_BUS);
-	if (virtio_mmio_slots(p->m->options))
-		add_override(&a, GSI_VIRTIO_MMIO, GSI_VIRTIO_MMIO, MPS_LEVEL_HIGH);
 	add_override(&a, GSI_SCI, GSI_SCI, MPS_LEVEL_HIGH);
 	aml_bytes(&a, &nmi, sizeof(nmi));
 	at = put_table(p, a.data, a.len);

@@ -7,8 +7,6 @@
 
 struct aml;
 
-/* Devices on virtio over MMIO take the slots from the first, in the order of the options */
-unsigned int virtio_mmio_slots(const struct options *o);
 /* What follows the header of these */
 void dsdt_body(struct aml *a, const struct machine *m);
 void srat_body(struct aml *a, const struct machine *m);

@@ -176,8 +176,8 @@ static void virtio_mmio(struct aml *a, unsigned int slot)
 	aml_name(a, "_CCA");
 	aml_int(a, 1);
 	crs = aml_crs(a);
-	aml_res_memory(a, VIRTIO_MMIO_BASE + slot * VIRTIO_MMIO_STEP, VIRTIO_MMIO_STEP);
-	aml_res_level_irq(a, GSI_VIRTIO_MMIO);
+	aml_res_memory(a, virtio_mmio_base(slot), VIRTIO_MMIO_STEP);
+	aml_res_level_irq(a, virtio_mmio_gsi(slot));
 	aml_crs_end(a, crs);
 	aml_end(a, dev);
 }
@@ -194,7 +194,7 @@ void dsdt_body(struct aml *a, const struct machine *m)
 	serial(a);
 	rtc(a);
 	pvpanic(a);
-	for (i = 0; i < virtio_mmio_slots(m->options); i++)
+	for (i = 0; i < m->nr_virtio_mmio; i++)
 		virtio_mmio(a, i);
 	pci(a, m);
 	aml_end(a, scope);
