@@ -80,6 +80,10 @@ TEST_TIME(wrong_flags, 90)
 		{ "--vsock", "2", "--vsock '2': not a number from 3" },
 		{ "--console", "vga", "'vga' is none of serial, virtio, none" },
 		{ "--share", "/tmp,rw", "'rw' is neither ro nor tag=" },
+		{ "--virtio-transport", "usb", "--virtio-transport 'usb' is neither pci nor mmio" },
+		{ "--virtio-transport", "", "'' is neither pci nor mmio" },
+		{ "--virtio-transport", "mmio,pci", "'mmio,pci' is neither pci nor mmio" },
+		{ "--virtio-transport", NULL, "'--virtio-transport' needs a value" },
 		{ "--numa", "", "'' is none of cpus=, mem=, host=, distance=" },
 		{ "--numa", "cpus=0,node=1", "'node=1' is none of" },
 		{ "--numa", "cpus=0-", "'0-' is no vCPU" },
@@ -341,6 +345,33 @@ TEST(dry_run)
 	EXPECT(strstr(l.out.text, "cpus = 1\n"));
 }
 
+TEST(dry_run_transport)
+{
+	const char *kernel = image(), *disk, *config;
+	char sector[1024] = "", line[128];
+	static char text[8192];
+
+	disk = launch_file("disk", sector, sizeof(sector));
+	snprintf(line, sizeof(line), "disk = %s\n", disk);
+	EXPECT_EQ(launch_all(&l, ARGS("run", "-k", kernel, FLAT, "--dry-run")), 0);
+	EXPECT(strstr(l.out.text, "virtio-transport = pci\n"), "'%s'", l.out.text);
+	EXPECT_EQ(launch_all(&l, ARGS("run", "-k", kernel, FLAT, "-d", disk, "--rng", "--balloon",
+				      "--virtio-transport", "mmio", "--dry-run")), 0);
+	EXPECT(!*l.err.text, "'%s'", l.err.text);
+	EXPECT(strstr(l.out.text, "virtio-transport = mmio\n"), "'%s'", l.out.text);
+	EXPECT(strstr(l.out.text, line), "'%s'", l.out.text);
+	strcpy(text, l.out.text);
+	config = launch_file("config", text, strlen(text));
+	EXPECT_EQ(launch_all(&l, ARGS("run", "--config", config, "--dry-run")), 0);
+	EXPECT(!strcmp(l.out.text, text), "'%s' from '%s'", l.out.text, text);
+	EXPECT_EQ(launch_all(&l, ARGS("run", "--config", config)), 0);
+	EXPECT(!strcmp(l.out.text, "going down\n"), "'%s', '%s'", l.out.text, l.err.text);
+	/* Flags have the last word */
+	EXPECT_EQ(launch_all(&l, ARGS("run", "--config", config, "--virtio-transport", "pci",
+				      "--dry-run")), 0);
+	EXPECT(strstr(l.out.text, "virtio-transport = pci\n"), "'%s'", l.out.text);
+}
+
 TEST(dry_run_nodes)
 {
 	const char *kernel = image(), *config;
@@ -390,6 +421,7 @@ TEST(wrong_config)
 		{ "rng = maybe\n", "rng is 'yes' or 'no', not 'maybe'" },
 		{ "cpus = 0\n", "--cpus '0'" },
 		{ "kernel =\n", "--kernel needs a value" },
+		{ "virtio-transport = yes\n", "--virtio-transport 'yes' is neither pci nor mmio" },
 		{ "= x\n", "no option ''" },
 	};
 	unsigned int i;

@@ -27,6 +27,7 @@
 #define DISK_SIZE	0x8000
 #define SLOTS		7	/* bridge, two disks, console, entropy, balloon, and none */
 #define SLOT_BALLOON	5
+#define MMIO_SLOTS	2	/* a disk, entropy */
 #define COMMON		0x0000	/* in BAR 0, as virtio/pci.c has it */
 #define NOTIFY		0x3000
 
@@ -72,6 +73,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	virtio_console_create(&fake);
 	rng_create(&fake);
 	balloon_create(&fake);
+	fake_options.virtio_mmio = true;
+	rng_create(&fake);
 	fake_start();
 	return 0;
 }
@@ -84,6 +87,11 @@ static uint64_t config(unsigned int slot, unsigned int reg)
 static uint64_t bar(unsigned int slot, unsigned int nr)
 {
 	return fake_read(config(slot, PCI_BASE_ADDRESS_0 + 4 * nr), 4);
+}
+
+static uint64_t mmio(unsigned int slot)
+{
+	return virtio_mmio_base(slot % MMIO_SLOTS);
 }
 
 static unsigned int width(void)
@@ -130,7 +138,7 @@ static void begin(unsigned int slot)
 		fake_write(bar(slot, 0) + COMMON + writes[i].reg, writes[i].len, writes[i].value);
 }
 
-static void begin_mmio(void)
+static void begin_mmio(unsigned int slot)
 {
 	static const struct {
 		unsigned int reg;
@@ -140,6 +148,7 @@ static void begin_mmio(void)
 		{ VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1 }, { VIRTIO_MMIO_DRIVER_FEATURES, 1 },
 		{ VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0 }, { VIRTIO_MMIO_DRIVER_FEATURES, 0x10006000 },
 		{ VIRTIO_MMIO_STATUS, 11 },
+		{ VIRTIO_MMIO_DRIVER_FEATURES, 0x10000000 }, { VIRTIO_MMIO_STATUS, 11 },
 		{ VIRTIO_MMIO_QUEUE_SEL, 0 }, { VIRTIO_MMIO_QUEUE_NUM, 4 },
 		{ VIRTIO_MMIO_QUEUE_DESC_LOW, DESC }, { VIRTIO_MMIO_QUEUE_AVAIL_LOW, AVAIL },
 		{ VIRTIO_MMIO_QUEUE_USED_LOW, USED }, { VIRTIO_MMIO_QUEUE_READY, 1 },
@@ -148,7 +157,7 @@ static void begin_mmio(void)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(writes); i++)
-		fake_write(VIRTIO_MMIO_BASE + writes[i].reg, 4, writes[i].value);
+		fake_write(mmio(slot) + writes[i].reg, 4, writes[i].value);
 }
 
 static void put(uint64_t gpa, const void *data, unsigned int len)
@@ -263,19 +272,19 @@ static void operation(void)
 		break;
 	case 3:
 		len = width();
-		fake_write(VIRTIO_MMIO_BASE + take(2) % 0x200, len, take(2));
+		fake_write(mmio(slot) + take(2) % 0x200, len, take(2));
 		break;
 	case 4:
 		len = width();
 		fake_read(bar(slot, 0) + take(2) % 0x4000, len);
 		fake_read(config(slot, take(1)), len);
-		fake_read(VIRTIO_MMIO_BASE + take(2) % 0x200, len);
+		fake_read(mmio(slot) + take(2) % 0x200, len);
 		break;
 	case 5:
 		begin(slot);
 		break;
 	case 6:
-		begin_mmio();
+		begin_mmio(slot);
 		break;
 	case 7:
 	case 8:
@@ -301,7 +310,7 @@ static void operation(void)
 		break;
 	case 13:
 		offer();
-		fake_write(VIRTIO_MMIO_BASE + VIRTIO_MMIO_QUEUE_NOTIFY, 4, take(1) % 3);
+		fake_write(mmio(slot) + VIRTIO_MMIO_QUEUE_NOTIFY, 4, take(1) % 3);
 		let_work();
 		break;
 	case 14:

@@ -214,6 +214,13 @@ static void set_share(struct options *o, const char *text)
 	o->nr_shares++;
 }
 
+static void set_transport(struct options *o, const char *text)
+{
+	o->virtio_mmio = !strcmp(text, "mmio");
+	if (!o->virtio_mmio && strcmp(text, "pci"))
+		usage_error("--virtio-transport '%s' is neither pci nor mmio", text);
+}
+
 static void set_rng(struct options *o, const char *text)
 {
 	o->rng = yes("rng", text);
@@ -308,6 +315,7 @@ static const struct flag flags[] = {
 	{ "balloon", 0, NULL, set_balloon, "let the guest give memory back (runvm balloon)" },
 	{ "vsock", 0, "CID", set_vsock, "sockets between host and guest" },
 	{ "share", 0, "DIR[,tag=TAG][,ro]", set_share, "directory of the host for the guest" },
+	{ "virtio-transport", 0, "pci|mmio", set_transport, "bus of all virtio devices (pci)" },
 	{ "console", 0, "serial|virtio|none", set_console, "what the terminal is for (serial)" },
 	{ "name", 0, "NAME", set_name, "name of the guest, for commands to it" },
 	{ "control", 0, "SOCKET", set_control, "socket for commands, instead of that name" },
@@ -521,6 +529,7 @@ void options_print(const struct options *o)
 	printf("cpus = %u\nmem = %lluK\n", o->cpus, (unsigned long long)o->memory >> 10);
 	print_nodes(o);
 	print_lists(o);
+	printf("virtio-transport = %s\n", o->virtio_mmio ? "mmio" : "pci");
 	if (o->rng)
 		puts("rng = yes");
 	if (o->balloon)

@@ -71,6 +71,7 @@ struct options {
 	unsigned int nr_nets;
 	struct share_option share[MAX_SHARES];
 	unsigned int nr_shares;
+	bool virtio_mmio;	/* all virtio devices are over MMIO, none on PCI */
 	bool rng;
 	bool balloon;
 	uint32_t vsock_cid;	/* 0: none */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* create.c: the virtio devices that the options ask for, in the order of their PCI slots. */
+/* create.c: the virtio devices that the options ask for, in the order of their slots. */
 #include "virtio/virtio.h"
 
 void virtio_create(struct machine *m)

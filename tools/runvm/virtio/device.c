@@ -271,7 +271,7 @@ void virtio_init(struct virtio *v, struct machine *m, const struct virtio_ops *o
 
 void virtio_attach(struct virtio *v, bool mmio)
 {
-	if (mmio)
+	if (mmio || v->m->options->virtio_mmio)
 		virtio_mmio_attach(v);
 	else
 		virtio_pci_attach(v);

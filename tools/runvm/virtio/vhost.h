@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * vhost.h: queues that the host's kernel serves. It takes notifications by the queues' own
- * eventfds and interrupts by those of the MSI-X vectors, so that runvm sees neither.
+ * eventfds and interrupts by those of the MSI-X vectors, so that runvm sees neither. Where there
+ * are no vectors (MMIO, INTA) the worker hears of used buffers, and raises the line for them.
  */
 #ifndef RUNVM_VHOST_H
 #define RUNVM_VHOST_H

@@ -201,7 +201,7 @@ struct virtio {
 /*
  * Set-up, in this order: virtio_init() with the zeroed struct virtio of a device, then
  * virtio_attach(). @features: the device's own; what queues can do is added. @queue_size: a power
- * of two, at most VQ_MAX_SIZE. @mmio: virtio over MMIO instead of PCI.
+ * of two, at most VQ_MAX_SIZE. @mmio: over MMIO, even where the options put devices on PCI.
  */
 void virtio_init(struct virtio *v, struct machine *m, const struct virtio_ops *ops,
 		 unsigned int nr_queues, uint16_t queue_size, uint64_t features);
