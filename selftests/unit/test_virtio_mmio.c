@@ -399,6 +399,28 @@ TEST(given_away)
 	fake_close();
 }
 
+/* QueueReady of a device that runs: whoever serves its queues has to hear of it */
+TEST(queue_taken_back)
+{
+	struct driver *d = &driver[SLOT_PROBE];
+
+	set_up();
+	begin(SLOT_PROBE, PROBE_QUEUES);
+	set(SLOT_PROBE, VIRTIO_MMIO_QUEUE_SEL, QUEUE_GIVEN);
+	set(SLOT_PROBE, VIRTIO_MMIO_QUEUE_READY, 0);
+	EXPECT(probe.starts == 2 && probe.stops == 1);
+	set(SLOT_PROBE, VIRTIO_MMIO_QUEUE_READY, 0);
+	EXPECT(probe.starts == 2 && probe.stops == 1);
+	probe.call_fd = -1;
+	driver_queue(d, QUEUE_GIVEN, d->queue[0].desc, d->queue[0].avail, d->queue[0].used);
+	EXPECT(probe.starts == 3 && probe.stops == 2);
+	EXPECT(probe.call_fd >= 0);
+	kicks_of_given();
+	driver_kick(d, QUEUE_GIVEN);
+	EXPECT_EQ(kicks_of_given(), 1);
+	fake_close();
+}
+
 /* ------------------------------------------------------------------------------- devices */
 
 TEST(console)

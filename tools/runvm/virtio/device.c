@@ -164,9 +164,9 @@ void virtio_set_queue_enable(struct virtio *v, bool enable)
 
 	if (!vq || vq->enabled == enable || !(v->status & VIRTIO_CONFIG_S_FEATURES_OK))
 		return;
+	/* virtio_unlock() starts a device that ran again, with the queues that it has then */
+	stop(v);
 	if (!enable) {
-		/* virtio_unlock() starts the device again, without this queue */
-		stop(v);
 		vq_disable(vq);
 		return;
 	}
