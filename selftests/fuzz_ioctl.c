@@ -439,7 +439,8 @@ static void fuzz_dirty(struct thread *t)
 {
 	struct hvx_dirty dirty = {
 		.size = sizeof(dirty), .flags = below(t, 4), .slot = below(t, 5),
-		.nr = below(t, 9), .data = (uintptr_t)place(t, t->blob, 64), .room = below(t, 8),
+		.first = below(t, 9), .nr = below(t, 9), .room = below(t, 8),
+		.data = (uintptr_t)place(t, t->blob, 64),
 	};
 	struct hvx_memory_info info = { .size = sizeof(info) };
 	struct hvx_prefault pre = {

@@ -231,25 +231,40 @@ static u64 word_mask(const struct harvest *h, u64 i)
 	return mask;
 }
 
-static u64 take_word(const struct harvest *h, u64 i)
+/* Those of @bits, which stood in word @i just now */
+static u64 take_bits(const struct harvest *h, u64 i, u64 bits)
 {
-	u64 bits = READ_ONCE(h->slot->dirty[i]), mask;
-
-	/* Most often nothing was written to */
-	if (!bits)
-		return 0;
-	mask = word_mask(h, i);
-	bits &= mask;
 	if (bits && !h->keep)
 		bits = atomic64_fetch_andnot(bits, (atomic64_t *)&h->slot->dirty[i]) & bits;
 	return bits;
 }
 
-/* The VMM did not get them */
-static void give_back(const struct harvest *h, u64 i, u64 bits)
+static u64 take_word(const struct harvest *h, u64 i)
+{
+	u64 bits = READ_ONCE(h->slot->dirty[i]);
+
+	/* Most often nothing was written to */
+	return bits ? take_bits(h, i, bits & word_mask(h, i)) : 0;
+}
+
+/* The VMM did not get those of @bits, of which bit 0 is for @page */
+static void give_back(const struct harvest *h, u64 page, u64 bits)
 {
 	if (bits && !h->keep)
-		atomic64_or(bits, (atomic64_t *)&h->slot->dirty[i]);
+		mark_pages(h->slot, h->slot->gpa + (page << PAGE_SHIFT), bits);
+}
+
+/* 64 pages from @page on, which begins no word: what is left of that one, and a part of the next */
+static u64 take_across(const struct harvest *h, u64 page)
+{
+	unsigned int shift = page % WORD_PAGES;
+	u64 i = page / WORD_PAGES, mask = ~0ULL << shift, low, high;
+
+	low = take_bits(h, i, READ_ONCE(h->slot->dirty[i]) & word_mask(h, i) & mask);
+	if (++i * WORD_PAGES >= h->end)
+		return low >> shift;
+	high = take_bits(h, i, READ_ONCE(h->slot->dirty[i]) & word_mask(h, i) & ~mask);
+	return low >> shift | high << (WORD_PAGES - shift);
 }
 
 static const u64 zeroes[512];
@@ -269,33 +284,50 @@ static unsigned int clean_words(const struct harvest *h, u64 i, u64 last)
 	return n;
 }
 
-static int give_chunk(const struct harvest *h, u64 i, unsigned int n, u64 __user *to)
+static void take_chunk(const struct harvest *h, u64 page, unsigned int n, u64 *words)
+{
+	unsigned int k;
+
+	if (page % WORD_PAGES) {
+		for (k = 0; k < n; k++)
+			words[k] = take_across(h, page + k * WORD_PAGES);
+		return;
+	}
+	for (k = 0; k < n; k++)
+		words[k] = take_word(h, page / WORD_PAGES + k);
+}
+
+static int give_chunk(const struct harvest *h, u64 page, unsigned int n, u64 __user *to)
 {
 	u64 words[CHUNK];
 	unsigned int k;
 
-	for (k = 0; k < n; k++)
-		words[k] = take_word(h, i + k);
+	take_chunk(h, page, n, words);
 	if (!copy_to_user(to, words, n * sizeof(u64)))
 		return 0;
 	for (k = 0; k < n; k++)
-		give_back(h, i + k, words[k]);
+		give_back(h, page + k * WORD_PAGES, words[k]);
 	return -EFAULT;
 }
 
+/* Bit 0 of the answer is page h->first. Where that begins no word of the log, answers go across. */
 static int give_bitmap(const struct harvest *h, u64 __user *to)
 {
-	u64 i = h->first / WORD_PAGES, last = DIV_ROUND_UP(h->end, WORD_PAGES);
+	u64 page = h->first, last = DIV_ROUND_UP(h->end, WORD_PAGES);
+	bool across = page % WORD_PAGES;
 	unsigned int n;
 	int err;
 
-	for (; i < last; i += n, to += n) {
-		n = clean_words(h, i, last);
+	for (; page < h->end; page += n * WORD_PAGES, to += n) {
+		n = clean_words(h, page / WORD_PAGES, last);
+		/* The answer that begins in the last of them has bits of the next word, too */
+		if (n && across)
+			n--;
 		if (n) {
 			err = copy_to_user(to, zeroes, n * sizeof(u64)) ? -EFAULT : 0;
 		} else {
-			n = min_t(u64, last - i, CHUNK);
-			err = give_chunk(h, i, n, to);
+			n = min_t(u64, DIV_ROUND_UP(h->end - page, WORD_PAGES), CHUNK);
+			err = give_chunk(h, page, n, to);
 		}
 		if (err)
 			return err;
@@ -313,11 +345,11 @@ static int give_word(const struct harvest *h, u64 i, u64 __user *to, u64 room, u
 		u64 page = i * WORD_PAGES + __ffs(bits);
 
 		if (*given == room) {
-			give_back(h, i, bits);
+			give_back(h, i * WORD_PAGES, bits);
 			return -ENOSPC;
 		}
 		if (put_user(h->slot->gpa + (page << PAGE_SHIFT), &to[*given])) {
-			give_back(h, i, bits);
+			give_back(h, i * WORD_PAGES, bits);
 			return -EFAULT;
 		}
 		++*given;
@@ -348,8 +380,6 @@ static int check(const struct hvx_dirty *args, const struct hvx_slot *slot)
 	u64 pages = slot->len >> PAGE_SHIFT;
 
 	if (args->first > pages || args->nr > pages - args->first)
-		return -EINVAL;
-	if (!(args->flags & HVX_DIRTY_LIST) && args->first % WORD_PAGES)
 		return -EINVAL;
 	return 0;
 }

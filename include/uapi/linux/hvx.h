@@ -282,7 +282,7 @@ struct hvx_region {
  * @flags: HVX_DIRTY_*
  * @slot: region, with HVX_REGION_LOG_DIRTY
  * @reserved: 0
- * @first: first page of the region that is asked for; a multiple of 64 for a bitmap
+ * @first: first page of the region that is asked for
  * @nr: pages that are asked for
  * @data: pointer to the bitmap, __u64[(@nr + 63) / 64], bit 0 for page @first; or to the list,
  *	__u64[@room] of guest-physical addresses, rising
