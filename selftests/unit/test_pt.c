@@ -100,11 +100,16 @@ TEST(ept_bits)
 	map_leaf(&pt, 0x2000, 0x5000, 1, HVX_READ | HVX_EXEC);
 	map_leaf(&pt, 0x3000, 0xfee00000, 1, HVX_READ | HVX_WRITE | HVX_PT_DEVICE);
 	map_leaf(&pt, 0x200000, 0x40000000, 2, HVX_READ);
+	map_leaf(&pt, 0x400000, 0xfe000000, 2, HVX_READ | HVX_WRITE | HVX_PT_DEVICE);
+	map_leaf(&pt, 0x40000000, 0x4000000000, 3, HVX_READ | HVX_PT_DEVICE);
 	/* RWX, WB, ignore PAT, accessed, dirty */
 	EXPECT_EQ(*raw_entry(&pt, 0x1000, 1), 0x123456789000 | 0x377);
 	EXPECT_EQ(*raw_entry(&pt, 0x2000, 1), 0x5000 | 0x175);
 	EXPECT_EQ(*raw_entry(&pt, 0x3000, 1), 0xfee00000 | 0x343 | BIT_ULL(52));
 	EXPECT_EQ(*raw_entry(&pt, 0x200000, 2), 0x40000000 | 0x1f1);
+	/* A device's, large: UC, ignore PAT, as the small one */
+	EXPECT_EQ(*raw_entry(&pt, 0x400000, 2), 0xfe000000 | 0x3c3 | BIT_ULL(52));
+	EXPECT_EQ(*raw_entry(&pt, 0x40000000, 3), 0x4000000000 | 0x1c1 | BIT_ULL(52));
 	EXPECT_EQ(*raw_entry(&pt, 0, 4) & 0xfff, 0x107);
 	hvx_pt_fini(&pt);
 	REQUIRE(!hvx_pt_init(&pt, &hvx_pt_ept_no_ad, 0));
@@ -124,11 +129,16 @@ TEST(npt_bits)
 	map_leaf(&pt, 0x2000, 0x5000, 1, HVX_READ);
 	map_leaf(&pt, 0x3000, 0xfee00000, 1, HVX_READ | HVX_WRITE | HVX_PT_DEVICE);
 	map_leaf(&pt, 0x200000, 0x40000000, 2, HVX_READ | HVX_EXEC);
+	map_leaf(&pt, 0x400000, 0xfe000000, 2, HVX_READ | HVX_WRITE | HVX_PT_DEVICE);
+	map_leaf(&pt, 0x40000000, 0x4000000000, 3, HVX_READ | HVX_PT_DEVICE);
 	/* P, RW, US, A, D; memory is encrypted, devices are not */
 	EXPECT_EQ(*raw_entry(&pt, 0x1000, 1), 0x923456789000 | 0x67);
 	EXPECT_EQ(*raw_entry(&pt, 0x2000, 1), 0x800000005000 | 0x25 | BIT_ULL(63));
 	EXPECT_EQ(*raw_entry(&pt, 0x3000, 1), 0xfee00000 | 0x7f | BIT_ULL(52) | BIT_ULL(63));
 	EXPECT_EQ(*raw_entry(&pt, 0x200000, 2), 0x800040000000 | 0xa5);
+	/* A device's, large: entry 3 of the PAT, whose bit 12 for large leaves stays 0 */
+	EXPECT_EQ(*raw_entry(&pt, 0x400000, 2), 0xfe000000 | 0xff | BIT_ULL(52) | BIT_ULL(63));
+	EXPECT_EQ(*raw_entry(&pt, 0x40000000, 3), 0x4000000000 | 0xbd | BIT_ULL(52) | BIT_ULL(63));
 	EXPECT_EQ(*raw_entry(&pt, 0, 4) & 0xfff, 0x27);
 	EXPECT(hvx_pt_root_pa(&pt) & BIT_ULL(47));
 	hvx_pt_fini(&pt);

@@ -15,6 +15,7 @@
  * Pages are not pinned. A read is given a writable entry only where the VMM's own entry is writable
  * already: anything else would bypass copy on write.
  */
+#include <linux/ioport.h>
 #include <linux/mm.h>
 #include <linux/pfn.h>
 #include <linux/sched/signal.h>
@@ -147,6 +148,23 @@ static bool get_page_fast(struct fault *f)
 	return true;
 }
 
+/*
+ * A leaf has one memory type: none is larger than the block around the page that is memory as a
+ * whole, or nowhere, as far as the host knows.
+ */
+static void limit_level(struct fault *f)
+{
+	int kind = f->device ? REGION_DISJOINT : REGION_INTERSECTS;
+
+	for (; f->max_level > HVX_PT_4K; f->max_level--) {
+		u64 size = hvx_pt_level_size(f->max_level);
+
+		if (region_intersects(ALIGN_DOWN(f->pa, size), size, IORESOURCE_SYSTEM_RAM,
+				      IORES_DESC_NONE) == kind)
+			break;
+	}
+}
+
 /* An address without struct page: device memory, or memory that a driver keeps for itself */
 static int get_pfn(struct fault *f)
 {
@@ -175,6 +193,7 @@ unlock:
 	f->pa = PFN_PHYS(pfn);
 	f->writable &= !f->read_only;
 	f->device = !page_is_ram(pfn);
+	limit_level(f);
 	return 0;
 }
 
@@ -241,7 +260,7 @@ static int choose_level(const struct fault *f)
 {
 	const struct hvx_mmu *mmu = &f->vm->mmu;
 
-	if (f->max_level == HVX_PT_4K || f->device)
+	if (f->max_level == HVX_PT_4K)
 		return HVX_PT_4K;
 	if (mmu->large_no_exec && f->access & HVX_EXEC)
 		return HVX_PT_4K;

@@ -5,7 +5,7 @@
  *   hvx_level_of_region()	the block lies in the region, and host and guest address are
  *				congruent in it
  *   hvx_level_of_host()	the VMM itself has the block mapped by one entry: transparent huge
- *				page, hugetlbfs
+ *				page, hugetlbfs, since 6.12 device memory
  *
  * The host's page tables are read, never written. Their upper levels are freed only after an
  * interrupt was taken by every processor that might be looking (as get_user_pages_fast() relies
