@@ -57,9 +57,11 @@ static __always_inline void hvx_wrmsr(u32 msr, u64 value)
 
 /*
  * The page frame behind an address of a VMA of device memory or special pages (VM_IO, VM_PFNMAP).
- * Context: mmap_lock held for reading. 0, or negative errno where no entry is present.
+ * Context: mmap_lock held for reading. 0, or negative errno where no entry is present. Unless
+ * HVX_FOLLOWS_LARGE, the caller has seen that the entry is no large one.
  */
 #if KERNEL_VERSION(6, 12, 0) <= LINUX_VERSION_CODE
+#define HVX_FOLLOWS_LARGE	true
 static inline int hvx_follow_pfn(struct vm_area_struct *vma, unsigned long address,
 				 unsigned long *pfn, bool *writable)
 {
@@ -74,6 +76,7 @@ static inline int hvx_follow_pfn(struct vm_area_struct *vma, unsigned long addre
 	return 0;
 }
 #else
+#define HVX_FOLLOWS_LARGE	false
 static inline int hvx_follow_pfn(struct vm_area_struct *vma, unsigned long address,
 				 unsigned long *pfn, bool *writable)
 {

@@ -165,6 +165,24 @@ static void limit_level(struct fault *f)
 	}
 }
 
+/*
+ * A large entry that leads to no page, where the kernel tells no module where it does. No driver
+ * makes one there; if one did, follow_pte() would fail as if nothing were mapped, and so would
+ * every attempt after it.
+ */
+static bool cannot_follow(const struct fault *f)
+{
+	struct hvx_mmu *mmu = &f->vm->mmu;
+	int level;
+
+	if (HVX_FOLLOWS_LARGE)
+		return false;
+	read_lock(&mmu->lock);
+	level = hvx_level_of_host(f->vm, f->hva);
+	read_unlock(&mmu->lock);
+	return level > HVX_PT_4K;
+}
+
 /* An address without struct page: device memory, or memory that a driver keeps for itself */
 static int get_pfn(struct fault *f)
 {
@@ -178,6 +196,9 @@ static int get_pfn(struct fault *f)
 	mmap_read_lock(mm);
 	vma = vma_lookup(mm, f->hva);
 	if (!vma || !(vma->vm_flags & (VM_IO | VM_PFNMAP)))
+		goto unlock;
+	err = -EOPNOTSUPP;
+	if (cannot_follow(f))
 		goto unlock;
 	err = hvx_follow_pfn(vma, f->hva, &pfn, &f->writable);
 	if (!err && (f->writable || !flags))
