@@ -265,6 +265,100 @@ TEST(split_by_protection)
 	expect_all(p, len, 2);
 }
 
+/* Tells the sum of the first words of g->arg pages, then adds 1 to each */
+GUEST(sums_and_adds)
+{
+	uint64_t i, sum;
+
+	for (;;) {
+		for (sum = 0, i = 0; i < g->arg; i++)
+			sum += *G_HIDE(guest_page(i));
+		guest_sync(sum);
+		for (i = 0; i < g->arg; i++)
+			++*G_HIDE(guest_page(i));
+		guest_sync(0);
+	}
+}
+
+/* The guest has read all pages, and may not write to the one at @offset */
+static void expect_refused(struct vcpu *v, uint8_t *p, uint64_t offset)
+{
+	EXPECT_EQ(vcpu_run_once(v), -EFAULT);
+	REQUIRE(v->run->exit_reason == HVX_EXIT_MEMORY_FAULT);
+	EXPECT_EQ(v->run->memory.gpa & -PAGE_SIZE, GPA + offset);
+	EXPECT_EQ(v->run->memory.hva & -PAGE_SIZE, (uintptr_t)p + offset);
+	EXPECT_EQ(v->run->memory.access & HVX_ACCESS_WRITE, HVX_ACCESS_WRITE);
+}
+
+/* Blocks that are protected as wholes are one entry each, whatever that allows, and again after */
+static void protect_blocks(uint8_t *p, size_t len)
+{
+	struct vcpu *v = start(sums_and_adds, GPA, len, p);
+	const uint64_t all = len / M2;
+	struct hvx_memory_info before;
+
+	set_all(p, len, 7);
+	v->g->arg = len / PAGE_SIZE;
+	vcpu_expect_sync(v, 7 * v->g->arg);
+	vcpu_expect_sync(v, 0);
+	before = info(v);
+	EXPECT_EQ(before.mapped_2m, all);
+	REQUIRE(!mprotect(p + M2, 2 * M2, PROT_READ));
+	EXPECT_EQ(info(v).mapped_2m, all - 2);
+	vcpu_expect_sync(v, 8 * v->g->arg);
+	EXPECT_EQ(info(v).mapped_2m, all);
+	expect_refused(v, p, M2);
+	REQUIRE(!mprotect(p + M2, 2 * M2, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(info(v).mapped_2m, all - 2);
+	vcpu_expect_sync(v, 0);
+	EXPECT_EQ(info(v).mapped_2m, all);
+	EXPECT_EQ(info(v).mapped_4k, before.mapped_4k);
+	EXPECT(info(v).faults <= before.faults + 2 * 2 + 1, "%llu, then %llu", before.faults,
+	       info(v).faults);
+	expect_all(p, len, 9);
+}
+
+TEST(blocks_protected)
+{
+	protect_blocks(huge_pages(4 * M2), 4 * M2);
+}
+
+/*
+ * What is protected in part is split, and no more than that; what the host makes one entry of when
+ * that is over is one again.
+ */
+TEST(part_protected)
+{
+	const size_t len = 3 * M2, at = M2 + 7 * PAGE_SIZE;
+	uint8_t *p = huge_pages(len);
+	struct vcpu *v = start(sums_and_adds, GPA, len, p);
+	struct hvx_memory_info before;
+
+	set_all(p, len, 3);
+	v->g->arg = len / PAGE_SIZE;
+	vcpu_expect_sync(v, 3 * v->g->arg);
+	vcpu_expect_sync(v, 0);
+	before = info(v);
+	EXPECT_EQ(before.mapped_2m, 3);
+	REQUIRE(!mprotect(p + at, 2 * PAGE_SIZE, PROT_READ));
+	vcpu_expect_sync(v, 4 * v->g->arg);
+	EXPECT_EQ(info(v).mapped_2m, 2);
+	EXPECT_EQ(info(v).mapped_4k, before.mapped_4k + PER_M2);
+	expect_refused(v, p, at);
+	REQUIRE(!mprotect(p + at, 2 * PAGE_SIZE, PROT_READ | PROT_WRITE));
+	vcpu_expect_sync(v, 0);
+	EXPECT_EQ(info(v).mapped_2m, 2);
+	expect_all(p, len, 5);
+	if (madvise(p, len, MADV_COLLAPSE))
+		SKIP("MADV_COLLAPSE: %s", strerror(errno));
+	vcpu_expect_sync(v, 5 * v->g->arg);
+	vcpu_expect_sync(v, 0);
+	EXPECT_EQ(info(v).mapped_2m, 3);
+	EXPECT_EQ(info(v).mapped_4k, before.mapped_4k);
+	EXPECT_EQ(info(v).tables, before.tables);
+	expect_all(p, len, 6);
+}
+
 TEST(copied_on_write)
 {
 	const size_t len = 2 * M2;
@@ -419,6 +513,20 @@ TEST(hugetlbfs_2m)
 	if (!p)
 		SKIP("no 2 MiB pages in hugetlbfs: %s", strerror(errno));
 	stream(p, len, 4);
+	munmap(p, len);
+	file_write("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "0");
+}
+
+TEST(hugetlbfs_2m_protected)
+{
+	const size_t len = 4 * M2;
+	uint8_t *p;
+
+	file_write("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "8");
+	p = hugetlb(len, 21);
+	if (!p)
+		SKIP("no 2 MiB pages in hugetlbfs: %s", strerror(errno));
+	protect_blocks(p, len);
 	munmap(p, len);
 	file_write("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "0");
 }
