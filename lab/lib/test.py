@@ -39,7 +39,7 @@ TIMER = "smoke signals fpu"
 MEMORY = "large dirty pressure"
 
 # What the host does with guest memory, where it has nodes, and pages can be broken (not in 6.1)
-HOST_MEMORY = "smoke hostmm follow lost pressure limits"
+HOST_MEMORY = "smoke hostmm follow lost pressure limits runvm_lost"
 
 # A BAR that the host maps by large entries, which kernels before 6.12 do not
 BAR = ["--flavour", "cloud", "--iommu", "intel", "--device", "nvme,serial=hvx,cmb_size_mb=1024"]

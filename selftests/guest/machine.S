@@ -198,6 +198,16 @@ image deaf
 	jmp	1b
 end deaf
 
+	/* Counts in memory until that is no more; the next page it only uses once */
+image count
+	say	"ready\n"
+	mov	$0x600000, %ebx
+	incl	0x1000(%rbx)
+1:	incl	(%rbx)
+	pause
+	jmp	1b
+end count
+
 	/* Writes until somebody ends it */
 image flood
 	mov	$SERIAL, %dx

@@ -322,6 +322,7 @@ int machine_run(struct machine *m)
 	}
 	vcpus_start(m);
 	start_devices(m);
+	mem_watch(m);
 	if (!m->options->no_sandbox)
 		sandbox_enter(m);
 	p->running = true;

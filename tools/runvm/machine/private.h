@@ -98,6 +98,11 @@ void numa_bind(struct machine *m);
 /* A topology for the guest's nodes, in a table that hvx supports */
 void numa_cpuid(struct machine *m, struct hvx_cpuid_entry *entries, unsigned int nr);
 
+/* ---------------------------------------------------------------------------- memory.c */
+
+/* A line and an end where a device meets memory that the host has lost. After start_devices(). */
+void mem_watch(struct machine *m);
+
 /* ----------------------------------------------------------------------------- chips.c */
 
 /* State of the chips in the kernel: as at the beginning */
