@@ -95,44 +95,45 @@ static void expect_lost(const char *who, uint64_t gpa, int error)
 	EXPECT(strstr(l.err.text, "runvm: the guest cannot go on\n"), "'%s'", l.err.text);
 }
 
-/* The signal that it has stopped for */
-static int wait_stop(void)
+static void wait_stop(void)
 {
 	int status;
 
 	REQUIRE(waitpid(l.pid, &status, 0) == l.pid && WIFSTOPPED(status), "%#x", status);
-	return WSTOPSIG(status);
+}
+
+/* Lets it run until it enters a system call, or leaves it */
+static void go_on(void)
+{
+	REQUIRE(!ptrace(PTRACE_SYSCALL, l.pid, NULL, NULL));
+	wait_stop();
 }
 
 /*
- * Runvm's main thread waits in a system call: have it make this one first, and then go on with its
- * own. A signal that comes of the call comes before that of the step.
+ * Runvm's main thread waits in a system call: have it make this one, as if that had ended with
+ * EINTR.
  */
 static long call_in_runvm(uint64_t nr, uint64_t arg0, uint64_t arg1, uint64_t arg2)
 {
 	struct user_regs_struct saved, regs;
-	int signal;
 
 	REQUIRE(!ptrace(PTRACE_ATTACH, l.pid, NULL, NULL), "%s", strerror(errno));
 	wait_stop();
 	REQUIRE(!ptrace(PTRACE_GETREGS, l.pid, NULL, &saved));
-	regs = saved;
 	REQUIRE((long)saved.orig_rax >= 0, "its main thread makes no system call");
+	saved.rax = -EINTR;
+	saved.orig_rax = -1;		/* nothing to restart */
+	regs = saved;
 	regs.rip -= 2;			/* SYSCALL */
 	regs.rax = nr;
 	regs.rdi = arg0;
 	regs.rsi = arg1;
 	regs.rdx = arg2;
-	regs.orig_rax = -1;		/* nothing to restart */
 	REQUIRE(!ptrace(PTRACE_SETREGS, l.pid, NULL, &regs));
-	REQUIRE(!ptrace(PTRACE_SINGLESTEP, l.pid, NULL, NULL));
-	signal = wait_stop();
+	go_on();
+	go_on();
 	REQUIRE(!ptrace(PTRACE_GETREGS, l.pid, NULL, &regs));
 	REQUIRE(!ptrace(PTRACE_SETREGS, l.pid, NULL, &saved));
-	if (signal != SIGTRAP) {
-		REQUIRE(!ptrace(PTRACE_CONT, l.pid, NULL, (void *)(long)signal));
-		wait_stop();
-	}
 	REQUIRE(!ptrace(PTRACE_DETACH, l.pid, NULL, NULL));
 	return regs.rax;
 }
