@@ -49,6 +49,7 @@ void svm_caps_start(void)
 	f->decode = f->cpuid & SVM_CPUID_DECODE_ASSISTS;
 	f->flush_asid = f->cpuid & SVM_CPUID_FLUSH_BY_ASID;
 	f->clean = f->cpuid & SVM_CPUID_VMCB_CLEAN ? SVM_CLEAN_KEPT : 0;
+	f->cr4_host = native_read_cr4() & X86_CR4_MCE;
 	f->tsc_aux = boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
 	f->ibpb = boot_cpu_has(X86_FEATURE_IBPB) && !cpu_mitigations_off();
 }

@@ -15,6 +15,7 @@ struct svm_features {
 	u32 cpuid;		/* SVM_CPUID_* */
 	u32 nr_asids;
 	u32 clean;		/* what is clean after an exit; 0 without the feature */
+	u32 cr4_host;		/* CR4.MCE, if the host has it set */
 	bool decode;
 	bool flush_asid;
 	bool tsc_aux;

@@ -3,9 +3,9 @@
  * Registers between the cache (struct hvx_regs) and the VMCB.
  *
  * Every write to CR0, CR4, EFER, PAT and DR0-DR7 is intercepted, so that the cache alone knows
- * their values and the VMCB holds what is in force: CR0 without CD, EFER with SVME, DR6 clean,
- * DR7 of the VMM while it debugs. The rest lives in the VMCB, but for what VMLOAD switches: that
- * may be on the CPU (svm_switch.hidden).
+ * their values and the VMCB holds what is in force: CR0 without CD, CR4 with MCE, EFER with SVME,
+ * DR6 clean, DR7 of the VMM while it debugs. The rest lives in the VMCB, but for what VMLOAD
+ * switches: that may be on the CPU (svm_switch.hidden).
  *
  * Context: vcpu->lock; write_regs() in a window, the others anywhere.
  */
@@ -128,6 +128,18 @@ static void put_cr0(struct svm_vcpu *svm)
 	svm_intercept(svm, SVM_I_CR_READ(0), hide);
 }
 
+/*
+ * CR4.MCE is the host's: without it a machine check shuts the processor down, intercept or not (AMD
+ * APM vol. 2, "Machine-Check Exception"). While the guest has it clear reads exit.
+ */
+static void put_cr4(struct svm_vcpu *svm)
+{
+	u64 cr4 = svm->vcpu.regs.cr4;
+
+	svm->vmcb->cr4 = cr4 | svm_features.cr4_host;
+	svm_intercept(svm, SVM_I_CR_READ(4), svm->vmcb->cr4 != cr4);
+}
+
 static void put_crs(struct svm_vcpu *svm, u64 dirty)
 {
 	const struct hvx_regs *regs = &svm->vcpu.regs;
@@ -138,7 +150,7 @@ static void put_crs(struct svm_vcpu *svm, u64 dirty)
 	if (dirty & RM(CR3))
 		vmcb->cr3 = regs->cr3;
 	if (dirty & RM(CR4))
-		vmcb->cr4 = regs->cr4;
+		put_cr4(svm);
 	if (dirty & RM(EFER))
 		vmcb->efer = regs->efer | SVM_EFER_SVME;
 	svm_dirty(svm, SVM_CLEAN_CRX);

@@ -187,9 +187,13 @@ static inline u64 vmx_hw_cr0(u64 cr0)
 	return cr0 | (vmx_caps.cr0_fixed0 & ~(X86_CR0_PE | X86_CR0_PG));
 }
 
+/*
+ * CR4.MCE is the host's: without it a machine check shuts the processor down, intercept or not
+ * (Intel SDM vol. 3A, "Machine-Check Exception (#MC)").
+ */
 static inline u64 vmx_hw_cr4(u64 cr4)
 {
-	return cr4 | vmx_caps.cr4_fixed0;
+	return cr4 | vmx_caps.cr4_fixed0 | vmx_caps.cr4_host;
 }
 
 static inline u32 vmx_interruptibility(u32 shadow)

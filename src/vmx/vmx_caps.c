@@ -121,6 +121,7 @@ static void read_caps(struct vmx_caps *caps)
 	caps->cr0_fixed1 = hvx_rdmsr(MSR_IA32_VMX_CR0_FIXED1);
 	caps->cr4_fixed0 = hvx_rdmsr(MSR_IA32_VMX_CR4_FIXED0);
 	caps->cr4_fixed1 = hvx_rdmsr(MSR_IA32_VMX_CR4_FIXED1);
+	caps->cr4_host = native_read_cr4() & X86_CR4_MCE;
 	read_ranges(caps);
 	if (caps->secondary_range.may & (SEC_ENABLE_EPT | SEC_ENABLE_VPID))
 		caps->ept_vpid = hvx_rdmsr(MSR_IA32_VMX_EPT_VPID_CAP);

@@ -16,6 +16,7 @@ struct vmx_caps {
 	u64 basic, misc, ept_vpid;		/* capability MSRs */
 	u64 cr0_fixed0, cr0_fixed1;
 	u64 cr4_fixed0, cr4_fixed1;
+	u64 cr4_host;				/* CR4.MCE, if the host has it set */
 
 	struct vmx_range pin_range, primary_range, secondary_range, exit_range, entry_range;
 

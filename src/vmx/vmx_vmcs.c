@@ -3,8 +3,8 @@
  * The VMCS: set-up, and registers between it and the register cache.
  *
  * Guest CR0 and CR4: the guest sees regs.cr0 and regs.cr4; the fields hold what VMX operation wants
- * besides (CR0.NE, CR4.VMXE). Bits in VMX_CR0_GUEST_OWNED and VMX_CR4_GUEST_OWNED are the guest's
- * own, all other changes exit. CR3 is the guest's own.
+ * besides (CR0.NE, CR4.VMXE) and the host (CR4.MCE). Bits in VMX_CR0_GUEST_OWNED and
+ * VMX_CR4_GUEST_OWNED are the guest's own, all other changes exit. CR3 is the guest's own.
  *
  * The processor keeps translations across entries (VPID). Where the guest's MOV to CR0 or CR4
  * exits, the invalidations of that instruction (Intel SDM vol. 3A, "Invalidation of TLBs and
