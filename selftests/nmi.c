@@ -7,7 +7,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <unistd.h>
@@ -34,16 +33,6 @@ GUEST(count_twice)
 	GUEST_EQ(a, b);
 	GUEST_EQ(G_READ_REG(cr2), CR2);
 	GUEST_EQ(g->count[2], 0);
-}
-
-static unsigned long nmis(int cpu)
-{
-	char *at = strstr(file_read("/proc/interrupts"), "NMI:");
-
-	REQUIRE(at, "/proc/interrupts without NMIs");
-	for (at += 4; cpu--;)
-		strtoul(at, &at, 10);
-	return strtoul(at, NULL, 10);
 }
 
 /* Kernels complain of handlers that take long. To print a stack by a serial line does. */
@@ -79,13 +68,13 @@ TEST_TIME(host_nmi, 60)
 	cpu = cpu_number(1);
 	vcpu_setup_long_mode(v, count_twice);
 	REQUIRE(!pthread_create(&thread, NULL, run_guest, v));
-	before = nmis(cpu);
+	before = interrupts("NMI", cpu);
 	for (i = 1; i <= NMIS; i++) {
 		reached = rounds + 1000;
 		while (rounds < reached)
 			usleep(1000);
 		REQUIRE(file_write("/proc/sysrq-trigger", "l"));
-		EXPECT_EQ(nmis(cpu), before + i);
+		EXPECT_EQ(interrupts("NMI", cpu), before + i);
 	}
 	reached = rounds + 1000;
 	while (rounds < reached)

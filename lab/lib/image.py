@@ -222,7 +222,7 @@ def overlay(path, lab, top, opts, module):
     cpio.file("init", read(os.path.join(lab, "guest/init")), 0o755)
     settings = {"load": "1" if opts.load and module else "", "params": " ".join(opts.param),
                 "leaks": "1" if opts.leaks else "", "scale": str(opts.scale), "interactive": "1" if opts.terminal else "",
-                "disks": "1" if opts.disk else ""}
+                "disks": "1" if opts.disk else "", "machine_check": "" if opts.bochs or opts.stock_qemu else "1"}
     cpio.file("lab/settings", "".join(f"{k}={shlex.quote(v)}\n" for k, v in settings.items()).encode())
     cpio.file("lab/command", ("exec " + shlex.join(opts.command or ["sh", "-l"]) + "\n").encode(), 0o755)
     elfs = []

@@ -84,6 +84,21 @@ long file_field(const char *name, const char *key)
 	return -1;
 }
 
+unsigned long interrupts(const char *name, unsigned int cpu)
+{
+	char *at = file_read("/proc/interrupts");
+	size_t len = strlen(name);
+
+	do {
+		at = strchr(at, '\n');
+		REQUIRE(at, "/proc/interrupts has no %s", name);
+		at += 1 + strspn(at + 1, " ");
+	} while (strncmp(at, name, len) || at[len] != ':');
+	for (at += len + 1; cpu--;)
+		strtoul(at, &at, 10);
+	return strtoul(at, NULL, 10);
+}
+
 long vmstat(const char *key)
 {
 	return file_field("/proc/vmstat", key);

@@ -17,6 +17,8 @@ long file_number(const char *name);
 long file_field(const char *name, const char *key);
 /* A counter of /proc/vmstat */
 long vmstat(const char *key);
+/* How often @name ("NMI") has come to a CPU of the host: /proc/interrupts, all CPUs online */
+unsigned long interrupts(const char *name, unsigned int cpu);
 /* Whether the host's kernel uses a feature: a word of "flags" in /proc/cpuinfo */
 bool cpuinfo_flag(const char *name);
 /* KiB of a line of /proc/self/smaps, of the mapping that holds @p */
