@@ -19,13 +19,15 @@ import klog
 STATUS = re.compile(r"lab: status (\d+)")
 # A test asks for a machine check: CPU, bank, MCi_STATUS, MCG_STATUS.
 MACHINE_CHECK = re.compile(r"lab: machine check (\d+ \d+ 0x[0-9a-f]+ 0x[0-9a-f]+)$")
+# How lab/qemu/svm-clean-bits.patch says that a field was changed and not marked.
+UNMARKED = "clean bit"
 # Bochs counts one tick an instruction; this many make a second of its clocks.
 # It does about so many a second, so that an emulated second is a real one.
 IPS = 200000000
 # MiB that Bochs keeps in memory, at most; of what is more it keeps blocks in a file.
 BOCHS_RAM = 2048
 
-QEMU_CPU = {"svm": "EPYC,+svm,+npt,+umip"}
+QEMU_CPU = {"svm": "EPYC,+svm,+npt,+umip,+vmcb-clean"}
 BOCHS_CPU = {"svm-nrip": "ryzen", "vmx": "corei7_skylake_x", "vmx-old": "corei7_haswell_4770",
              "vmx-new": "corei3_cnl"}
 
@@ -85,6 +87,7 @@ def qemu_argv(opts, work, image):
     argv = [opts.emulator, "-M", "q35", "-accel", "tcg", "-cpu", QEMU_CPU[opts.cpu],
             "-smp", str(opts.smp) + (f",sockets={opts.smp}" if opts.numa else ""), "-m", str(opts.mem), "-display", "none", "-vga", "none",
             "-chardev", f"pipe,id=monitor,path={work}/monitor", "-mon", "chardev=monitor",
+            "-d", "guest_errors", "-D", f"{work}/processor.log",
             "-net", "none", "-no-reboot", "-nodefaults",
             "-chardev", f"file,id=con,path={con}", "-serial", "chardev:con"]
     if not opts.terminal:
@@ -317,6 +320,14 @@ class Watch:
         if self.status is None and self.why is None:
             self.why = self.cause_of_death()
         return self.status
+
+    def unmarked(self):
+        """What the processor says of fields of a VMCB that were changed, but are marked clean."""
+        try:
+            with open(os.path.join(self.work, "processor.log"), encoding="latin1") as f:
+                return [x.rstrip() for x in f if UNMARKED in x]
+        except FileNotFoundError:
+            return []
 
     def cause_of_death(self):
         """The emulator ended, but the command never did."""
