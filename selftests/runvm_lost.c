@@ -40,7 +40,8 @@ static void launch_guest(bool sandbox)
 	};
 
 	launch(&l, LAUNCH_NULL, args);
-	launch_out(&l, "ready", 10);
+	if (!launch_out(&l, "ready", 10))
+		tap_abort();
 }
 
 /* Where the counter is in runvm */
