@@ -106,15 +106,11 @@ static void shadow(uint8_t kind)
 
 TEST(sti_shadow)
 {
-	if (host_is_tcg())
-		SKIP("QEMU's TCG ignores an interrupt shadow at entry");
 	shadow(HVX_SHADOW_STI);
 }
 
 TEST(mov_ss_shadow)
 {
-	if (host_is_tcg())
-		SKIP("QEMU's TCG ignores an interrupt shadow at entry");
 	shadow(HVX_SHADOW_MOV_SS);
 }
 

@@ -410,6 +410,65 @@ TEST(wakes_from_hlt)
 	pthread_join(thread, NULL);
 }
 
+/*
+ * The same at every moment around HLT: before STI, in its shadow, when the exit is being handled. An
+ * interrupt that is taken between the two would leave the guest asleep with nothing to come.
+ */
+#define HALTS 1000
+
+static volatile uint32_t about_to_halt;
+
+GUEST(announces_halts)
+{
+	volatile uint32_t delay;
+	uint32_t i;
+
+	g_lapic_enable();
+	g_ioapic_route(PIN, VEC, 0);
+	for (i = 1; i <= HALTS; i++) {
+		about_to_halt = i;
+		/* About as long as the VMM needs to set the line, which is not always the same */
+		for (delay = 0; delay < i * 97 % 10000; delay++)
+			;
+		g_hlt();
+	}
+}
+
+static bool reaches(volatile uint32_t *count, uint32_t n)
+{
+	unsigned long long end = now_ms() + 3000 * tap_scale();
+
+	/* Without a yield as long as it is soon: the line is to be set at once */
+	for (unsigned int i = 0; *count < n; i++) {
+		if (i < 100000)
+			continue;
+		sched_yield();
+		if (now_ms() > end)
+			return false;
+	}
+	return true;
+}
+
+TEST_TIME(wakes_at_hlt, 60)
+{
+	struct vcpu *v = start(announces_halts);
+	pthread_t thread;
+	uint32_t n;
+
+	REQUIRE(!pthread_create(&thread, NULL, run_it, v));
+	for (n = 1; n <= HALTS; n++) {
+		if (!EXPECT(reaches(&about_to_halt, n), "halt %u is not reached", n))
+			break;
+		EXPECT(!vm_irq_line(v->vm, PIN, 1));
+		EXPECT(!vm_irq_line(v->vm, PIN, 0));
+		if (!EXPECT(reaches(&taken, n), "interrupt %u is not taken", n))
+			break;
+	}
+	if (n <= HALTS)
+		tap_abort();
+	pthread_join(thread, NULL);
+}
+
 /* A line that nobody lowers: the guest gets on all the same, and the line comes again. */
 GUEST(storm)
 {
