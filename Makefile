@@ -23,7 +23,7 @@ RUN ?=
 # Folders with user-space programs; each Makefile puts them in $(O)/bin.
 PROGRAMS := $(patsubst %/Makefile,%,$(wildcard selftests/Makefile tools/*/Makefile bench/Makefile samples/Makefile))
 
-.PHONY: all module programs unit install run test bench check-style clean help $(PROGRAMS:%=program-%)
+.PHONY: all module test-modules programs unit install run test bench check-style clean help $(PROGRAMS:%=program-%)
 
 all: module programs
 
@@ -53,6 +53,16 @@ $(OUT)/hvx.ko: $(SOURCES) Makefile
 	@touch $@
 
 module: $(OUT)/hvx.ko
+
+# Modules that only tests load
+$(OUT)/kmod/.built: $(wildcard selftests/kmod/*) Makefile
+	@mkdir -p $(@D)
+	@find $(@D) -xtype l -delete
+	@cp -rs --no-clobber $(TOP)/selftests/kmod $(OUT)
+	+$(MAKE) -C $(KDIR) M=$(@D) CONFIG_DEBUG_INFO_BTF_MODULES= modules
+	@touch $@
+
+test-modules: $(OUT)/kmod/.built
 
 programs: $(PROGRAMS:%=program-%)
 

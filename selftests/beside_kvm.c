@@ -4,7 +4,7 @@
  * the VMPTRST and VMPTRLD of a shared window KVM would go on with a VMCS that is not its own, and
  * without its own EPT tags a guest would see the other's memory. On AMD-V a VM, or its run, is
  * refused while kvm_amd holds the CPU, the kernel's log says why, and it works again when that one
- * lets go.
+ * lets go. So it does on VT-x with a hypervisor that has set CR4.VMXE and is not in VMX operation.
  *
  * Both guests run the same real-mode code over memory of their own: each pass adds to a counter.
  */
@@ -187,9 +187,10 @@ TEST_TIME(preempting_each_other, 60)
 	close(kvm);
 }
 
-/* ------------------------------------------------------------------------- AMD-V */
+/* ------------------------------------------------------------------------- refused */
 
 static const char held[] = "AMD-V is held by kvm_amd: rmmod kvm_amd, or load hvx with share=1";
+static const char vmx_held[] = "VT-x is held by another hypervisor in a way that cannot be shared";
 
 /* The kernel's log, from now on */
 static int log_open(void)
@@ -221,6 +222,55 @@ static bool host_shared(void)
 	REQUIRE(!xioctl(hvx_open(), HVX_GET_HOST_INFO, &info));
 	return info.features & HVX_HOST_SHARED;
 }
+
+/* ----------------------------------------------------------------------------- VT-x */
+
+#define HOLDER "/hvx/selftests/kmod/hold_vmxe.ko"
+
+/* What the other one does to CR4 may be undone by the kernel at any time: a few tries */
+static bool refused_while_held(struct vcpu *v)
+{
+	struct hvx_create_vcpu other = { .size = sizeof(other), .id = 1 };
+	long run = 0, create = 0;
+
+	for (int i = 0; i < 5 && (run != -EBUSY || create != -EBUSY); i++) {
+		REQUIRE(!system("insmod " HOLDER));
+		v->run->exit_reason = HVX_EXIT_UNKNOWN;
+		run = vcpu_run_once(v);
+		create = xioctl(v->vm->fd, HVX_CREATE_VCPU, &other);
+		if (create >= 0)
+			close(create);
+		EXPECT(!system("rmmod hold_vmxe"));
+	}
+	EXPECT_EQ(create, -EBUSY);
+	return run == -EBUSY && v->run->exit_reason == HVX_EXIT_NONE;
+}
+
+/* Where CR4.VMXE is set and there is no VMX operation to share nothing is run, and nothing is lost */
+TEST_TIME(vmx_refused_then_free, 40)
+{
+	struct vcpu *v;
+	int log;
+
+	if (hvx_vendor() != HVX_VENDOR_VMX)
+		SKIP("CR4.VMXE is VT-x's");
+	if (access(HOLDER, R_OK))
+		SKIP("no " HOLDER);
+	pin_to(0);
+	log = log_open();
+	v = hvx_guest_start(5);
+	EXPECT(hvx_pass(v));
+	EXPECT(!logged(log, vmx_held));
+	EXPECT(refused_while_held(v));
+	EXPECT(logged(log, vmx_held));
+	EXPECT_EQ(counter(v->vm->low), 5 * SPIN);
+	EXPECT(hvx_pass(v));
+	EXPECT_EQ(counter(v->vm->low), 10 * SPIN);
+	EXPECT(!logged(log, vmx_held));
+	close(log);
+}
+
+/* ------------------------------------------------------------------------- AMD-V */
 
 static void expect_refused(struct vcpu *v, int log)
 {

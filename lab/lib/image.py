@@ -228,6 +228,8 @@ def overlay(path, lab, top, opts, module):
     elfs = []
     if module:
         cpio.file("hvx/hvx.ko", stripped(module, strip_cache, "--strip-debug"))
+        for kmod in sorted(glob.glob(f"{os.path.dirname(module)}/kmod/*.ko")):
+            cpio.file(f"hvx/selftests/kmod/{os.path.basename(kmod)}", stripped(kmod, strip_cache, "--strip-debug"))
     for dest, src in programs_of(top).items():
         if is_elf_program(src):
             elfs.append(src)

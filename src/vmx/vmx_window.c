@@ -92,6 +92,13 @@ static __always_inline void leave_operation(struct vmx_vcpu *vmx)
 	}
 }
 
+/* VMXON fails, or CR4.VMXE is set and VMPTRST faults: the other one is about to begin, or to end */
+static noinline int held(void)
+{
+	pr_err_ratelimited("VT-x is held by another hypervisor in a way that cannot be shared: unload it\n");
+	return -EBUSY;
+}
+
 static __always_inline int enter_root(struct vmx_vcpu *vmx, struct vmx_cpu *cpu)
 {
 	u64 cr4 = raw_read_cr4();
@@ -101,10 +108,10 @@ static __always_inline int enter_root(struct vmx_vcpu *vmx, struct vmx_cpu *cpu)
 	vmx->own = !(cr4 & X86_CR4_VMXE);
 	failed = likely(vmx->own) ? begin_own(vmx, cpu) : begin_shared(vmx);
 	if (unlikely(failed))
-		return -EBUSY;
+		return held();
 	if (unlikely(vmcs_load(&vmx->vmcs_pa))) {
 		leave_operation(vmx);
-		return -EBUSY;
+		return held();
 	}
 	vmx->loaded = true;
 	return 0;
