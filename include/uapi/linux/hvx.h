@@ -1006,7 +1006,6 @@ enum hvx_entry_stage {
 	HVX_ENTRY_CONTROLS = 1,	/* execution controls: a fault of hvx itself */
 	HVX_ENTRY_HOST,		/* host state: a fault of hvx itself */
 	HVX_ENTRY_GUEST,	/* guest state: what the VMM or guest set up */
-	HVX_ENTRY_MSR_LOAD,	/* MSR loading */
 };
 
 /**
@@ -1080,7 +1079,6 @@ enum hvx_entry_stage {
  * @HVX_CHECK_HOST_PAT: VT-x: the host's IA32_PAT has only memory types that there are
  * @HVX_CHECK_HOST_SELECTOR: VT-x: the host's selectors have RPL 0, TI 0; CS and TR are not 0
  * @HVX_CHECK_HOST_ADDRESS: VT-x: the host's bases and RIP are canonical
- * @HVX_CHECK_MSR_LOAD: VT-x: an MSR of the MSR-load area cannot be loaded
  *
  * Rules without a vendor hold on both, so that a state gets the same answer on both. Types and DPLs
  * of code and data segments are what VT-x alone looks at, and AMD-V enters at some of the RIPs that
@@ -1156,7 +1154,6 @@ enum hvx_entry_check {
 	HVX_CHECK_HOST_PAT,
 	HVX_CHECK_HOST_SELECTOR,
 	HVX_CHECK_HOST_ADDRESS,
-	HVX_CHECK_MSR_LOAD,
 };
 
 /**
