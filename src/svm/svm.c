@@ -76,7 +76,7 @@ static u64 svm_host_features(void)
 {
 	u64 features = 0;
 
-	if (svm_features.cpuid & SVM_CPUID_NRIPS)
+	if (static_branch_likely(&svm_has_nrip))
 		features |= HVX_HOST_NEXT_RIP;
 	if (svm_features.decode)
 		features |= HVX_HOST_DECODE_ASSIST;

@@ -9,6 +9,7 @@
 #include <asm/msr.h>
 #include <linux/cpu.h>
 #include <linux/errno.h>
+#include <linux/moduleparam.h>
 #include <linux/printk.h>
 #include "compat.h"
 #include "svm_caps.h"
@@ -18,6 +19,10 @@
 
 struct svm_features svm_features;
 DEFINE_STATIC_KEY_FALSE(svm_has_nrip);
+
+static bool nrip = true;
+module_param(nrip, bool, 0444);
+MODULE_PARM_DESC(nrip, "AMD-V: let the processor say where the next instruction is, and what it has fetched");
 
 int svm_check(void)
 {
@@ -44,9 +49,9 @@ void svm_caps_start(void)
 
 	f->cpuid = cpuid_edx(SVM_CPUID_LEAF);
 	f->nr_asids = cpuid_ebx(SVM_CPUID_LEAF);
-	if (f->cpuid & SVM_CPUID_NRIPS)
+	if (nrip && f->cpuid & SVM_CPUID_NRIPS)
 		static_branch_enable(&svm_has_nrip);
-	f->decode = f->cpuid & SVM_CPUID_DECODE_ASSISTS;
+	f->decode = nrip && f->cpuid & SVM_CPUID_DECODE_ASSISTS;
 	f->flush_asid = f->cpuid & SVM_CPUID_FLUSH_BY_ASID;
 	f->clean = f->cpuid & SVM_CPUID_VMCB_CLEAN ? SVM_CLEAN_KEPT : 0;
 	f->cr4_host = native_read_cr4() & X86_CR4_MCE;
