@@ -246,7 +246,7 @@ static bool refused_while_held(struct vcpu *v)
 	return run == -EBUSY && v->run->exit_reason == HVX_EXIT_NONE;
 }
 
-/* Where CR4.VMXE is set and there is no VMX operation to share nothing is run, and nothing is lost */
+/* CR4.VMXE is set and there is no VMX operation to share: nothing is run, and nothing is lost */
 TEST_TIME(vmx_refused_then_free, 40)
 {
 	struct vcpu *v;

@@ -411,8 +411,8 @@ TEST(wakes_from_hlt)
 }
 
 /*
- * The same at every moment around HLT: before STI, in its shadow, when the exit is being handled. An
- * interrupt that is taken between the two would leave the guest asleep with nothing to come.
+ * The same at every moment around HLT: before STI, in its shadow, when the exit is being handled.
+ * An interrupt that is taken between the two would leave the guest asleep with nothing to come.
  */
 #define HALTS 1000
 

@@ -3,8 +3,8 @@
  * hold_vmxe: another hypervisor between its two steps into VT-x, while it is loaded: CR4.VMXE is
  * set on all CPUs, VMXON has not been executed. For selftests/beside_kvm.c.
  *
- * CR4 is written raw, so that the kernel's shadow of it does not say VMXE: whatever writes CR4 later
- * clears the bit again. That is rare, and the test tries again then.
+ * CR4 is written raw, so that the kernel's shadow of it does not say VMXE: whatever writes CR4
+ * later clears the bit again. That is rare, and the test tries again then.
  */
 #include <linux/atomic.h>
 #include <linux/module.h>

@@ -361,7 +361,7 @@ struct hvx_memory_info {
  * @reserved: 0
  *
  * It starts in the state after RESET (real mode at 0xfffffff0).
- * Errors: EEXIST (id in use), EINVAL, ENOMEM, EBUSY (VT-x: another hypervisor, as for HVX_CREATE_VM).
+ * Errors: EEXIST (id in use), EINVAL, ENOMEM, EBUSY (VT-x: as for HVX_CREATE_VM).
  */
 struct hvx_create_vcpu {
 	__u32 size;
