@@ -197,7 +197,7 @@ def host_run(cpu, kernel, glob, extra):
             "--", "run", *glob.split()]
     name = f"{cpu} {kernel}" + {TIMER: " timer", MEMORY: " memory", HOST_MEMORY: " memory", APIC: " apicv=0",
                                 "large": " large", "bar": " bar", "machine_check": " full"}.get(glob, "")
-    return Run(name, argv, [emulator, f"kernel-{kernel}" + ("-full" if "--flavour" in extra else "")])
+    return Run(name, argv, [emulator, f"kernel-{kernel}" + ("-full" if "full" in extra else "")])
 
 
 def guest_run(cpu, tests, guests, extra, limit):
