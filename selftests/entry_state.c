@@ -6,13 +6,21 @@
  *
  *   TEST(vmm_changes)		between two entries on one CPU
  *   TEST(two_vms)		the same for two VMs that take turns
+ *   TEST(after_refusal) ..	with an entry that the processor refuses in between
  *   TEST(guest_changes)	by the guest, which goes from CPU to CPU
  *   TEST(announced)		what the host's processor has is used
  */
 #include <cpuid.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/time.h>
+#include <unistd.h>
 
+#include "sysfiles.h"
 #include "vm.h"
 
+#define PRECHECK	"/sys/module/hvx/parameters/entry_precheck"
 #define ROUNDS		8
 #define MSR_TSC		0x10
 #define TSC_STEP	(1ULL << 44)	/* hours */
@@ -148,6 +156,81 @@ TEST(two_vms)
 	stop = true;
 	vcpu_finish(v[0]);
 	vcpu_finish(v[1]);
+}
+
+/* CR3 is too wide: the processor is asked, since the module's own checks are off */
+static void be_refused(struct vcpu *v)
+{
+	if (hvx_vendor() == HVX_VENDOR_SVM && !host_is_tcg())
+		SKIP("this emulator stops where a processor refuses");
+	vcpu_get(v, HVX_REGS_CTRL);
+	v->run->ctrl.cr3 |= 1ULL << 52;
+	vcpu_set(v, HVX_REGS_CTRL);
+	REQUIRE(file_write(PRECHECK, "0"));
+	EXPECT_EQ(vcpu_run(v), HVX_EXIT_ENTRY_FAILED);
+	REQUIRE(file_write(PRECHECK, "1"));
+	v->run->ctrl.cr3 &= ~(1ULL << 52);
+	vcpu_set(v, HVX_REGS_CTRL);
+}
+
+/* What a processor has taken in of an entry that it refuses is not known */
+TEST(after_refusal)
+{
+	struct hvx_debug breakpoints = {
+		.size = sizeof(breakpoints), .control = HVX_DEBUG_ENABLE | HVX_DEBUG_SW_BP,
+	};
+	struct vcpu *v = watcher(0);
+	uint64_t cr3 = copy_of_pml4(v);
+
+	change(v, 1, cr3);
+	/* Another intercept */
+	REQUIRE(!xioctl(v->fd, HVX_SET_DEBUG, &breakpoints));
+	be_refused(v);
+	REQUIRE(vcpu_expect_sync(v, 0));
+	expect_seen(v, 1);
+	stop = true;
+	vcpu_finish(v);
+}
+
+GUEST(spin)
+{
+	guest_sync(0);
+	while (!stop)
+		asm volatile("");
+}
+
+static void on_alarm(int sig)
+{
+}
+
+static void *stop_later(void *arg)
+{
+	sleep(3 * tap_scale());
+	stop = true;
+	return NULL;
+}
+
+/* The host's interrupts end a guest that has IF clear, after a refused entry, too */
+TEST(interrupted_after_refusal)
+{
+	const struct itimerval soon = { .it_value.tv_usec = 100000 };
+	struct vcpu *v = vcpu_create(vm_create(0), 0);
+	pthread_t thread;
+
+	if (nr_cpus() < 2)
+		SKIP("one CPU");
+	vcpu_setup_long_mode(v, spin);
+	pin_to(1);
+	REQUIRE(!pthread_create(&thread, NULL, stop_later, NULL));
+	pin_to(0);
+	REQUIRE(vcpu_expect_sync(v, 0));
+	be_refused(v);
+	signal(SIGALRM, on_alarm);
+	REQUIRE(!setitimer(ITIMER_REAL, &soon, NULL));
+	EXPECT_EQ(vcpu_run_once(v), -EINTR);
+	EXPECT(!stop, "only when the guest was done");
+	pthread_join(thread, NULL);
+	vcpu_finish(v);
 }
 
 static uint64_t other_cr3;

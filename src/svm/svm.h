@@ -73,6 +73,8 @@ static_assert(offsetof(struct svm_switch, verw) == SVM_SWITCH_VERW);
 struct svm_entry {
 	u64 avail;
 	u64 rip, rflags, rax, cr2;
+	u64 interrupt_shadow;	/* of the VMCB */
+	u32 v_intr;		/* ditto */
 	u8 event;		/* enum hvx_event_type */
 };
 

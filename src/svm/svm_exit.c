@@ -271,6 +271,12 @@ static void fill_shape(struct svm_vcpu *svm, struct hvx_exit *x, u8 shape)
 	}
 }
 
+static __always_inline void read_shadow(struct svm_vcpu *svm)
+{
+	svm->vcpu.regs.shadow = (svm->vmcb->interrupt_shadow & SVM_INTERRUPT_SHADOW) |
+				svm->nmi_shadow;
+}
+
 /*
  * Nothing was run: what the cache and the event were before, they still are. The VMCB is not relied
  * upon: some machines write their own state to it, and mark the event as delivered.
@@ -285,6 +291,10 @@ static void undo_entry(struct svm_vcpu *svm)
 		if (svm->entry.event == HVX_EVENT_NMI)
 			svm_block_nmi(svm, false);
 	}
+	/* Without V_INTR_MASKING a guest could keep the host's interrupts away */
+	svm->vmcb->v_intr = svm->entry.v_intr;
+	svm->vmcb->interrupt_shadow = svm->entry.interrupt_shadow;
+	read_shadow(svm);
 	/* Nor need the processor have taken in what was marked dirty */
 	svm->vmcb->clean = 0;
 	regs->rip = svm->entry.rip;
@@ -354,12 +364,6 @@ static void put_event_back(struct svm_vcpu *svm)
 	svm_requeue(svm, vmcb->exitintinfo, vmcb->exitintinfo_error);
 }
 
-static __always_inline void read_shadow(struct svm_vcpu *svm)
-{
-	svm->vcpu.regs.shadow = (svm->vmcb->interrupt_shadow & SVM_INTERRUPT_SHADOW) |
-				svm->nmi_shadow;
-}
-
 /* After an exit that is more than an instruction */
 static noinline void finish_exit(struct svm_vcpu *svm, struct hvx_exit *x)
 {
@@ -391,6 +395,8 @@ static noinline void prepare_entry(struct svm_vcpu *svm)
 		svm_inject(svm);
 	if (svm->attention)
 		svm_attend_entry(svm);
+	svm->entry.v_intr = svm->vmcb->v_intr;
+	svm->entry.interrupt_shadow = svm->vmcb->interrupt_shadow;
 }
 
 /* Does an instruction that exited end there and nowhere else? */
