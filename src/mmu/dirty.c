@@ -53,8 +53,8 @@ void hvx_dirty_mark(const struct hvx_slot *slot, u64 gpa, u64 len)
 		set_bit(page, slot->dirty);
 }
 
-/* Small pages from @gpa on, all of them in @slot; the first bit is set */
-static void mark_pages(const struct hvx_slot *slot, u64 gpa, u64 mask)
+/* Small pages from @gpa on, all of them in @slot; the first bit is set. Once for 64 of them. */
+static __always_inline void mark_pages(const struct hvx_slot *slot, u64 gpa, u64 mask)
 {
 	u64 page = (gpa - slot->gpa) >> PAGE_SHIFT;
 	atomic64_t *word = (atomic64_t *)&slot->dirty[page / WORD_PAGES];
@@ -232,14 +232,14 @@ static u64 word_mask(const struct harvest *h, u64 i)
 }
 
 /* Those of @bits, which stood in word @i just now */
-static u64 take_bits(const struct harvest *h, u64 i, u64 bits)
+static __always_inline u64 take_bits(const struct harvest *h, u64 i, u64 bits)
 {
 	if (bits && !h->keep)
 		bits = atomic64_fetch_andnot(bits, (atomic64_t *)&h->slot->dirty[i]) & bits;
 	return bits;
 }
 
-static u64 take_word(const struct harvest *h, u64 i)
+static __always_inline u64 take_word(const struct harvest *h, u64 i)
 {
 	u64 bits = READ_ONCE(h->slot->dirty[i]);
 
@@ -248,7 +248,7 @@ static u64 take_word(const struct harvest *h, u64 i)
 }
 
 /* The VMM did not get those of @bits, of which bit 0 is for @page */
-static void give_back(const struct harvest *h, u64 page, u64 bits)
+static noinline void give_back(const struct harvest *h, u64 page, u64 bits)
 {
 	if (bits && !h->keep)
 		mark_pages(h->slot, h->slot->gpa + (page << PAGE_SHIFT), bits);
