@@ -28,8 +28,10 @@ IPS = 200000000
 BOCHS_RAM = 2048
 
 QEMU_CPU = {"svm": "EPYC,+svm,+npt,+umip,+vmcb-clean"}
+# What the lab's own QEMU has besides, by a patch
+QEMU_MORE = ",+ibpb,+ibrs,+amd-stibp,+amd-ssbd"
 BOCHS_CPU = {"svm-nrip": "ryzen", "vmx": "corei7_skylake_x", "vmx-old": "corei7_haswell_4770",
-             "vmx-new": "corei3_cnl"}
+             "vmx-new": "corei3_cnl", "vmx-spec": "corei7_icelake_u"}
 
 CMDLINE = ("console=ttyS0,115200 loglevel=5 panic=-1 mitigations=off tsc=reliable nokaslr "
            "no_timer_check printk.devkmsg=on rdinit=/init")
@@ -84,7 +86,8 @@ def qemu_argv(opts, work, image):
     """One QEMU: console on the first serial line, the command on the second."""
     con = os.path.join(work, "console")
     out = os.path.join(work, "output")
-    argv = [opts.emulator, "-M", "q35", "-accel", "tcg", "-cpu", QEMU_CPU[opts.cpu],
+    argv = [opts.emulator, "-M", "q35", "-accel", "tcg",
+            "-cpu", QEMU_CPU[opts.cpu] + ("" if opts.stock_qemu else QEMU_MORE),
             "-smp", str(opts.smp) + (f",sockets={opts.smp}" if opts.numa else ""), "-m", str(opts.mem), "-display", "none", "-vga", "none",
             "-chardev", f"pipe,id=monitor,path={work}/monitor", "-mon", "chardev=monitor",
             "-d", "guest_errors", "-D", f"{work}/processor.log",

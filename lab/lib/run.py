@@ -33,6 +33,7 @@ The hosts:
   vmx       Bochs, VT-x of 2017 (APICv, PML, posted interrupts)
   vmx-old   Bochs, VT-x of 2013
   vmx-new   Bochs, VT-x of 2018 (UMIP)
+  vmx-spec  Bochs, VT-x of 2019 (SPEC_CTRL); not with 6.1
 Exit status: the command's; or 97 the lab could not run, 98 the emulated host
 died, 99 its kernel complained, 124 time limit, 2 wrong arguments.
 """
@@ -115,6 +116,8 @@ def check(p, opts):
         p.error("--stock-qemu is for --cpu svm with one CPU: with more, faults of QEMU's come in the way")
     if opts.bochsrc and not bochs:
         p.error(f"--bochs needs Bochs, that is --cpu vmx; {opts.cpu} runs in QEMU")
+    if opts.cpu == "vmx-spec" and opts.kernel in ("6.1", "debug"):
+        p.error("6.1 does not come up on --cpu vmx-spec: take --kernel 6.12 or sid")
     if opts.trace and (not bochs or opts.smp != 1):
         p.error("--trace needs Bochs with one CPU, such as --cpu vmx")
     for path in opts.disk:
