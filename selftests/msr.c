@@ -249,13 +249,11 @@ static const struct model {
 	{ 0xce, INTEL, 0, -1, 13, 13, 0, 0, false },
 	{ 0x140, INTEL, 0, -1, -1, 13, 0, 1, true },
 	{ 0x345, INTEL, 0, -1, 13, 13, 0, 0, false },
-	/* nothing there: PPIN, RAPL, thermal, SPEC_CTRL, PRED_CMD, ARCH_CAPABILITIES */
+	/* nothing there: PPIN, RAPL, thermal, FLUSH_CMD */
 	{ 0x4e, BOTH, 0, 13, 13, 13, 0, 0, false },
 	{ 0x606, BOTH, 0, 13, 13, 13, 0, 0, false },
 	{ 0x19c, BOTH, 0, 13, 13, 13, 0, 0, false },
-	{ 0x48, BOTH, 0, 13, 13, 13, 0, 0, false },
-	{ 0x49, BOTH, 0, 13, 13, 13, 0, 0, false },
-	{ 0x10a, BOTH, 0, 13, 13, 13, 0, 0, false },
+	{ 0x10b, BOTH, 0, 13, 13, 13, 0, 1, false },
 	/* AMD: SYSCFG, HWCR, NB_CFG, counters, TOP_MEM, VM_CR, DE_CFG */
 	{ 0xc0010010, AMD, 0, -1, -1, -1, 0, 0, false },
 	{ 0xc0010015, AMD, 1 << 24, -1, -1, 13, 1 << 24 | 1 << 18, 1UL << 40, true },

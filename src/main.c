@@ -184,6 +184,7 @@ static int __init hvx_init(void)
 	bind_ops(ops);
 	hvx_fpu_bind(ops->traits);
 	hvx_msr_rules_start();
+	hvx_spec_start();
 	err = hvx_suspend_start();
 	if (err)
 		goto stop;

@@ -20,7 +20,7 @@ import guest    # noqa: E402
 
 LOGS = os.path.join(TOP, "build/test")
 
-CPUS = ["svm", "svm-nrip", "vmx", "vmx-old", "vmx-new"]
+CPUS = ["svm", "svm-nrip", "vmx", "vmx-old", "vmx-new", "vmx-spec"]
 KERNELS = ["6.1", "6.12", "sid", "debug"]
 
 # What depends on next-RIP save: instructions that are gone past. And what QEMU's AMD-V lacks or does
@@ -46,6 +46,9 @@ BAR = ["--flavour", "cloud", "--iommu", "intel", "--device", "nvme,serial=hvx,cm
 
 # What is different without APIC virtualization.
 APIC = "apicv lapic lapic_messages lapic_state pv_eoi"
+
+# What depends on speculation control: exits, entries, MSRs.
+SPEC = "smoke spec_ctrl msr cpuid"
 
 # The host's sleep needs a host with one CPU.
 SLEEP = "smoke suspend"
@@ -74,6 +77,7 @@ DEFAULT = [
     ("svm", "6.1", "*", ["--smp", "2", "--numa", "2"]),
     ("vmx-old", "6.1", "smoke apicv lapic_state", []),
     ("vmx-new", "6.1", "smoke sensitive apicv lapic lapic_state", []),
+    ("vmx-spec", "6.12", SPEC, []),
     # Mitigations on: large pages that hold no code; and EPT without accessed and dirty flags
     ("vmx", "6.1", MEMORY, ["--smp", "2", "--mem", "768", "--append", "mitigations=auto",
                             "--param", "ept_ad=0"]),
@@ -96,7 +100,7 @@ DEFAULT = [
     ("vmx", "debug", DEBUG_VMX, ["--leaks"]),
 ]
 # Seconds for one boot with all its programs; hangs of single programs end earlier.
-LIMIT = {"*": 1500, "smoke": 240, "smoke apicv lapic_state": 240, "smoke sensitive apicv lapic lapic_state": 240, SLEEP: 240, "suspend": 120, "bar": 120, NRIP: 600, DEBUG: 500, DEBUG_VMX: 300, TIMER: 240, MEMORY: 400, APIC: 400, HOST_MEMORY: 500, "large": 480, "machine_check": 240}
+LIMIT = {"*": 1500, "smoke": 240, "smoke apicv lapic_state": 240, "smoke sensitive apicv lapic lapic_state": 240, SPEC: 240, SLEEP: 240, "suspend": 120, "bar": 120, NRIP: 600, DEBUG: 500, DEBUG_VMX: 300, TIMER: 240, MEMORY: 400, APIC: 400, HOST_MEMORY: 500, "large": 480, "machine_check": 240}
 
 RESULT = re.compile(r"^(ok|not ok)\b(?:\s+\d+)?\s*(?:-\s*)?(.*)$")
 PROGRAM = re.compile(r"^# (?:selftest|unit test): (\S+)")

@@ -54,13 +54,16 @@
 			 BIT(16) | BIT(17) | BIT(18) | BIT(19) | BIT(20) | BIT(21) | BIT(23) | \
 			 BIT(24) | BIT(28) | BIT(29) | BIT(30) | BIT(31))
 #define LEAF7_ECX	(BIT(1) | BIT(2) | BIT(6) | GENMASK(12, 8) | BIT(14))
-#define LEAF7_EDX	(BIT(4))
+/* FSRM, MD_CLEAR; what spec.c stands behind: SPEC_CTRL, STIBP, ARCH_CAPABILITIES, SSBD */
+#define LEAF7_EDX	(BIT(4) | BIT(10) | BIT(26) | BIT(27) | BIT(29) | BIT(31))
 #define LEAFD1_EAX	(BIT(0) | BIT(2))
 #define LEAFX1_ECX	(BIT(0) | BIT(5) | BIT(6) | BIT(7) | BIT(8))
 #define LEAFX1_ECX_CMP_LEGACY	BIT(1)
 #define LEAFX1_ECX_TOPOEXT	BIT(22)
 #define LEAFX1_EDX	(LEAF1_EDX | BIT(11) | BIT(20) | BIT(22) | GENMASK(27, 26) | BIT(29))
 #define LEAFX7_EDX	BIT(8)		/* invariant TSC */
+/* spec.c: IBPB, IBRS, STIBP, what is said of these; SSBD, SSB_NO, PSFD, BTC_NO, IBPB_RET */
+#define LEAFX8_EBX	(BIT(12) | GENMASK(19, 14) | BIT(24) | BIT(26) | GENMASK(30, 28))
 
 /* Leaves 4 and 0x8000001d: which cache, and who shares it */
 #define CACHE_TYPE		0x1fu
@@ -298,7 +301,7 @@ static void mask_leaf(struct hvx_cpuid_entry *e, u32 vm_flags)
 	case 0x80000008:
 		/* Linear addresses have 48 bits: no LA57 */
 		e->eax = 48 << 8 | min(e->eax & 0xff, hvx_gpa_bits());
-		e->ebx = 0;
+		e->ebx &= LEAFX8_EBX & kernel_has(CPUID_8000_0008_EBX);
 		e->ecx = 0;
 		e->edx = 0;
 		break;
@@ -562,6 +565,7 @@ static void install(struct hvx_vcpu *vcpu, struct hvx_cpuid_table *table)
 	vcpu->topoext = word(table, 0x80000001, 0, 2) & LEAFX1_ECX_TOPOEXT;
 	vcpu->own_topology = word(table, 1, 0, CPUID_EBX) & LEAF1_EBX_COUNT;
 	vcpu->pv_features = is_kvm(table) ? word(table, KVM_CPUID_FEATURES, 0, 0) : 0;
+	hvx_spec_cpuid(vcpu);
 }
 
 int hvx_cpuid_init(struct hvx_vcpu *vcpu)
@@ -607,7 +611,7 @@ static bool features_given(const struct hvx_cpuid_table *table,
 		{ 0xd, 0, 0 }, { 0xd, 0, 3 }, { 0xd, 1, 0 },
 		{ 0x80000001, 0, 2, LEAFX1_ECX_CMP_LEGACY | BIT(3) | LEAFX1_ECX_TOPOEXT },
 		{ 0x80000001, 0, 3, LEAF1_EDX_APIC },
-		{ 0x80000007, 0, 3 },
+		{ 0x80000007, 0, 3 }, { 0x80000008, 0, 1 },
 	};
 	int i;
 

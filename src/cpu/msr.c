@@ -5,8 +5,8 @@
  * The MSRs that guests use all the time (FS_BASE, SYSCALL and SYSENTER MSRs) do not exit: the
  * backends pass them through unless the filter wants them. All others are decided here:
  * filter -> known MSR -> unknown (exit with HVX_VM_MSR_EXIT, else #GP). Known are those with a
- * case or a home in the register cache here, those of paravirtual services (pv/pv.h), and those
- * that are a plain value, by the tables of msr_rules.h.
+ * case or a home in the register cache here, those of speculation (spec.h) and of paravirtual
+ * services (pv/pv.h), and those that are a plain value, by the tables of msr_rules.h.
  */
 #include <asm/msr-index.h>
 #include <linux/errno.h>
@@ -30,6 +30,7 @@ void hvx_msr_reset(struct hvx_vcpu *vcpu)
 	vcpu->regs.apic_base = 0xfee00000 | BIT_ULL(11) | (vcpu->id ? 0 : APIC_BASE_BSP);
 	hvx_tsc_reset(vcpu);
 	hvx_msr_rules_reset(vcpu);
+	hvx_spec_reset(vcpu);
 	vcpu->pv.poll_control = KVM_MSR_ENABLED;
 }
 
@@ -114,7 +115,7 @@ static bool is_lapic_msr(u32 index)
 	       index == MSR_IA32_TSC_DEADLINE;
 }
 
-bool hvx_msr_get(struct hvx_vcpu *vcpu, u32 index, u64 *value)
+bool hvx_msr_get(struct hvx_vcpu *vcpu, u32 index, u64 *value, bool host)
 {
 	const struct msr_home *home;
 
@@ -135,6 +136,10 @@ bool hvx_msr_get(struct hvx_vcpu *vcpu, u32 index, u64 *value)
 	case MSR_EFER:
 		*value = hvx_efer(vcpu);
 		return true;
+	case MSR_IA32_SPEC_CTRL:
+	case MSR_IA32_PRED_CMD:
+	case MSR_IA32_ARCH_CAPABILITIES:
+		return hvx_spec_msr_get(vcpu, index, value, host);
 	}
 	if (vcpu->lapic && is_lapic_msr(index))
 		return hvx_lapic_msr_get(vcpu, index, value);
@@ -209,6 +214,10 @@ bool hvx_msr_set(struct hvx_vcpu *vcpu, u32 index, u64 value, bool host)
 		hvx_paging_set(vcpu);
 		hvx_request(vcpu, HVX_REQ_CHECK_ENTRY);
 		return true;
+	case MSR_IA32_SPEC_CTRL:
+	case MSR_IA32_PRED_CMD:
+	case MSR_IA32_ARCH_CAPABILITIES:
+		return hvx_spec_msr_set(vcpu, index, value, host);
 	}
 	if (vcpu->lapic && is_lapic_msr(index))
 		return set_lapic_msr(vcpu, index, value, host);
@@ -262,7 +271,7 @@ enum hvx_next hvx_handle_msr(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	if (write) {
 		done = hvx_msr_set(vcpu, index, value, false);
 	} else {
-		done = hvx_msr_get(vcpu, index, &value);
+		done = hvx_msr_get(vcpu, index, &value, false);
 		if (done)
 			put_result(vcpu, value);
 	}
@@ -307,7 +316,7 @@ static long access_msrs(struct hvx_vcpu *vcpu, const struct hvx_msrs *args, bool
 		if (copy_from_user(&msr, &list[i], sizeof(msr)))
 			return -EFAULT;
 		if (msr.reserved || !(write ? hvx_msr_set(vcpu, msr.index, msr.data, true) :
-					      hvx_msr_get(vcpu, msr.index, &msr.data)))
+					      hvx_msr_get(vcpu, msr.index, &msr.data, true)))
 			break;
 		if (!write && copy_to_user(&list[i], &msr, sizeof(msr)))
 			return -EFAULT;

@@ -14,10 +14,10 @@ enum hvx_next hvx_msr_complete(struct hvx_vcpu *vcpu);
 void hvx_msr_reset(struct hvx_vcpu *vcpu);
 
 /*
- * One MSR, for the guest or (@host) for the VMM, which may write what guests may not.
+ * One MSR, for the guest or (@host) for the VMM, which may read and write what guests may not.
  * Context: vcpu->lock, any. false: unknown, or a value that it cannot hold.
  */
-bool hvx_msr_get(struct hvx_vcpu *vcpu, u32 index, u64 *value);
+bool hvx_msr_get(struct hvx_vcpu *vcpu, u32 index, u64 *value, bool host);
 bool hvx_msr_set(struct hvx_vcpu *vcpu, u32 index, u64 value, bool host);
 
 /* MSRs that are part of a vCPU's state. Immutable after load. */

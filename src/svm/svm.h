@@ -28,10 +28,16 @@
 #define SVM_SWITCH_GUEST_GS	8
 #define SVM_SWITCH_HOST_GS	16
 #define SVM_SWITCH_VERW		24
-#define SVM_SWITCH_HIDDEN	26
+#define SVM_SWITCH_FLAGS	26
 
-/* GPRs in struct hvx_vcpu, for svm_entry.S: @n in the order of the instruction encoding */
+/* svm_switch.flags. The first is the lowest: one comparison with it tells all cases apart. */
+#define SVM_HIDDEN_IN_VMCB	1	/* guest's VMLOAD state is there, not on the CPU */
+#define SVM_OWN_SPEC_CTRL	2	/* IA32_SPEC_CTRL is the guest's own */
+
+/* In struct hvx_vcpu, for svm_entry.S: GPRs, @n in the order of the instruction encoding; ... */
 #define SVM_GPR(n)		((n) * 8)
+#define SVM_SPEC_CTRL		(28 * 8)
+#define SVM_HOST_SPEC_CTRL	(29 * 8)
 
 #ifndef __ASSEMBLER__
 
@@ -41,23 +47,25 @@
 #include "svm_hw.h"
 #include "vcpu/vcpu.h"
 
-/* svm_switch.hidden: where the truth about the guest's VMLOAD state is */
-#define SVM_HIDDEN_ON_CPU	0	/* the VMCB is stale */
-#define SVM_HIDDEN_IN_VMCB	1	/* VMLOAD before the next VMRUN, which makes it ON_CPU */
-
+/*
+ * SVM_HIDDEN_IN_VMCB says where the truth about the guest's VMLOAD state is: VMLOAD comes before
+ * the next VMRUN and makes the VMCB stale. Each window begins with it.
+ */
 struct svm_switch {
 	u64 vmcb_pa;
-	u64 guest_gs;		/* GS.base of the guest under SVM_HIDDEN_ON_CPU */
+	u64 guest_gs;		/* GS.base of the guest without SVM_HIDDEN_IN_VMCB */
 	u64 host_gs;
 	u16 verw;		/* a valid selector, for VERW */
-	u8 hidden;		/* SVM_HIDDEN_* */
+	u8 flags;
 };
 
 static_assert(offsetof(struct hvx_vcpu, regs.gpr) == SVM_GPR(0));
+static_assert(offsetof(struct hvx_vcpu, regs.spec_ctrl) == SVM_SPEC_CTRL);
+static_assert(offsetof(struct hvx_vcpu, regs.host_spec_ctrl) == SVM_HOST_SPEC_CTRL);
 static_assert(offsetof(struct svm_switch, vmcb_pa) == SVM_SWITCH_VMCB_PA);
 static_assert(offsetof(struct svm_switch, guest_gs) == SVM_SWITCH_GUEST_GS);
 static_assert(offsetof(struct svm_switch, host_gs) == SVM_SWITCH_HOST_GS);
-static_assert(offsetof(struct svm_switch, hidden) == SVM_SWITCH_HIDDEN);
+static_assert(offsetof(struct svm_switch, flags) == SVM_SWITCH_FLAGS);
 static_assert(offsetof(struct svm_switch, verw) == SVM_SWITCH_VERW);
 
 /* svm_vcpu.attention: what makes an entry more than the common one */
@@ -100,6 +108,7 @@ struct svm_vcpu {
 struct svm_vm {
 	struct hvx_vm vm;
 	unsigned long *msrpm;	/* written under vm->lock, read by CPUs */
+	unsigned long *spec_msrpm;	/* ditto, with IA32_SPEC_CTRL; NULL: not needed here */
 	atomic64_t msrpm_gen;
 	u64 *pml5;		/* [I] for hosts with 5-level paging, else NULL */
 };
@@ -155,7 +164,7 @@ static inline void svm_intercept(struct svm_vcpu *svm, unsigned int i, bool on)
  */
 static inline void svm_save_hidden(struct svm_vcpu *svm)
 {
-	if (svm->sw.hidden)
+	if (svm->sw.flags & SVM_HIDDEN_IN_VMCB)
 		return;
 	svm_vmsave(svm->sw.vmcb_pa);
 	svm->vmcb->gs.base = svm->sw.guest_gs;
@@ -198,6 +207,7 @@ void svm_set_windows(struct hvx_vcpu *vcpu, bool irq, bool nmi);
 int svm_msrpm_alloc(struct svm_vm *vm);
 void svm_msrpm_free(struct svm_vm *vm);
 void svm_msr_filter_changed(struct hvx_vm *vm);
+u64 svm_msrpm_pa(const struct svm_vcpu *svm);
 
 /* svm_model.c */
 #define SVM_NR_MSR_RULES	18

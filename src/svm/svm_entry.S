@@ -10,6 +10,9 @@
  *
  * GS.base is the guest's between its load below and its store after VMRUN: nothing may touch
  * per-CPU data there. RAX, RSP, RIP and RFLAGS of both sides are switched by VMRUN itself.
+ *
+ * IA32_SPEC_CTRL is exchanged for guests that have their own; behind VMRUN the host's is back
+ * before any branch that could be predicted.
  */
 #include <linux/linkage.h>
 #include <linux/objtool.h>
@@ -35,14 +38,19 @@ SYM_FUNC_START(svm_vmrun)
 	push	%rdi
 	push	%rsi
 	push	%rdx
+	jmp	.Lenter
 
+.Lagain:
+	mov	(%rsp), %rdx
+	mov	16(%rsp), %rdi
 .Lenter:
 	sti
 
 	/* VMLOAD state: all of it, or only what svm_vmrun itself took away */
 	mov	SVM_SWITCH_VMCB_PA(%rdx), %rax
-	cmpb	$0, SVM_SWITCH_HIDDEN(%rdx)
-	jnz	.Lload_all
+	cmpb	$SVM_HIDDEN_IN_VMCB, SVM_SWITCH_FLAGS(%rdx)
+	jae	.Lload_more
+.Lload_gs:
 	mov	SVM_SWITCH_GUEST_GS(%rdx), %rcx
 	ALTERNATIVE "jmp .Lload_gs_msr", "wrgsbase %rcx", X86_FEATURE_FSGSBASE
 .Lloaded:
@@ -86,6 +94,9 @@ SYM_FUNC_START(svm_vmrun)
 	mov	%r15, SVM_GPR(15)(%rax)
 
 	mov	(%rsp), %rdx
+	testb	$SVM_OWN_SPEC_CTRL, SVM_SWITCH_FLAGS(%rdx)
+	jnz	.Lrestore_spec_ctrl
+.Lspec_ctrl_restored:
 	ALTERNATIVE "jmp .Lsave_gs_msr", "rdgsbase %rcx", X86_FEATURE_FSGSBASE
 	mov	%rcx, SVM_SWITCH_GUEST_GS(%rdx)
 	mov	SVM_SWITCH_HOST_GS(%rdx), %rcx
@@ -120,10 +131,8 @@ SYM_FUNC_START(svm_vmrun)
 	mov	8(%rsp), %rsi
 	mov	16(%rsp), %rdi
 	call	svm_exited
-	mov	(%rsp), %rdx
-	mov	16(%rsp), %rdi
 	test	%al, %al
-	jnz	.Lenter
+	jnz	.Lagain
 
 	add	$24, %rsp
 	pop	%rbx
@@ -134,10 +143,57 @@ SYM_FUNC_START(svm_vmrun)
 	pop	%rbp
 	RET
 
+.Lload_more:
+	ja	.Lload_spec_ctrl
 .Lload_all:
 	vmload	%rax
-	movb	$0, SVM_SWITCH_HIDDEN(%rdx)
+	andb	$~SVM_HIDDEN_IN_VMCB, SVM_SWITCH_FLAGS(%rdx)
 	jmp	.Lloaded
+
+	/* The host's value does not change within a window */
+.Lload_spec_ctrl:
+	mov	%rdx, %r8
+	mov	$MSR_IA32_SPEC_CTRL, %ecx
+	testb	$SVM_HIDDEN_IN_VMCB, SVM_SWITCH_FLAGS(%r8)
+	jz	.Lhost_spec_ctrl_known
+	rdmsr
+	mov	%eax, SVM_HOST_SPEC_CTRL(%rdi)
+	mov	%edx, SVM_HOST_SPEC_CTRL + 4(%rdi)
+.Lhost_spec_ctrl_known:
+	mov	SVM_SPEC_CTRL(%rdi), %rdx
+	cmp	SVM_HOST_SPEC_CTRL(%rdi), %rdx
+	je	.Lspec_ctrl_loaded
+	mov	%edx, %eax
+	shr	$32, %rdx
+.Lwrite_spec_ctrl:
+	wrmsr
+.Lspec_ctrl_loaded:
+	mov	%r8, %rdx
+	mov	SVM_SWITCH_VMCB_PA(%rdx), %rax
+	testb	$SVM_HIDDEN_IN_VMCB, SVM_SWITCH_FLAGS(%rdx)
+	jnz	.Lload_all
+	jmp	.Lload_gs
+	_ASM_EXTABLE(.Lwrite_spec_ctrl, .Lspec_ctrl_loaded)
+
+	/* RAX: the guest's registers */
+.Lrestore_spec_ctrl:
+	mov	%rdx, %r8
+	mov	%rax, %r9
+	mov	$MSR_IA32_SPEC_CTRL, %ecx
+	rdmsr
+	mov	%eax, SVM_SPEC_CTRL(%r9)
+	mov	%edx, SVM_SPEC_CTRL + 4(%r9)
+	mov	SVM_SPEC_CTRL(%r9), %rdx
+	cmp	SVM_HOST_SPEC_CTRL(%r9), %rdx
+	je	.Lspec_ctrl_same
+	mov	SVM_HOST_SPEC_CTRL(%r9), %eax
+	mov	SVM_HOST_SPEC_CTRL + 4(%r9), %edx
+	wrmsr
+.Lspec_ctrl_same:
+	/* Nothing below runs with the guest's value, not even for speculation */
+	lfence
+	mov	%r8, %rdx
+	jmp	.Lspec_ctrl_restored
 
 	/* CPUs without FSGSBASE, or with it switched off */
 .Lload_gs_msr:

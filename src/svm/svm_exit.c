@@ -19,7 +19,7 @@
 #include "svm.h"
 
 #define AVAILABLE	(RM(RIP) | RM(RFLAGS) | RM(SHADOW) | RM(CR0) | RM(CR4) | RM(EFER) | \
-			 RM(PDPTE) | RM(DR7) | RM(PAT) | RM(DEBUGCTL) | RM(TSC))
+			 RM(PDPTE) | RM(DR7) | RM(PAT) | RM(DEBUGCTL) | RM(TSC) | RM(SPEC_CTRL))
 
 /* Shape of an exit: what has to be filled in besides the kind */
 enum svm_shape {

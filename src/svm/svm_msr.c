@@ -5,7 +5,12 @@
  * filter wants it; everything else exits.
  *
  * The map changes bit by bit while vCPUs may run: an MSR that is not concerned never exits for it.
+ *
+ * A second map, for vCPUs that have their own IA32_SPEC_CTRL on the CPU (svm_entry.S), passes that
+ * through, too. Not where the processor itself keeps two values apart ("Speculation Control
+ * Virtualization"): the guest would read and write another one than is exchanged.
  */
+#include <asm/cpufeature.h>
 #include <asm/msr-index.h>
 #include <linux/gfp.h>
 #include <linux/mm.h>
@@ -41,16 +46,29 @@ static u32 wanted_by_vmm(const struct hvx_msr_policy *policy, u32 msr)
 	return flags;
 }
 
-static void apply_policy(struct svm_vm *vm, const struct hvx_msr_policy *policy)
+static void pass_msr(unsigned long *msrpm, u32 msr, const struct hvx_msr_policy *policy)
+{
+	u32 flags = wanted_by_vmm(policy, msr);
+	unsigned int bit = msrpm_bit(msr);
+
+	assign_bit(bit, msrpm, flags & HVX_MSR_EXIT_READ);
+	assign_bit(bit + 1, msrpm, flags & HVX_MSR_EXIT_WRITE);
+}
+
+static void pass_msrs(unsigned long *msrpm, const struct hvx_msr_policy *policy)
 {
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(passed_through); i++) {
-		unsigned int bit = msrpm_bit(passed_through[i]);
-		u32 flags = wanted_by_vmm(policy, passed_through[i]);
+	for (i = 0; i < ARRAY_SIZE(passed_through); i++)
+		pass_msr(msrpm, passed_through[i], policy);
+}
 
-		assign_bit(bit, vm->msrpm, flags & HVX_MSR_EXIT_READ);
-		assign_bit(bit + 1, vm->msrpm, flags & HVX_MSR_EXIT_WRITE);
+static void apply_policy(struct svm_vm *vm, const struct hvx_msr_policy *policy)
+{
+	pass_msrs(vm->msrpm, policy);
+	if (vm->spec_msrpm) {
+		pass_msrs(vm->spec_msrpm, policy);
+		pass_msr(vm->spec_msrpm, MSR_IA32_SPEC_CTRL, policy);
 	}
 }
 
@@ -64,14 +82,33 @@ void svm_msr_filter_changed(struct hvx_vm *vm)
 	atomic64_inc(&svm_vm->msrpm_gen);
 }
 
-int svm_msrpm_alloc(struct svm_vm *vm)
+/* Of the map in use. Context: creation, window. */
+u64 svm_msrpm_pa(const struct svm_vcpu *svm)
+{
+	const struct svm_vm *vm = to_svm_vm(svm->vcpu.vm);
+	const struct hvx_spec *spec = &svm->vcpu.spec;
+
+	return __sme_set(__pa(spec->own && spec->pass && vm->spec_msrpm ? vm->spec_msrpm :
+									  vm->msrpm));
+}
+
+static unsigned long *alloc_msrpm(void)
 {
 	struct page *pages = alloc_pages(GFP_KERNEL_ACCOUNT, MSRPM_ORDER);
 
-	if (!pages)
+	return pages ? memset(page_address(pages), 0xff, PAGE_SIZE << MSRPM_ORDER) : NULL;
+}
+
+int svm_msrpm_alloc(struct svm_vm *vm)
+{
+	bool spec = hvx_spec_can_pass() && !boot_cpu_has(X86_FEATURE_V_SPEC_CTRL);
+
+	vm->msrpm = alloc_msrpm();
+	vm->spec_msrpm = spec ? alloc_msrpm() : NULL;
+	if (!vm->msrpm || (spec && !vm->spec_msrpm)) {
+		svm_msrpm_free(vm);
 		return -ENOMEM;
-	vm->msrpm = page_address(pages);
-	memset(vm->msrpm, 0xff, PAGE_SIZE << MSRPM_ORDER);
+	}
 	apply_policy(vm, NULL);
 	return 0;
 }
@@ -79,4 +116,5 @@ int svm_msrpm_alloc(struct svm_vm *vm)
 void svm_msrpm_free(struct svm_vm *vm)
 {
 	free_pages((unsigned long)vm->msrpm, MSRPM_ORDER);
+	free_pages((unsigned long)vm->spec_msrpm, MSRPM_ORDER);
 }

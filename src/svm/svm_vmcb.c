@@ -3,13 +3,20 @@
  * Registers between the cache (struct hvx_regs) and the VMCB.
  *
  * Every write to CR0, CR4, EFER, PAT and DR0-DR7 is intercepted, so that the cache alone knows
+<<<<<<< HEAD
  * their values and the VMCB holds what is in force: CR0 without CD, CR4 with MCE, EFER with SVME,
  * DR6 clean, DR7 of the VMM while it debugs. The rest lives in the VMCB, but for what VMLOAD
  * switches: that may be on the CPU (svm_switch.hidden).
+=======
+ * their values and the VMCB holds what is in force: CR0 without CD, EFER with SVME, DR6 clean,
+ * DR7 of the VMM while it debugs. The rest lives in the VMCB, but for what VMLOAD switches: that
+ * may be on the CPU (SVM_HIDDEN_IN_VMCB).
+>>>>>>> a056da6 (hvx: cpu: Give guests IA32_SPEC_CTRL, PRED_CMD and ARCH_CAPABILITIES)
  *
  * Context: vcpu->lock; write_regs() in a window, the others anywhere.
  */
 #include <linux/mm.h>
+#include "compat.h"
 #include "cpu/cr.h"
 #include "cpu/debug.h"
 #include "svm.h"
@@ -221,6 +228,21 @@ static void write_tsc(struct svm_vcpu *svm)
 	svm_load_tsc_aux(svm);
 }
 
+/* IA32_SPEC_CTRL is the guest's own from now on, or the host's again. Context: window. */
+static void write_spec_ctrl(struct svm_vcpu *svm)
+{
+	bool own = svm->vcpu.spec.own;
+
+	if (own == !!(svm->sw.flags & SVM_OWN_SPEC_CTRL))
+		return;
+	svm->sw.flags ^= SVM_OWN_SPEC_CTRL;
+	/* The first entry of this window may be over */
+	if (own)
+		svm->vcpu.regs.host_spec_ctrl = hvx_rdmsr(MSR_IA32_SPEC_CTRL);
+	svm->vmcb->msrpm_base_pa = svm_msrpm_pa(svm);
+	svm_dirty(svm, SVM_CLEAN_IOPM);
+}
+
 /* Registers that an instruction of the guest rarely touches */
 static void write_rare(struct svm_vcpu *svm, u64 dirty)
 {
@@ -234,6 +256,8 @@ static void write_rare(struct svm_vcpu *svm, u64 dirty)
 		svm->vmcb->g_pat = svm->vcpu.regs.pat;
 		svm_dirty(svm, SVM_CLEAN_NP);
 	}
+	if (dirty & RM(SPEC_CTRL))
+		write_spec_ctrl(svm);
 }
 
 /* RIP, RAX and CR2 are written at every entry, by svm_enter(). Context: window. */
@@ -244,7 +268,7 @@ void svm_write_regs(struct svm_vcpu *svm)
 
 	if (dirty & RM_HIDDEN) {
 		svm_save_hidden(svm);
-		svm->sw.hidden = SVM_HIDDEN_IN_VMCB;
+		svm->sw.flags |= SVM_HIDDEN_IN_VMCB;
 		write_syscall_msrs(svm->vmcb, regs, dirty);
 	}
 	if (dirty & RM(RSP))
@@ -257,7 +281,7 @@ void svm_write_regs(struct svm_vcpu *svm)
 		put_crs(svm, dirty);
 	if (dirty & RM(SHADOW))
 		write_shadow(svm);
-	if (dirty & (RM(TABLES) | RM(DR7) | RM(TSC) | RM(PAT)))
+	if (dirty & (RM(TABLES) | RM(DR7) | RM(TSC) | RM(PAT) | RM(SPEC_CTRL)))
 		write_rare(svm, dirty);
 	regs->dirty = 0;
 }
@@ -336,7 +360,7 @@ void svm_vmcb_reset(struct svm_vcpu *svm)
 	filter_pauses(svm);
 	svm_update_exceptions(svm);
 	vmcb->iopm_base_pa = svm_features.iopm_pa;
-	vmcb->msrpm_base_pa = __sme_set(__pa(vm->msrpm));
+	vmcb->msrpm_base_pa = svm_msrpm_pa(svm);
 	vmcb->v_intr = SVM_V_INTR_MASKING;
 	vmcb->np_enable = SVM_NP_ENABLE;
 	vmcb->n_cr3 = svm_nested_root(vm);

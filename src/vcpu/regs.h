@@ -45,6 +45,7 @@ enum hvx_reg_bit {
 	RB_PAT,
 	RB_DEBUGCTL,
 	RB_TSC,				/* TSC offset, TSC_AUX */
+	RB_SPEC_CTRL,			/* not the value: whether it is on the CPU, spec.own */
 	NR_REG_BITS,
 };
 
@@ -91,6 +92,8 @@ struct hvx_regs {
 	u64 dirty;
 	u64 cr0, cr3, cr4, cr8, efer;
 	u64 xcr0, xss;
+	u64 spec_ctrl;		/* exchanged by entry code under spec.own; always available */
+	u64 host_spec_ctrl;	/* ditto, window: the host's */
 	u64 dr[4], dr6, dr7;
 	u64 pdpte[4];
 	u32 shadow;		/* SHADOW_* */
@@ -108,10 +111,13 @@ struct hvx_regs {
 
 #define HVX_REGS_GPR_OFFSET	0
 #define HVX_REGS_CR2_OFFSET	(16 * 8)
+#define HVX_REGS_SPEC_CTRL_OFFSET	(28 * 8)	/* the host's follows */
 
 #ifndef __ASSEMBLY__
 static_assert(offsetof(struct hvx_regs, gpr) == HVX_REGS_GPR_OFFSET);
 static_assert(offsetof(struct hvx_regs, cr2) == HVX_REGS_CR2_OFFSET);
+static_assert(offsetof(struct hvx_regs, spec_ctrl) == HVX_REGS_SPEC_CTRL_OFFSET);
+static_assert(offsetof(struct hvx_regs, host_spec_ctrl) == HVX_REGS_SPEC_CTRL_OFFSET + 8);
 #endif
 
 #endif

@@ -107,6 +107,7 @@ static enum hvx_next run_window(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 		vcpu->last_cpu = cpu;
 		vcpu->tlb_gen = 0;
 		hvx_pv_moved(vcpu);
+		hvx_spec_moved(vcpu);
 	}
 	hvx_fpu_enter(vcpu);
 	hvx_debug_enter(vcpu);

@@ -100,7 +100,7 @@ static void put_msrs(struct writer *w, struct hvx_vcpu *vcpu)
 
 	for (i = 0; i < hvx_nr_msrs; i++) {
 		msr[i].index = hvx_msr_list[i];
-		hvx_msr_get(vcpu, msr[i].index, &msr[i].data);
+		hvx_msr_get(vcpu, msr[i].index, &msr[i].data, true);
 	}
 }
 
@@ -262,7 +262,7 @@ static int apply_msrs(struct hvx_vcpu *vcpu, const struct reader *r, u64 *old)
 	for (i = 0; i < r->nr_msrs; i++) {
 		const struct hvx_msr *msr = &r->msrs[i];
 
-		if (msr->reserved || !hvx_msr_get(vcpu, msr->index, &old[i]) ||
+		if (msr->reserved || !hvx_msr_get(vcpu, msr->index, &old[i], true) ||
 		    !hvx_msr_set(vcpu, msr->index, msr->data, true))
 			goto undo;
 	}

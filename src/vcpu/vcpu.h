@@ -15,6 +15,7 @@
 #include "emul/emul.h"
 #include "exit.h"
 #include "cpu/msr_rules.h"
+#include "cpu/spec.h"
 #include "ops.h"
 #include "pv/pv.h"
 #include "regs.h"
@@ -125,6 +126,7 @@ struct hvx_vcpu {
 	bool own_topology;			/* [v] the VMM has said how many processors */
 	u32 pv_features;			/* [v] KVM_FEATURE_* that it is told of */
 	struct hvx_pv pv;
+	struct hvx_spec spec;
 	u64 msr_values[HVX_MSR_VALUES];		/* [v] see msr_rules.h */
 	u64 tsc_adjust;				/* [v] IA32_TSC_ADJUST */
 	u32 tsc_khz;				/* [v] rate of its TSC; 0: not known */

@@ -66,7 +66,7 @@ struct vmx_vcpu {
 	/* What every round trip touches */
 	u64 host_rsp;			/* as in the VMCS; vmx_entry.S writes both */
 	u64 avail;			/* registers that stay available over an entry: RM() */
-	bool launched;			/* VMRESUME, not VMLAUNCH; false after VMCLEAR */
+	u8 enter_flags;			/* VMX_ENTER_: no RESUME after VMCLEAR */
 	bool stale_controls;		/* debug control changed; RM(DR7) is dirty then */
 	u8 host_event;			/* VMX_HOST_ */
 
@@ -100,7 +100,8 @@ struct vmx_vcpu {
 /* Which MSR bitmap: bits of an index. Without them those MSRs exit. */
 #define VMX_BITMAP_SYSCALL	BIT(0)	/* the guest has the MSRs of SYSCALL on the CPU */
 #define VMX_BITMAP_X2APIC	BIT(1)	/* the processor virtualizes x2APIC mode */
-#define VMX_NR_MSR_BITMAPS	4
+#define VMX_BITMAP_SPEC_CTRL	BIT(2)	/* the guest has its own IA32_SPEC_CTRL on the CPU */
+#define VMX_NR_MSR_BITMAPS	8
 
 /* MSR bitmaps of a VM: written by msr_filter_changed() under vm->lock, read by processors */
 struct vmx_vm {
@@ -154,6 +155,7 @@ void vmx_msr_vm_fini(struct vmx_vm *vm);			/* process */
 void vmx_msr_filter_changed(struct hvx_vm *vm);			/* process */
 void vmx_sync_msrs(struct vmx_vcpu *vmx);			/* window */
 void vmx_read_syscall_msrs(struct vmx_vcpu *vmx);		/* window */
+void vmx_sync_spec_ctrl(struct vmx_vcpu *vmx);			/* window */
 
 /* vmx_model.c */
 #define VMX_NR_MSR_RULES	15
@@ -164,11 +166,12 @@ void vmx_model_start(void);					/* process */
 void vmx_spec_start(void);					/* process */
 
 /* vmx_entry.S: exit reason, VMX_ENTER_FAILED or VMX_ENTER_FAULTED. Context: window. */
-asmlinkage u32 hvx_vmx_enter(u64 *gprs, bool launched, u64 *host_rsp);
+asmlinkage u32 hvx_vmx_enter(u64 *gprs, u32 flags, u64 *host_rsp);
 asmlinkage void hvx_vmx_exit(void);	/* HOST_RIP, not to be called */
+asmlinkage void hvx_vmx_exit_spec_ctrl(void);	/* ditto, with VMX_ENTER_SPEC_CTRL */
 
 /* Registers that no guest changes without an exit */
-#define VMX_KEPT	(RM(EFER) | RM(DR7) | RM(TSC))
+#define VMX_KEPT	(RM(EFER) | RM(DR7) | RM(TSC) | RM(SPEC_CTRL))
 
 /* CR0 and CR4 bits that the guest changes without an exit; all processors with EPT have them */
 #define VMX_CR0_GUEST_OWNED	(X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_WP | X86_CR0_AM)

@@ -5,12 +5,16 @@
  * Context: window. VM entry and exit switch RSP, RIP, RFLAGS, segments and the registers that have
  * VMCS fields; the other 15 general registers are switched here. Where the running kernel mitigates
  * speculation across the boundary, so does this code; elsewhere that costs a jump or nothing.
+ *
+ * A guest with an IA32_SPEC_CTRL of its own enters with VMX_ENTER_SPEC_CTRL and exits to another
+ * HOST_RIP, where the host's value is back on the CPU before any branch that could be predicted.
  */
 #include <linux/linkage.h>
 #include <linux/objtool.h>
 #include <asm/asm.h>
 #include <asm/alternative.h>
 #include <asm/cpufeatures.h>
+#include <asm/msr-index.h>
 #include <asm/nospec-branch.h>
 #include <asm/segment.h>
 #include <asm/unwind_hints.h>
@@ -32,6 +36,8 @@
 #define G_R13	(13 * 8)
 #define G_R14	(14 * 8)
 #define G_R15	(15 * 8)
+#define G_SPEC_CTRL		(28 * 8)
+#define G_HOST_SPEC_CTRL	(29 * 8)
 
 /*
  * VERW before the guest. Kernels that know no word for MMIO Stale Data alone mean AMD's entries by
@@ -52,7 +58,7 @@
 	.text
 
 /*
- * u32 hvx_vmx_enter(u64 *gprs, bool launched, u64 *host_rsp)
+ * u32 hvx_vmx_enter(u64 *gprs, u32 flags, u64 *host_rsp)
  *
  * Returns the exit reason; VMX_ENTER_FAILED when VMLAUNCH or VMRESUME failed, VMX_ENTER_FAULTED
  * when they faulted: the guest has not run then, and @gprs is as before.
@@ -68,8 +74,10 @@ SYM_FUNC_START(hvx_vmx_enter)
 	cmp	%rsp, (%rdx)
 	jne	.Lnew_stack
 .Lstack_known:
-	/* CF = launched: no instruction before the entry changes it, VERW changes ZF alone */
-	bt	$0, %esi
+	/* CF = resume: no instruction before the entry changes it, VERW changes ZF alone */
+	shr	$1, %esi
+	jnz	.Lload_spec_ctrl
+.Lload_gprs:
 	mov	G_RAX(%rdi), %rax
 	mov	G_RCX(%rdi), %rcx
 	mov	G_RDX(%rdi), %rdx
@@ -102,6 +110,7 @@ SYM_FUNC_START(hvx_vmx_enter)
 SYM_INNER_LABEL(hvx_vmx_exit, SYM_L_GLOBAL)
 	UNWIND_HINT_RESTORE
 	ENDBR
+.Lexited:
 	push	%rdi
 	mov	8(%rsp), %rdi
 	mov	%rax, G_RAX(%rdi)
@@ -160,6 +169,54 @@ SYM_INNER_LABEL(hvx_vmx_exit, SYM_L_GLOBAL)
 .Lrsp_written:
 	jmp	.Lstack_known
 	_ASM_EXTABLE(.Lwrite_rsp, .Lrsp_written)
+
+	/* The host's value does not change within a window */
+.Lload_spec_ctrl:
+	setc	%r8b
+	mov	$MSR_IA32_SPEC_CTRL, %ecx
+	jc	.Lhost_spec_ctrl_known
+	rdmsr
+	mov	%eax, G_HOST_SPEC_CTRL(%rdi)
+	mov	%edx, G_HOST_SPEC_CTRL + 4(%rdi)
+.Lhost_spec_ctrl_known:
+	mov	G_SPEC_CTRL(%rdi), %rdx
+	cmp	G_HOST_SPEC_CTRL(%rdi), %rdx
+	je	.Lspec_ctrl_loaded
+	mov	%edx, %eax
+	shr	$32, %rdx
+.Lwrite_spec_ctrl:
+	wrmsr
+.Lspec_ctrl_loaded:
+	bt	$0, %r8d
+	jmp	.Lload_gprs
+	_ASM_EXTABLE(.Lwrite_spec_ctrl, .Lspec_ctrl_loaded)
+
+SYM_INNER_LABEL(hvx_vmx_exit_spec_ctrl, SYM_L_GLOBAL)
+	UNWIND_HINT_RESTORE
+	ENDBR
+	push	%rax
+	push	%rcx
+	push	%rdx
+	push	%rdi
+	mov	32(%rsp), %rdi
+	mov	$MSR_IA32_SPEC_CTRL, %ecx
+	rdmsr
+	mov	%eax, G_SPEC_CTRL(%rdi)
+	mov	%edx, G_SPEC_CTRL + 4(%rdi)
+	mov	G_SPEC_CTRL(%rdi), %rdx
+	cmp	G_HOST_SPEC_CTRL(%rdi), %rdx
+	je	.Lspec_ctrl_restored
+	mov	G_HOST_SPEC_CTRL(%rdi), %eax
+	mov	G_HOST_SPEC_CTRL + 4(%rdi), %edx
+	wrmsr
+.Lspec_ctrl_restored:
+	/* Nothing below runs with the guest's value, not even for speculation */
+	lfence
+	pop	%rdi
+	pop	%rdx
+	pop	%rcx
+	pop	%rax
+	jmp	.Lexited
 SYM_FUNC_END(hvx_vmx_enter)
 
 /*

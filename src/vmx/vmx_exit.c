@@ -384,6 +384,9 @@ static noinline void fill_failure(struct vmx_vcpu *vmx, struct hvx_exit *x, u32 
 	}
 	if (reason == (ER_ENTRY_FAILURE | ER_ENTRY_MACHINE_CHECK))
 		vmx->host_event |= VMX_HOST_MACHINE_CHECK;
+	/* Without an exit nobody has put the host's back */
+	if (vmx->enter_flags & VMX_ENTER_SPEC_CTRL)
+		hvx_wrmsr(MSR_IA32_SPEC_CTRL, vmx->vcpu.regs.host_spec_ctrl);
 	/* It would go in with a later entry that has nothing to inject */
 	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, 0);
 }
@@ -504,9 +507,9 @@ static __always_inline void write_regs(struct vmx_vcpu *vmx)
 }
 
 /* VM entry and VM exit */
-static __always_inline u32 enter_guest(struct vmx_vcpu *vmx, bool launched)
+static __always_inline u32 enter_guest(struct vmx_vcpu *vmx)
 {
-	u32 reason = hvx_vmx_enter(vmx->vcpu.regs.gpr, launched, &vmx->host_rsp);
+	u32 reason = hvx_vmx_enter(vmx->vcpu.regs.gpr, vmx->enter_flags, &vmx->host_rsp);
 
 	vmx_spec_exit();
 	return reason;
@@ -525,16 +528,16 @@ void vmx_enter(struct hvx_vcpu *vcpu, struct hvx_exit *x)
 	if (unlikely(regs->cr2 != native_read_cr2()))
 		native_write_cr2(regs->cr2);
 
-	reason = enter_guest(vmx, vmx->launched);
+	reason = enter_guest(vmx);
 	if (likely(!(reason & ER_ENTRY_FAILURE))) {
-		vmx->launched = true;
+		vmx->enter_flags |= VMX_ENTER_RESUME;
 		vcpu->inject.type = HVX_EVENT_NONE;
 		while ((fast = finish_fast(vmx, x, reason)) == HVX_FAST_DONE) {
 			if (unlikely(!hvx_may_reenter(vcpu))) {
 				fill_done(vmx, x);
 				return;
 			}
-			reason = enter_guest(vmx, true);
+			reason = enter_guest(vmx);
 		}
 		if (fast == HVX_FAST_USER)
 			return;

@@ -22,6 +22,10 @@
 #define VMX_ENTER_FAILED		0x8000fffe
 #define VMX_ENTER_FAULTED		0x8000ffff
 
+/* ... and its flags: the first is shifted out into CF, so that ZF says whether there are others */
+#define VMX_ENTER_RESUME		0x1	/* VMRESUME: not the first entry of the window */
+#define VMX_ENTER_SPEC_CTRL		0x2	/* IA32_SPEC_CTRL is the guest's own */
+
 #ifndef __ASSEMBLY__
 
 #include <asm/asm.h>

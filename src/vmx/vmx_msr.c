@@ -12,6 +12,8 @@
  * With VMX_BITMAP_X2APIC, in use with "virtualize x2APIC mode" alone, registers of the local APIC
  * are read from its page, and written where the processor does all that the write does. Without
  * that control these MSRs would be the host's.
+ *
+ * With VMX_BITMAP_SPEC_CTRL the guest reads and writes IA32_SPEC_CTRL, which entry code exchanges.
  */
 #include <asm/msr-index.h>
 #include <linux/bitops.h>
@@ -130,6 +132,8 @@ static void update_bitmap(void *bitmap, unsigned int which, const struct hvx_msr
 	}
 	if (which & VMX_BITMAP_X2APIC)
 		pass_x2apic(bitmap, policy);
+	if (which & VMX_BITMAP_SPEC_CTRL)
+		pass_msr(bitmap, MSR_IA32_SPEC_CTRL, PASS_READ | PASS_WRITE, policy);
 }
 
 static void update_bitmaps(struct vmx_vm *vmx_vm, const struct hvx_msr_policy *policy)
@@ -157,8 +161,10 @@ void vmx_msr_vm_fini(struct vmx_vm *vm)
 
 static bool bitmap_needed(const struct vmx_vm *vm, unsigned int which)
 {
-	return !(which & VMX_BITMAP_X2APIC) || (vmx_caps.apic & SEC_VIRTUALIZE_X2APIC_MODE &&
-						vm->vm.flags & HVX_VM_LAPIC);
+	if (which & VMX_BITMAP_X2APIC && !(vmx_caps.apic & SEC_VIRTUALIZE_X2APIC_MODE &&
+					   vm->vm.flags & HVX_VM_LAPIC))
+		return false;
+	return !(which & VMX_BITMAP_SPEC_CTRL) || hvx_spec_can_pass();
 }
 
 int vmx_msr_vm_init(struct vmx_vm *vm)
@@ -213,6 +219,8 @@ void vmx_pass_msrs(struct vmx_vcpu *vmx, bool pass)
 
 	if (vmx->secondary & SEC_VIRTUALIZE_X2APIC_MODE)
 		which |= VMX_BITMAP_X2APIC;
+	if (vmx->vcpu.spec.own && vmx->vcpu.spec.pass)
+		which |= VMX_BITMAP_SPEC_CTRL;
 	vmcs_write(VMCS_MSR_BITMAPS, __pa(vm->msr_bitmap[which]));
 	vmx->msrs_passed = pass;
 }
@@ -233,4 +241,19 @@ void vmx_read_syscall_msrs(struct vmx_vcpu *vmx)
 	if (vmx->msrs_loaded && !(regs->dirty & RM(SYSCALL)))
 		regs->kernel_gs_base = hvx_rdmsr(MSR_KERNEL_GS_BASE);
 	regs->avail |= RM(SYSCALL);
+}
+
+/* Before an entry, when it is told anew whether the guest has its own IA32_SPEC_CTRL */
+void vmx_sync_spec_ctrl(struct vmx_vcpu *vmx)
+{
+	bool own = vmx->vcpu.spec.own;
+
+	if (own == !!(vmx->enter_flags & VMX_ENTER_SPEC_CTRL))
+		return;
+	vmx->enter_flags ^= VMX_ENTER_SPEC_CTRL;
+	/* The first entry of this window may be over */
+	if (own)
+		vmx->vcpu.regs.host_spec_ctrl = hvx_rdmsr(MSR_IA32_SPEC_CTRL);
+	vmcs_write(VMCS_HOST_RIP, (unsigned long)(own ? hvx_vmx_exit_spec_ctrl : hvx_vmx_exit));
+	vmx_pass_msrs(vmx, vmx->msrs_passed);
 }

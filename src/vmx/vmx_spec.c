@@ -7,9 +7,9 @@
  *   window opens	L1D flush (L1TF); IBPB when another vCPU ran here: vmx_spec.h
  *   window closes	IBPB before the VMM runs (VMSCAPE): vmx_spec.h
  *
- * Guests do not get IA32_SPEC_CTRL, so the host's value stays on the CPU. The kernel's decisions
- * are followed by its feature bits; where it keeps a decision to itself, the parameters below
- * default to what it decides, too.
+ * IA32_SPEC_CTRL: the host's value stays on the CPU unless the guest has its own (cpu/spec.c),
+ * which vmx_entry.S exchanges. The kernel's decisions are followed by its feature bits; where it
+ * keeps a decision to itself, the parameters below default to what it decides, too.
  */
 #include <linux/cpu.h>
 #include <linux/moduleparam.h>

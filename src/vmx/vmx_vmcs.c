@@ -221,6 +221,8 @@ static void write_msrs(struct vmx_vcpu *vmx, u64 dirty)
 		write_tsc(vmx);
 	if (dirty & (RM(EFER) | RM(SYSCALL) | RM(TSC)))
 		vmx_sync_msrs(vmx);
+	if (dirty & RM(SPEC_CTRL))
+		vmx_sync_spec_ctrl(vmx);
 }
 
 static void read_msrs(struct vmx_vcpu *vmx, u64 mask)

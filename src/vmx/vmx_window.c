@@ -122,7 +122,7 @@ static __always_inline void leave_root(struct vmx_vcpu *vmx)
 	/* Also when shared: the VMCS must be in memory before another CPU loads it */
 	vmcs_clear(&vmx->vmcs_pa);
 	vmx->loaded = false;
-	vmx->launched = false;
+	vmx->enter_flags &= ~VMX_ENTER_RESUME;
 	leave_operation(vmx);
 }
 
