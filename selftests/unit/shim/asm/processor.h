@@ -13,6 +13,7 @@ u64 shim_cr4(void);
 #define cpuid_ecx(leaf)		shim_cpuid(leaf, 2)
 #define cpuid_edx(leaf)		shim_cpuid(leaf, 3)
 #define native_read_cr4()	shim_cr4()
+#define X86_CR4_MCE		0x40UL
 
 extern unsigned int tsc_khz;
 
