@@ -3,15 +3,9 @@
  * Registers between the cache (struct hvx_regs) and the VMCB.
  *
  * Every write to CR0, CR4, EFER, PAT and DR0-DR7 is intercepted, so that the cache alone knows
-<<<<<<< HEAD
  * their values and the VMCB holds what is in force: CR0 without CD, CR4 with MCE, EFER with SVME,
  * DR6 clean, DR7 of the VMM while it debugs. The rest lives in the VMCB, but for what VMLOAD
- * switches: that may be on the CPU (svm_switch.hidden).
-=======
- * their values and the VMCB holds what is in force: CR0 without CD, EFER with SVME, DR6 clean,
- * DR7 of the VMM while it debugs. The rest lives in the VMCB, but for what VMLOAD switches: that
- * may be on the CPU (SVM_HIDDEN_IN_VMCB).
->>>>>>> a056da6 (hvx: cpu: Give guests IA32_SPEC_CTRL, PRED_CMD and ARCH_CAPABILITIES)
+ * switches: that may be on the CPU (SVM_HIDDEN_IN_VMCB).
  *
  * Context: vcpu->lock; write_regs() in a window, the others anywhere.
  */
