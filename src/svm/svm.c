@@ -146,7 +146,7 @@ static int svm_vcpu_init(struct hvx_vcpu *vcpu)
 	if (!svm->vmcb)
 		return -ENOMEM;
 	svm->sw.vmcb_pa = __sme_set(__pa(svm->vmcb));
-	svm->sw.flags = SVM_HIDDEN_IN_VMCB;
+	svm->sw.hidden = SVM_HIDDEN_IN_VMCB;
 	svm->sw.verw = __KERNEL_DS;
 	svm->serial = atomic64_inc_return(&serial);
 	svm_vmcb_reset(svm);

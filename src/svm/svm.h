@@ -28,11 +28,8 @@
 #define SVM_SWITCH_GUEST_GS	8
 #define SVM_SWITCH_HOST_GS	16
 #define SVM_SWITCH_VERW		24
-#define SVM_SWITCH_FLAGS	26
-
-/* svm_switch.flags. The first is the lowest: one comparison with it tells all cases apart. */
-#define SVM_HIDDEN_IN_VMCB	1	/* guest's VMLOAD state is there, not on the CPU */
-#define SVM_OWN_SPEC_CTRL	2	/* IA32_SPEC_CTRL is the guest's own */
+#define SVM_SWITCH_HIDDEN	26
+#define SVM_SWITCH_OWN_SPEC	27
 
 /* In struct hvx_vcpu, for svm_entry.S: GPRs, @n in the order of the instruction encoding; ... */
 #define SVM_GPR(n)		((n) * 8)
@@ -47,16 +44,18 @@
 #include "svm_hw.h"
 #include "vcpu/vcpu.h"
 
-/*
- * SVM_HIDDEN_IN_VMCB says where the truth about the guest's VMLOAD state is: VMLOAD comes before
- * the next VMRUN and makes the VMCB stale. Each window begins with it.
- */
+/* svm_switch.hidden: where the truth about the guest's VMLOAD state is */
+#define SVM_HIDDEN_ON_CPU	0	/* the VMCB is stale */
+#define SVM_HIDDEN_IN_VMCB	1	/* VMLOAD before the next VMRUN, which makes it ON_CPU */
+
 struct svm_switch {
 	u64 vmcb_pa;
-	u64 guest_gs;		/* GS.base of the guest without SVM_HIDDEN_IN_VMCB */
+	u64 guest_gs;		/* GS.base of the guest under SVM_HIDDEN_ON_CPU */
 	u64 host_gs;
 	u16 verw;		/* a valid selector, for VERW */
-	u8 flags;
+	/* Compared as one word of 16 bits */
+	u8 hidden;		/* SVM_HIDDEN_*; each window begins with IN_VMCB */
+	bool own_spec_ctrl;	/* IA32_SPEC_CTRL is the guest's own */
 };
 
 static_assert(offsetof(struct hvx_vcpu, regs.gpr) == SVM_GPR(0));
@@ -65,7 +64,8 @@ static_assert(offsetof(struct hvx_vcpu, regs.host_spec_ctrl) == SVM_HOST_SPEC_CT
 static_assert(offsetof(struct svm_switch, vmcb_pa) == SVM_SWITCH_VMCB_PA);
 static_assert(offsetof(struct svm_switch, guest_gs) == SVM_SWITCH_GUEST_GS);
 static_assert(offsetof(struct svm_switch, host_gs) == SVM_SWITCH_HOST_GS);
-static_assert(offsetof(struct svm_switch, flags) == SVM_SWITCH_FLAGS);
+static_assert(offsetof(struct svm_switch, hidden) == SVM_SWITCH_HIDDEN);
+static_assert(offsetof(struct svm_switch, own_spec_ctrl) == SVM_SWITCH_OWN_SPEC);
 static_assert(offsetof(struct svm_switch, verw) == SVM_SWITCH_VERW);
 
 /* svm_vcpu.attention: what makes an entry more than the common one */
@@ -164,7 +164,7 @@ static inline void svm_intercept(struct svm_vcpu *svm, unsigned int i, bool on)
  */
 static inline void svm_save_hidden(struct svm_vcpu *svm)
 {
-	if (svm->sw.flags & SVM_HIDDEN_IN_VMCB)
+	if (svm->sw.hidden)
 		return;
 	svm_vmsave(svm->sw.vmcb_pa);
 	svm->vmcb->gs.base = svm->sw.guest_gs;

@@ -48,7 +48,8 @@ SYM_FUNC_START(svm_vmrun)
 
 	/* VMLOAD state: all of it, or only what svm_vmrun itself took away */
 	mov	SVM_SWITCH_VMCB_PA(%rdx), %rax
-	cmpb	$SVM_HIDDEN_IN_VMCB, SVM_SWITCH_FLAGS(%rdx)
+	/* SVM_HIDDEN_IN_VMCB is 1, the guest's own IA32_SPEC_CTRL is above */
+	cmpw	$1, SVM_SWITCH_HIDDEN(%rdx)
 	jae	.Lload_more
 .Lload_gs:
 	mov	SVM_SWITCH_GUEST_GS(%rdx), %rcx
@@ -94,7 +95,7 @@ SYM_FUNC_START(svm_vmrun)
 	mov	%r15, SVM_GPR(15)(%rax)
 
 	mov	(%rsp), %rdx
-	testb	$SVM_OWN_SPEC_CTRL, SVM_SWITCH_FLAGS(%rdx)
+	cmpb	$0, SVM_SWITCH_OWN_SPEC(%rdx)
 	jnz	.Lrestore_spec_ctrl
 .Lspec_ctrl_restored:
 	ALTERNATIVE "jmp .Lsave_gs_msr", "rdgsbase %rcx", X86_FEATURE_FSGSBASE
@@ -147,14 +148,14 @@ SYM_FUNC_START(svm_vmrun)
 	ja	.Lload_spec_ctrl
 .Lload_all:
 	vmload	%rax
-	andb	$~SVM_HIDDEN_IN_VMCB, SVM_SWITCH_FLAGS(%rdx)
+	movb	$0, SVM_SWITCH_HIDDEN(%rdx)
 	jmp	.Lloaded
 
 	/* The host's value does not change within a window */
 .Lload_spec_ctrl:
 	mov	%rdx, %r8
 	mov	$MSR_IA32_SPEC_CTRL, %ecx
-	testb	$SVM_HIDDEN_IN_VMCB, SVM_SWITCH_FLAGS(%r8)
+	cmpb	$0, SVM_SWITCH_HIDDEN(%r8)
 	jz	.Lhost_spec_ctrl_known
 	rdmsr
 	mov	%eax, SVM_HOST_SPEC_CTRL(%rdi)
@@ -170,7 +171,7 @@ SYM_FUNC_START(svm_vmrun)
 .Lspec_ctrl_loaded:
 	mov	%r8, %rdx
 	mov	SVM_SWITCH_VMCB_PA(%rdx), %rax
-	testb	$SVM_HIDDEN_IN_VMCB, SVM_SWITCH_FLAGS(%rdx)
+	cmpb	$0, SVM_SWITCH_HIDDEN(%rdx)
 	jnz	.Lload_all
 	jmp	.Lload_gs
 	_ASM_EXTABLE(.Lwrite_spec_ctrl, .Lspec_ctrl_loaded)

@@ -5,7 +5,7 @@
  * Every write to CR0, CR4, EFER, PAT and DR0-DR7 is intercepted, so that the cache alone knows
  * their values and the VMCB holds what is in force: CR0 without CD, CR4 with MCE, EFER with SVME,
  * DR6 clean, DR7 of the VMM while it debugs. The rest lives in the VMCB, but for what VMLOAD
- * switches: that may be on the CPU (SVM_HIDDEN_IN_VMCB).
+ * switches: that may be on the CPU (svm_switch.hidden).
  *
  * Context: vcpu->lock; write_regs() in a window, the others anywhere.
  */
@@ -227,9 +227,9 @@ static void write_spec_ctrl(struct svm_vcpu *svm)
 {
 	bool own = svm->vcpu.spec.own;
 
-	if (own == !!(svm->sw.flags & SVM_OWN_SPEC_CTRL))
+	if (own == svm->sw.own_spec_ctrl)
 		return;
-	svm->sw.flags ^= SVM_OWN_SPEC_CTRL;
+	svm->sw.own_spec_ctrl = own;
 	/* The first entry of this window may be over */
 	if (own)
 		svm->vcpu.regs.host_spec_ctrl = hvx_rdmsr(MSR_IA32_SPEC_CTRL);
@@ -262,7 +262,7 @@ void svm_write_regs(struct svm_vcpu *svm)
 
 	if (dirty & RM_HIDDEN) {
 		svm_save_hidden(svm);
-		svm->sw.flags |= SVM_HIDDEN_IN_VMCB;
+		svm->sw.hidden = SVM_HIDDEN_IN_VMCB;
 		write_syscall_msrs(svm->vmcb, regs, dirty);
 	}
 	if (dirty & RM(RSP))

@@ -243,7 +243,7 @@ void svm_close(struct hvx_vcpu *vcpu)
 	struct svm_cpu *cpu = this_cpu_ptr(&svm_cpus);
 
 	svm_save_hidden(svm);
-	svm->sw.flags |= SVM_HIDDEN_IN_VMCB;
+	svm->sw.hidden = SVM_HIDDEN_IN_VMCB;
 	svm_vmload(cpu->host_pa);
 	svm_stgi();
 	give_svme_back(cpu);
