@@ -4,11 +4,13 @@
  * the guest's address and what is wrong there. The guest is a bare program of guest/machine.S.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -35,7 +37,7 @@ static void launch_guest(bool sandbox)
 {
 	const char *image = launch_file("count", m_count, m_count_end - m_count);
 	const char *const args[] = {
-		"run", "-k", image, "--flat", "0x100000", "-m", "64M",
+		"run", "-k", image, "--flat", "0x100000", "-m", "64M", "--rng",
 		sandbox ? NULL : "--no-sandbox", NULL,
 	};
 
@@ -96,32 +98,60 @@ static void expect_lost(const char *who, uint64_t gpa, int error)
 	EXPECT(strstr(l.err.text, "runvm: the guest cannot go on\n"), "'%s'", l.err.text);
 }
 
-static void wait_stop(void)
+/* Its thread of that name */
+static pid_t thread_of_runvm(const char *wanted)
+{
+	char path[64], name[32] = "";
+	struct dirent *entry;
+	pid_t found = 0;
+	DIR *dir;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", l.pid);
+	dir = opendir(path);
+	REQUIRE(dir);
+	while (!found && (entry = readdir(dir))) {
+		snprintf(path, sizeof(path), "/proc/%d/task/%.16s/comm", l.pid, entry->d_name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		if (read(fd, name, sizeof(name) - 1) > 0 && !strncmp(name, wanted, strlen(wanted)))
+			found = atoi(entry->d_name);
+		close(fd);
+	}
+	closedir(dir);
+	REQUIRE(found, "runvm has no thread '%s'", wanted);
+	return found;
+}
+
+/* False where it has ended instead */
+static bool wait_stop(pid_t thread)
 {
 	int status;
 
-	REQUIRE(waitpid(l.pid, &status, 0) == l.pid && WIFSTOPPED(status), "%#x", status);
+	REQUIRE(waitpid(thread, &status, __WALL) == thread, "%s", strerror(errno));
+	return WIFSTOPPED(status);
 }
 
 /* Lets it run until it enters a system call, or leaves it */
-static void go_on(void)
+static bool go_on(pid_t thread)
 {
-	REQUIRE(!ptrace(PTRACE_SYSCALL, l.pid, NULL, NULL));
-	wait_stop();
+	REQUIRE(!ptrace(PTRACE_SYSCALL, thread, NULL, NULL));
+	return wait_stop(thread);
 }
 
 /*
- * Runvm's main thread waits in a system call: have it make this one, as if that had ended with
+ * A thread of runvm waits in a system call: have it make this one, as if that had ended with
  * EINTR.
  */
-static long call_in_runvm(uint64_t nr, uint64_t arg0, uint64_t arg1, uint64_t arg2)
+static long call_in_runvm(pid_t thread, uint64_t nr, uint64_t arg0, uint64_t arg1, uint64_t arg2)
 {
 	struct user_regs_struct saved, regs;
 
-	REQUIRE(!ptrace(PTRACE_ATTACH, l.pid, NULL, NULL), "%s", strerror(errno));
-	wait_stop();
-	REQUIRE(!ptrace(PTRACE_GETREGS, l.pid, NULL, &saved));
-	REQUIRE((long)saved.orig_rax >= 0, "its main thread makes no system call");
+	REQUIRE(!ptrace(PTRACE_ATTACH, thread, NULL, NULL), "%s", strerror(errno));
+	REQUIRE(wait_stop(thread));
+	REQUIRE(!ptrace(PTRACE_GETREGS, thread, NULL, &saved));
+	REQUIRE((long)saved.orig_rax >= 0, "its thread makes no system call");
 	saved.rax = -EINTR;
 	saved.orig_rax = -1;		/* nothing to restart */
 	regs = saved;
@@ -130,12 +160,11 @@ static long call_in_runvm(uint64_t nr, uint64_t arg0, uint64_t arg1, uint64_t ar
 	regs.rdi = arg0;
 	regs.rsi = arg1;
 	regs.rdx = arg2;
-	REQUIRE(!ptrace(PTRACE_SETREGS, l.pid, NULL, &regs));
-	go_on();
-	go_on();
-	REQUIRE(!ptrace(PTRACE_GETREGS, l.pid, NULL, &regs));
-	REQUIRE(!ptrace(PTRACE_SETREGS, l.pid, NULL, &saved));
-	REQUIRE(!ptrace(PTRACE_DETACH, l.pid, NULL, NULL));
+	REQUIRE(!ptrace(PTRACE_SETREGS, thread, NULL, &regs));
+	REQUIRE(go_on(thread) && go_on(thread));
+	REQUIRE(!ptrace(PTRACE_GETREGS, thread, NULL, &regs));
+	REQUIRE(!ptrace(PTRACE_SETREGS, thread, NULL, &saved));
+	REQUIRE(!ptrace(PTRACE_DETACH, thread, NULL, NULL));
 	return regs.rax;
 }
 
@@ -146,7 +175,7 @@ TEST_TIME(unmapped, 40)
 	launch_guest(true);
 	hva = counter_hva();
 	wait_for_counter(hva);
-	EXPECT_EQ(call_in_runvm(SYS_munmap, hva, PAGE_SIZE, 0), 0);
+	EXPECT_EQ(call_in_runvm(l.pid, SYS_munmap, hva, PAGE_SIZE, 0), 0);
 	expect_lost("vCPU 0: ", COUNTER, EFAULT);
 }
 
@@ -183,7 +212,7 @@ TEST_TIME(broken, 40)
 }
 
 /* A page that the guest does not use just now, but a thread of runvm's does: it gets a signal */
-TEST_TIME(broken_for_a_device, 40)
+static void broken_for(const char *thread)
 {
 	uint64_t hva;
 	long error;
@@ -192,10 +221,22 @@ TEST_TIME(broken_for_a_device, 40)
 	launch_guest(false);
 	hva = counter_hva();
 	wait_for_counter(hva);
-	error = call_in_runvm(SYS_madvise, hva + PAGE_SIZE, PAGE_SIZE, MADV_HWPOISON);
+	error = call_in_runvm(thread_of_runvm(thread), SYS_madvise, hva + PAGE_SIZE, PAGE_SIZE,
+			      MADV_HWPOISON);
 	if (error) {
 		kill(l.pid, SIGKILL);
 		SKIP("no memory errors on demand: %s", strerror(-error));
 	}
 	expect_lost("", COUNTER + PAGE_SIZE, EHWPOISON);
+}
+
+TEST_TIME(broken_for_runvm, 40)
+{
+	broken_for("runvm");
+}
+
+/* A device's thread blocks most signals */
+TEST_TIME(broken_for_a_device, 40)
+{
+	broken_for("virtio-rng");
 }

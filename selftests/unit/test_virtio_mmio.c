@@ -129,6 +129,16 @@ static uint32_t get(unsigned int slot, unsigned int reg)
 	return fake_read(virtio_mmio_base(slot) + reg, 4);
 }
 
+/* The device's worker is another thread */
+static bool status_becomes(unsigned int slot, uint32_t status)
+{
+	unsigned int ms;
+
+	for (ms = 0; ms < SLOW && get(slot, VIRTIO_MMIO_INTERRUPT_STATUS) != status; ms++)
+		usleep(1000);
+	return get(slot, VIRTIO_MMIO_INTERRUPT_STATUS) == status;
+}
+
 static void set(unsigned int slot, unsigned int reg, uint32_t value)
 {
 	fake_write(virtio_mmio_base(slot) + reg, 4, value);
@@ -293,9 +303,8 @@ TEST(shared_line)
 		EXPECT(answers(SLOT_RNG) && answers(SLOT_RNG_TOO));
 		EXPECT(driver_interrupted(&driver[SLOT_RNG], 0, SLOW));
 		/* Each says what is its own; the line stays until both are acknowledged */
-		while (get(SLOT_RNG, VIRTIO_MMIO_INTERRUPT_STATUS) != VIRTIO_MMIO_INT_VRING ||
-		       get(SLOT_RNG_TOO, VIRTIO_MMIO_INTERRUPT_STATUS) != VIRTIO_MMIO_INT_VRING)
-			usleep(1000);
+		REQUIRE(status_becomes(SLOT_RNG, VIRTIO_MMIO_INT_VRING) &&
+			status_becomes(SLOT_RNG_TOO, VIRTIO_MMIO_INT_VRING));
 		EXPECT_EQ(driver_take_isr(&driver[i % 2 ? SLOT_RNG : SLOT_RNG_TOO]), 1);
 		EXPECT(line(SLOT_RNG));
 		EXPECT_EQ(driver_take_isr(&driver[i % 2 ? SLOT_RNG_TOO : SLOT_RNG]), 1);
@@ -330,8 +339,7 @@ TEST(reasons)
 	driver_add(d, 1, (struct driver_buffer[]){ { DATA, 4 } }, 1);
 	driver_kick(d, 1);
 	REQUIRE(driver_wait(d, 1, &e, SLOW));
-	while (get(SLOT_BALLOON, VIRTIO_MMIO_INTERRUPT_STATUS) != 3)
-		usleep(1000);
+	REQUIRE(status_becomes(SLOT_BALLOON, 3));
 	set(SLOT_BALLOON, VIRTIO_MMIO_INTERRUPT_ACK, ~VIRTIO_MMIO_INT_CONFIG);
 	EXPECT_EQ(get(SLOT_BALLOON, VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_CONFIG);
 	EXPECT(line(SLOT_BALLOON));

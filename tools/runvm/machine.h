@@ -26,6 +26,7 @@
 #define RUNVM_MACHINE_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 
 #include "options.h"
@@ -101,6 +102,20 @@ void *mem_at(struct machine *m, uint64_t gpa, uint64_t len);
  * has new memory where it writes. 0 or an error number.
  */
 int mem_discard(struct machine *m, void *at, uint64_t len);
+
+/*
+ * What a device's thread blocks: the main thread's signals, but not those that tell of its own
+ * accesses, of which memory that was lost is one. Blocked they would end runvm without a word.
+ */
+static inline void signals_of_others(sigset_t *set)
+{
+	sigfillset(set);
+	sigdelset(set, SIGBUS);
+	sigdelset(set, SIGSEGV);
+	sigdelset(set, SIGILL);
+	sigdelset(set, SIGFPE);
+	sigdelset(set, SIGSYS);
+}
 /* Bytes of RAM below 4 GiB, and above */
 uint64_t mem_low(const struct machine *m);
 uint64_t mem_high(const struct machine *m);

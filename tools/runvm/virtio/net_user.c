@@ -463,12 +463,11 @@ static Slirp *new_slirp(struct user_net *u)
 static void start_thread(struct device *dev)
 {
 	struct user_net *u = user_net_of(dev);
-	sigset_t all, old;
+	sigset_t others, old;
 	int error;
 
-	/* Signals are the main thread's */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
+	signals_of_others(&others);
+	pthread_sigmask(SIG_SETMASK, &others, &old);
 	error = pthread_create(&u->thread, NULL, serve, u);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (error)

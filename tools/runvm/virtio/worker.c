@@ -229,16 +229,16 @@ void worker_init(struct virtio *v)
 
 void worker_start(struct virtio *v)
 {
-	sigset_t all, old;
+	sigset_t others, old;
 	int error;
 
-	/* Signals are the main thread's */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
+	signals_of_others(&others);
+	pthread_sigmask(SIG_SETMASK, &others, &old);
 	error = pthread_create(&v->thread, NULL, worker, v);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (error)
 		die("%s: no thread: %s", v->ops->name, strerror(error));
+	pthread_setname_np(v->thread, v->ops->name);
 	v->threaded = true;
 }
 
