@@ -12,7 +12,8 @@
  * per-CPU data there. RAX, RSP, RIP and RFLAGS of both sides are switched by VMRUN itself.
  *
  * IA32_SPEC_CTRL is exchanged for guests that have their own; behind VMRUN the host's is back
- * before any branch that could be predicted.
+ * before any indirect branch or return. The one conditional branch before it can be predicted
+ * wrongly: what then runs ahead with the guest's value ends at the latest when that is known.
  */
 #include <linux/linkage.h>
 #include <linux/objtool.h>

@@ -116,6 +116,7 @@ static inline void signals_of_others(sigset_t *set)
 	sigdelset(set, SIGFPE);
 	sigdelset(set, SIGSYS);
 }
+
 /* Bytes of RAM below 4 GiB, and above */
 uint64_t mem_low(const struct machine *m);
 uint64_t mem_high(const struct machine *m);
