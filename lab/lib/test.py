@@ -78,6 +78,8 @@ DEFAULT = [
     ("vmx-old", "6.1", "smoke apicv lapic_state", []),
     ("vmx-new", "6.1", "smoke sensitive apicv lapic lapic_state", []),
     ("vmx-spec", "6.12", SPEC, []),
+    # Mitigations on, as people run it
+    ("svm", "6.1", SPEC, ["--smp", "2", "--append", "mitigations=auto"]),
     # Mitigations on: large pages that hold no code; and EPT without accessed and dirty flags
     ("vmx", "6.1", MEMORY, ["--smp", "2", "--mem", "768", "--append", "mitigations=auto",
                             "--param", "ept_ad=0"]),
@@ -199,7 +201,7 @@ def host_run(cpu, kernel, glob, extra):
     limit = LIMIT.get(glob, LIMIT["*"]) * (3 if kernel == "debug" else 1)
     argv = [f"{LAB}/run", "--cpu", cpu, "--kernel", kernel, "--timeout", str(limit), *extra,
             "--", "run", *glob.split()]
-    name = f"{cpu} {kernel}" + {TIMER: " timer", MEMORY: " memory", HOST_MEMORY: " memory", APIC: " apicv=0",
+    name = f"{cpu} {kernel}" + {TIMER: " timer", SPEC: " speculation", MEMORY: " memory", HOST_MEMORY: " memory", APIC: " apicv=0",
                                 "large": " large", "bar": " bar", "machine_check": " full"}.get(glob, "")
     return Run(name, argv, [emulator, f"kernel-{kernel}" + ("-full" if "full" in extra else "")])
 
