@@ -31,7 +31,7 @@ help:
 	@echo 'make                 hvx.ko for the running kernel (or KERNELRELEASE=, KDIR=), and the programs'
 	@echo 'make install         hvx.ko, hvx.h, runvm and its manual page into this system'
 	@echo 'make run             a Linux guest with a shell: on this machine if it can, else in an emulated host'
-	@echo 'make test            all tests; narrowed by CPU=svm|svm-nrip|vmx|vmx-old|vmx-new,'
+	@echo 'make test            all tests; narrowed by CPU=svm|svm-nrip|vmx|vmx-old|vmx-new|vmx-spec,'
 	@echo '                     KERNEL=6.1|6.12|sid|debug, TEST=GLOB'
 	@echo 'make bench           instructions per exit, for memory, to boot Linux and of its work, beside KVM'
 	@echo 'make unit            the tests that need no emulated host'

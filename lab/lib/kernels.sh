@@ -139,7 +139,7 @@ debug_kernel() {
 	# shellcheck disable=SC2086
 	packages $DEBUG_PACKAGES
 	once source-6.1 1 source_61
-	say "building the debug kernel (about 15 minutes)"
+	say "building the debug kernel (7 to 15 minutes)"
 	rm -rf "$dir" "$dir.new"
 	mkdir -p "$bld" "$dir.new"
 	quietly debug-config make -C "$src" O="$bld" tinyconfig
