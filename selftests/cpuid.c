@@ -406,6 +406,12 @@ TEST(errors)
 	EXPECT_EQ(xioctl(hvx_open(), HVX_GET_SUPPORTED_CPUID, &c), -E2BIG);
 	nr = supported_cpuid(table);
 	EXPECT_EQ(c.nr, nr);
+	c.nr = 1;
+	EXPECT_EQ(xioctl(v->vm->fd, HVX_GET_SUPPORTED_CPUID, &c), -E2BIG);
+	EXPECT(c.nr > 1);
+	c.nr = 1;
+	EXPECT_EQ(xioctl(v->fd, HVX_GET_CPUID, &c), -E2BIG);
+	EXPECT(c.nr > 1);
 	/* two answers for one question */
 	table[nr] = table[0];
 	EXPECT_EQ(vcpu_set_cpuid(v, table, nr + 1), -EINVAL);

@@ -265,6 +265,7 @@ TEST(errors)
 	EXPECT_EQ(set_debug(v, HVX_DEBUG_SW_BP, 0, 0), -EINVAL);
 	EXPECT_EQ(set_debug(v, HVX_DEBUG_ENABLE | HVX_DEBUG_HW_BP, 0, 0x2400), -EINVAL);
 	EXPECT_EQ(set_debug(v, HVX_DEBUG_ENABLE | HVX_DEBUG_HW_BP, 0, 0x402 | 2 << 16), -EINVAL);
+	EXPECT_EQ(set_debug(v, HVX_DEBUG_ENABLE | HVX_DEBUG_HW_BP, 0, 1ULL << 32 | 0x402), -EINVAL);
 	EXPECT_EQ(set_debug(v, HVX_DEBUG_ENABLE, 0, 0), 0);
 	EXPECT_EQ(set_debug(v, 0, 0, 0), 0);
 }

@@ -225,7 +225,7 @@ GUEST(takes_exceptions)
 {
 	unsigned int i;
 
-	for (i = 0; i < 8; i++)
+	for (i = 0; i < 9; i++)
 		guest_sync(i);
 }
 
@@ -242,6 +242,7 @@ TEST(exceptions)
 		{ 1, HVX_EVENT_HAS_PAYLOAD, 0, 0x4001 },
 		{ 0, 0, 0, 0 },
 		{ 17, HVX_EVENT_HAS_ERROR, 0, 0 },
+		{ 18, 0, 0, 0 },
 		{ 3, 0, 0, 0 },
 	};
 	struct vcpu *v = start(takes_exceptions);
@@ -264,7 +265,7 @@ TEST(exceptions)
 					    send[i].payload), 0);
 		EXPECT_EQ(vcpu_inject_error(v, 6, 0, 0, 0), -EBUSY);
 	}
-	vcpu_expect_sync(v, 7);
+	vcpu_expect_sync(v, 8);
 	EXPECT_EQ(took.vector, 3);
 	vcpu_finish(v);
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -321,6 +322,67 @@ TEST(exit_at_every_stage)
 		EXPECT_EQ(wait_for(pid), 0);
 	}
 	expect_references(before);
+}
+
+/* All descriptors go while the program lives on, with its mappings; another VM works after that */
+static void close_all(void)
+{
+	int fd;
+
+	REQUIRE(!syscall(SYS_close_range, 3, ~0U, 0));
+	fd = open("/dev/hvx", O_RDWR | O_CLOEXEC);
+	/* Where hvx_open() had it */
+	REQUIRE(fd >= 0 && dup2(fd, hvx_open()) >= 0);
+	go_to(RAN);
+	_exit(0);
+}
+
+/* The program goes and leaves copies of its descriptors to a child, which goes later */
+static void leave_copies(void)
+{
+	if (!fork())
+		usleep(20000);
+	_exit(0);
+}
+
+static void become_another(void)
+{
+	exec_self(-1);
+}
+
+static void at_every_stage(void (*end)(void), int expected)
+{
+	const long before = references();
+	unsigned int stage;
+	int status;
+	pid_t pid;
+
+	for (stage = OPENED; stage < RUNNING; stage++) {
+		pid = fork();
+		if (!pid) {
+			go_to(stage);
+			end();
+		}
+		status = wait_for(pid);
+		EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == expected, "stage %u: %#x",
+		       stage, status);
+	}
+	expect_references(before);
+}
+
+TEST(close_at_every_stage)
+{
+	at_every_stage(close_all, 0);
+}
+
+TEST(fork_at_every_stage)
+{
+	at_every_stage(leave_copies, 0);
+}
+
+TEST(exec_at_every_stage)
+{
+	at_every_stage(become_another, EBADF);
 }
 
 TEST(sigkill_at_every_stage)

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -102,6 +103,7 @@ static int in_child(void (*fn)(void))
 
 TEST_TIME(reload, 60)
 {
+	struct stat node = { };
 	unsigned int i, k;
 	int ret = -1;
 
@@ -116,6 +118,8 @@ TEST_TIME(reload, 60)
 		EXPECT_EQ(load(), 0);
 		for (k = 0; k < 100 && access("/dev/hvx", R_OK | W_OK); k++)
 			usleep(10000);
+		EXPECT(!stat("/dev/hvx", &node) && (node.st_mode & 0777) == 0660, "%#o",
+		       node.st_mode);
 	}
 	EXPECT_EQ(in_child(run_guest), 0);
 	EXPECT_EQ(load(), -EEXIST);
