@@ -231,31 +231,6 @@ static void round_of(struct vcpu *v, uint64_t value)
 	vcpu_expect_sync(v, 0);
 }
 
-static volatile uint64_t *word(uint8_t *p, size_t page)
-{
-	return (uint64_t *)(p + page * PAGE_SIZE);
-}
-
-static void set_all(uint8_t *p, size_t len, uint64_t value)
-{
-	size_t i;
-
-	for (i = 0; i < len / PAGE_SIZE; i++)
-		*word(p, i) = value;
-}
-
-static void expect_all(uint8_t *p, size_t len, uint64_t value)
-{
-	size_t i;
-
-	for (i = 0; i < len / PAGE_SIZE; i++) {
-		if (!EXPECT_EQ(*word(p, i), value)) {
-			tap_note("page %zu", i);
-			break;
-		}
-	}
-}
-
 static void expect_fault(struct vcpu *v, uint64_t gpa, uint32_t access)
 {
 	EXPECT_EQ(vcpu_run_once(v), -EFAULT);
@@ -276,13 +251,13 @@ TEST(large_entries)
 	struct vcpu *v = start(sums_and_adds, len, p);
 	uint64_t before = info(v).faults, faults;
 
-	set_all(p, len, 10);
+	set_pages(p, len, 10);
 	round_of(v, 10);
 	expect_large(v, 2);
 	faults = info(v).faults - before;
 	EXPECT(faults <= (has_large() ? 2 : len / PAGE_SIZE) + OWN, "%lu", faults);
 	tap_note("%lu faults for %zu pages", faults, len / PAGE_SIZE);
-	expect_all(p, len, 11);
+	expect_pages(p, len, 11);
 	/* One half goes, and comes again */
 	munmap(p + M2, M2);
 	expect_large(v, 1);
@@ -290,7 +265,7 @@ TEST(large_entries)
 	map_at(p + M2, M2, M2);
 	round_of(v, 11);
 	expect_large(v, 2);
-	expect_all(p, len, 12);
+	expect_pages(p, len, 12);
 }
 
 /* By what Linux says of the processor, not by what hvx makes of it */
@@ -306,11 +281,11 @@ TEST(entry_of_1g)
 	struct vcpu *v = start(sums_and_adds, G1, p);
 
 	v->g->arg = used / PAGE_SIZE;
-	set_all(p, used, 20);
+	set_pages(p, used, 20);
 	round_of(v, 20);
 	EXPECT_EQ(info(v).mapped_1g, has_large() && has_1g_entries());
 	tap_note("%llu entries of 1 GiB", info(v).mapped_1g);
-	expect_all(p, used, 21);
+	expect_pages(p, used, 21);
 	/* Half of it may only be read: what the host splits is split here */
 	REQUIRE(!mprotect(p + G1 / 2, G1 / 2, PROT_READ));
 	round_of(v, 21);
@@ -327,10 +302,10 @@ TEST(not_congruent)
 	uint8_t *p = map_bar(2 * M2, M2) + PAGE_SIZE;
 	struct vcpu *v = start(sums_and_adds, len, p);
 
-	set_all(p, len, 30);
+	set_pages(p, len, 30);
 	round_of(v, 30);
 	EXPECT_EQ(info(v).mapped_2m, 0);
-	expect_all(p, len, 31);
+	expect_pages(p, len, 31);
 }
 
 TEST(in_advance)
@@ -342,12 +317,12 @@ TEST(in_advance)
 		.size = sizeof(pre), .flags = HVX_PREFAULT_WRITE, .gpa = GPA, .len = len,
 	};
 
-	set_all(p, len, 40);
+	set_pages(p, len, 40);
 	EXPECT_EQ(xioctl(v->vm->fd, HVX_PREFAULT, &pre), 0);
 	EXPECT_EQ(pre.len, 0);
 	expect_large(v, 2);
 	round_of(v, 40);
-	expect_all(p, len, 41);
+	expect_pages(p, len, 41);
 }
 
 TEST(protected)
@@ -356,7 +331,7 @@ TEST(protected)
 	uint8_t *p = map_bar(len, M2);
 	struct vcpu *v = start(sums_and_adds, len, p);
 
-	set_all(p, len, 50);
+	set_pages(p, len, 50);
 	round_of(v, 50);
 	/* A block as a whole: it stays large, whatever it allows */
 	REQUIRE(!mprotect(p + M2, M2, PROT_READ));
@@ -367,7 +342,7 @@ TEST(protected)
 	REQUIRE(!mprotect(p + M2, M2, PROT_READ | PROT_WRITE));
 	vcpu_expect_sync(v, 0);
 	expect_large(v, 2);
-	expect_all(p, len, 52);
+	expect_pages(p, len, 52);
 	/* A part of one: the host makes small entries of it, for good */
 	REQUIRE(!mprotect(p + at, PAGE_SIZE, PROT_READ));
 	vcpu_expect_sync(v, 52 * v->g->arg);
@@ -375,7 +350,7 @@ TEST(protected)
 	expect_fault(v, GPA + at, HVX_ACCESS_WRITE);
 	REQUIRE(!mprotect(p + at, PAGE_SIZE, PROT_READ | PROT_WRITE));
 	vcpu_expect_sync(v, 0);
-	expect_all(p, len, 53);
+	expect_pages(p, len, 53);
 }
 
 TEST(logged)
@@ -389,7 +364,7 @@ TEST(logged)
 	};
 	unsigned int i;
 
-	set_all(p, len, 60);
+	set_pages(p, len, 60);
 	round_of(v, 60);
 	REQUIRE(!vm_region(v->vm, SLOT, HVX_REGION_LOG_DIRTY, GPA, len, p));
 	EXPECT_EQ(info(v).mapped_2m, 0);
@@ -400,7 +375,7 @@ TEST(logged)
 	REQUIRE(!vm_region(v->vm, SLOT, 0, GPA, len, p));
 	round_of(v, 62);
 	expect_large(v, 2);
-	expect_all(p, len, 63);
+	expect_pages(p, len, 63);
 }
 
 /* The device no longer answers: VFIO takes the memory from everybody */
@@ -410,7 +385,7 @@ TEST(switched_off)
 	uint8_t *p = map_bar(len, M2);
 	struct vcpu *v = start(sums_and_adds, len, p);
 
-	set_all(p, len, 70);
+	set_pages(p, len, 70);
 	round_of(v, 70);
 	expect_large(v, 2);
 	decode(false);
@@ -419,5 +394,5 @@ TEST(switched_off)
 	decode(true);
 	round_of(v, 71);
 	expect_large(v, 2);
-	expect_all(p, len, 72);
+	expect_pages(p, len, 72);
 }

@@ -101,18 +101,9 @@ TEST(xapic)
 	vcpu_finish(start(looks_at_xapic));
 }
 
-static GUEST_CODE int try_wrmsr(struct gcpu *g, uint32_t msr, uint64_t value)
-{
-	return TRY(g, "wrmsr", (), ("c"(msr), "a"((uint32_t)value), "d"(value >> 32)));
-}
-
-static GUEST_CODE int try_rdmsr(struct gcpu *g, uint32_t msr)
-{
-	return TRY(g, "rdmsr", (), ("c"(msr)), "eax", "edx");
-}
-
 GUEST(looks_at_x2apic)
 {
+	uint64_t val;
 	unsigned int i;
 
 	apic_on();
@@ -125,7 +116,7 @@ GUEST(looks_at_x2apic)
 		bool writes = i == 8 || i == 0xb || i == 0xf || i == 0x28 || i == 0x30 ||
 			(i >= 0x32 && i <= 0x38) || i == 0x3e || i == 0x3f;
 
-		GUEST_EQ(try_rdmsr(g, 0x800 + i), reads ? -1 : 13);
+		GUEST_EQ(try_rdmsr(g, 0x800 + i, &val), reads ? -1 : 13);
 		/* an error to all but ICR, which takes it as a destination */
 		if (i != 0x30)
 			GUEST_EQ(try_wrmsr(g, 0x800 + i, 1ULL << 32), 13);
@@ -169,6 +160,7 @@ TEST(x2apic_id)
 
 GUEST(changes_modes)
 {
+	uint64_t val;
 	const uint64_t base = APIC | BASE_BSP;
 	uint32_t r[4];
 
@@ -193,7 +185,7 @@ GUEST(changes_modes)
 	GUEST_EQ(g_rdmsr(0x80f), 0x1f1);
 	GUEST_EQ(try_wrmsr(g, MSR_APIC_BASE, base | BASE_EN), 13);
 	GUEST_EQ(try_wrmsr(g, MSR_APIC_BASE, base), -1);
-	GUEST_EQ(try_rdmsr(g, 0x80f), 13);
+	GUEST_EQ(try_rdmsr(g, 0x80f, &val), 13);
 	GUEST_EQ(try_wrmsr(g, MSR_APIC_BASE, base | BASE_EN), -1);
 	GUEST_EQ(rd(SVR), 0xff);
 	/* elsewhere in memory */
@@ -215,8 +207,10 @@ TEST(modes)
 
 GUEST(has_no_x2apic)
 {
+	uint64_t val;
+
 	GUEST_EQ(try_wrmsr(g, MSR_APIC_BASE, APIC | BASE_BSP | BASE_EN | BASE_EXTD), 13);
-	GUEST_EQ(try_rdmsr(g, MSR_DEADLINE), 13);
+	GUEST_EQ(try_rdmsr(g, MSR_DEADLINE, &val), 13);
 	wr(SVR, 0x1ff);
 	wr(LVT_TIMER, MASKED | DEADLINE);
 	GUEST_EQ(rd(LVT_TIMER), MASKED);

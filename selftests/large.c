@@ -203,38 +203,13 @@ GUEST(adds)
 	}
 }
 
-static uint64_t *word(uint8_t *p, size_t page)
-{
-	return (uint64_t *)(p + page * PAGE_SIZE);
-}
-
-static void set_all(uint8_t *p, size_t len, uint64_t value)
-{
-	size_t i;
-
-	for (i = 0; i < len / PAGE_SIZE; i++)
-		*word(p, i) = value;
-}
-
-static void expect_all(uint8_t *p, size_t len, uint64_t value)
-{
-	size_t i;
-
-	for (i = 0; i < len / PAGE_SIZE; i++) {
-		if (!EXPECT_EQ(*word(p, i), value)) {
-			tap_note("page %zu", i);
-			break;
-		}
-	}
-}
-
 TEST(split_by_discard)
 {
 	const size_t len = 2 * M2;
 	uint8_t *p = huge_pages(len);
 	struct vcpu *v = start(adds, GPA, len, p);
 
-	set_all(p, len, 10);
+	set_pages(p, len, 10);
 	v->g->arg = len / PAGE_SIZE;
 	vcpu_expect_sync(v, 0);
 	EXPECT_EQ(info(v).mapped_2m, 2);
@@ -242,9 +217,9 @@ TEST(split_by_discard)
 	REQUIRE(!madvise(p + 7 * PAGE_SIZE, PAGE_SIZE, MADV_DONTNEED));
 	vcpu_expect_sync(v, 0);
 	EXPECT_EQ(info(v).mapped_2m, 1);
-	EXPECT_EQ(*word(p, 7), 1);
-	*word(p, 7) = 12;
-	expect_all(p, len, 12);
+	EXPECT_EQ(*page_word(p, 7), 1);
+	*page_word(p, 7) = 12;
+	expect_pages(p, len, 12);
 }
 
 TEST(split_by_protection)
@@ -253,7 +228,7 @@ TEST(split_by_protection)
 	uint8_t *p = huge_pages(len);
 	struct vcpu *v = start(adds, GPA, len, p);
 
-	set_all(p, len, 0);
+	set_pages(p, len, 0);
 	v->g->arg = len / PAGE_SIZE;
 	vcpu_expect_sync(v, 0);
 	REQUIRE(!mprotect(p + 3 * PAGE_SIZE, PAGE_SIZE, PROT_READ));
@@ -262,7 +237,7 @@ TEST(split_by_protection)
 	EXPECT_EQ(v->run->memory.gpa & ~(PAGE_SIZE - 1), GPA + 3 * PAGE_SIZE);
 	REQUIRE(!mprotect(p + 3 * PAGE_SIZE, PAGE_SIZE, PROT_READ | PROT_WRITE));
 	vcpu_expect_sync(v, 0);
-	expect_all(p, len, 2);
+	expect_pages(p, len, 2);
 }
 
 /* Tells the sum of the first words of g->arg pages, then adds 1 to each */
@@ -297,7 +272,7 @@ static void protect_blocks(uint8_t *p, size_t len, size_t at, size_t part)
 	const uint64_t all = len / M2, some = part / M2;
 	struct hvx_memory_info before;
 
-	set_all(p, len, 7);
+	set_pages(p, len, 7);
 	v->g->arg = len / PAGE_SIZE;
 	vcpu_expect_sync(v, 7 * v->g->arg);
 	vcpu_expect_sync(v, 0);
@@ -316,7 +291,7 @@ static void protect_blocks(uint8_t *p, size_t len, size_t at, size_t part)
 	/* Each is read, refused, read once more and written to */
 	EXPECT(info(v).faults <= before.faults + 3 * some, "%llu, then %llu", before.faults,
 	       info(v).faults);
-	expect_all(p, len, 9);
+	expect_pages(p, len, 9);
 }
 
 TEST(blocks_protected)
@@ -335,7 +310,7 @@ TEST(part_protected)
 	struct vcpu *v = start(sums_and_adds, GPA, len, p);
 	struct hvx_memory_info before;
 
-	set_all(p, len, 3);
+	set_pages(p, len, 3);
 	v->g->arg = len / PAGE_SIZE;
 	vcpu_expect_sync(v, 3 * v->g->arg);
 	vcpu_expect_sync(v, 0);
@@ -349,7 +324,7 @@ TEST(part_protected)
 	REQUIRE(!mprotect(p + at, 2 * PAGE_SIZE, PROT_READ | PROT_WRITE));
 	vcpu_expect_sync(v, 0);
 	EXPECT_EQ(info(v).mapped_2m, 2);
-	expect_all(p, len, 5);
+	expect_pages(p, len, 5);
 	if (madvise(p, len, MADV_COLLAPSE))
 		SKIP("MADV_COLLAPSE: %s", strerror(errno));
 	vcpu_expect_sync(v, 5 * v->g->arg);
@@ -357,7 +332,7 @@ TEST(part_protected)
 	EXPECT_EQ(info(v).mapped_2m, 3);
 	EXPECT_EQ(info(v).mapped_4k, before.mapped_4k);
 	EXPECT_EQ(info(v).tables, before.tables);
-	expect_all(p, len, 6);
+	expect_pages(p, len, 6);
 }
 
 TEST(copied_on_write)
@@ -368,7 +343,7 @@ TEST(copied_on_write)
 	int status, go[2];
 	pid_t child;
 
-	set_all(p, len, 5);
+	set_pages(p, len, 5);
 	v->g->arg = len / PAGE_SIZE;
 	vcpu_expect_sync(v, 0);
 	REQUIRE(!pipe(go));
@@ -382,7 +357,7 @@ TEST(copied_on_write)
 		if (read(go[0], &byte, 1) != 1)
 			_exit(2);
 		for (i = 0; i < len / PAGE_SIZE; i++)
-			if (*word(p, i) != 6)
+			if (*page_word(p, i) != 6)
 				_exit(1);
 		_exit(0);
 	}
@@ -390,7 +365,7 @@ TEST(copied_on_write)
 	REQUIRE(write(go[1], "", 1) == 1);
 	REQUIRE(waitpid(child, &status, 0) == child);
 	EXPECT_EQ(status, 0);
-	expect_all(p, len, 7);
+	expect_pages(p, len, 7);
 }
 
 TEST(collapsed)
@@ -399,7 +374,7 @@ TEST(collapsed)
 	uint8_t *p = aligned(len, M2, false, MADV_NOHUGEPAGE);
 	struct vcpu *v = start(adds, GPA, len, p);
 
-	set_all(p, len, 0);
+	set_pages(p, len, 0);
 	v->g->arg = len / PAGE_SIZE;
 	vcpu_expect_sync(v, 0);
 	EXPECT_EQ(info(v).mapped_2m, 0);
@@ -409,7 +384,7 @@ TEST(collapsed)
 	vcpu_expect_sync(v, 0);
 	/* The tables of 4 KiB entries gave way */
 	EXPECT_EQ(info(v).mapped_2m, 2);
-	expect_all(p, len, 2);
+	expect_pages(p, len, 2);
 }
 
 /* Reads, so that an entry without the right to write may stand; then writes */
@@ -590,7 +565,7 @@ TEST(hugetlbfs_1g_logged)
 	struct vcpu *v = start(adds, GPA, G1, p);
 	uint64_t tables;
 
-	set_all(p, used, 0);
+	set_pages(p, used, 0);
 	v->g->arg = used / PAGE_SIZE;
 	vcpu_expect_sync(v, 0);
 	if (!has_1g_entries())
@@ -607,7 +582,7 @@ TEST(hugetlbfs_1g_logged)
 	vcpu_expect_sync(v, 0);
 	EXPECT_EQ(info(v).mapped_1g, 1);
 	EXPECT_EQ(info(v).tables, tables);
-	expect_all(p, used, 3);
+	expect_pages(p, used, 3);
 	/* It goes as a whole, too */
 	munmap(p, G1);
 	EXPECT_EQ(info(v).mapped_1g, 0);

@@ -70,20 +70,6 @@ read_clock(const struct time_info *t)
 	return ns;
 }
 
-static inline int try_wrmsr(struct gcpu *g, uint32_t msr, uint64_t val)
-{
-	return TRY(g, "wrmsr", (), ("c"(msr), "a"((uint32_t)val), "d"((uint32_t)(val >> 32))));
-}
-
-static inline int try_rdmsr(struct gcpu *g, uint32_t msr, uint64_t *val)
-{
-	uint32_t lo = 0, hi = 0;
-	int ret = TRY(g, "rdmsr", ("=a"(lo), "=d"(hi)), ("c"(msr)));
-
-	*val = lo | (uint64_t)hi << 32;
-	return ret;
-}
-
 static inline uint32_t pv_features(struct vcpu *v)
 {
 	struct hvx_cpuid_entry e;

@@ -81,20 +81,6 @@ static struct vcpu *start(guest_fn fn)
 	return v;
 }
 
-static int try_rdmsr(struct gcpu *g, uint32_t msr, uint64_t *val)
-{
-	uint32_t lo = 0, hi = 0;
-	int ret = TRY(g, "rdmsr", ("=a"(lo), "=d"(hi)), ("c"(msr)));
-
-	*val = lo | (uint64_t)hi << 32;
-	return ret;
-}
-
-static int try_wrmsr(struct gcpu *g, uint32_t msr, uint64_t val)
-{
-	return TRY(g, "wrmsr", (), ("c"(msr), "a"((uint32_t)val), "d"((uint32_t)(val >> 32))));
-}
-
 /* ------------------------------------------------------------------ the host's own MSR */
 
 static int host_msr(unsigned int n)

@@ -188,6 +188,20 @@ static inline void guest_failed(const char *file, int line, const char *what, ui
 	g_->trap.vector;						\
 })
 
+static inline int try_rdmsr(struct gcpu *g, uint32_t msr, uint64_t *val)
+{
+	uint32_t lo = 0, hi = 0;
+	int ret = TRY(g, "rdmsr", ("=a"(lo), "=d"(hi)), ("c"(msr)));
+
+	*val = lo | (uint64_t)hi << 32;
+	return ret;
+}
+
+static inline int try_wrmsr(struct gcpu *g, uint32_t msr, uint64_t val)
+{
+	return TRY(g, "wrmsr", (), ("c"(msr), "a"((uint32_t)val), "d"((uint32_t)(val >> 32))));
+}
+
 static inline uint64_t g_rdmsr(uint32_t msr)
 {
 	uint32_t lo, hi;

@@ -530,3 +530,28 @@ bool keep_on(unsigned long long start, unsigned int ms, bool enough)
 
 	return past < ms || (!enough && past < ms + 10000ULL);
 }
+
+volatile uint64_t *page_word(uint8_t *p, size_t page)
+{
+	return (volatile uint64_t *)(p + page * PAGE_SIZE);
+}
+
+void set_pages(uint8_t *p, size_t len, uint64_t value)
+{
+	size_t i;
+
+	for (i = 0; i < len / PAGE_SIZE; i++)
+		*page_word(p, i) = value;
+}
+
+void expect_pages(uint8_t *p, size_t len, uint64_t value)
+{
+	size_t i;
+
+	for (i = 0; i < len / PAGE_SIZE; i++) {
+		if (!EXPECT_EQ(*page_word(p, i), value)) {
+			tap_note("page %zu", i);
+			break;
+		}
+	}
+}

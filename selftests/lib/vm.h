@@ -172,4 +172,9 @@ unsigned long long now_ms(void);
 /* Whether a test that began at @start goes on: @ms, and longer on a busy host until @enough. */
 bool keep_on(unsigned long long start, unsigned int ms, bool enough);
 
+/* Memory by the first word of each page */
+volatile uint64_t *page_word(uint8_t *p, size_t page);
+void set_pages(uint8_t *p, size_t len, uint64_t value);
+void expect_pages(uint8_t *p, size_t len, uint64_t value);
+
 #endif
