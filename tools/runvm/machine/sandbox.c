@@ -155,6 +155,9 @@ void sandbox_enter(struct machine *m)
 	if (!filter)
 		die("this kernel has no system call filters " NO_SANDBOX);
 	check(seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1), "all threads");
+	/* Calls by the numbers of 32-bit programs or of x32 would end the thread alone */
+	check(seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS),
+	      "other ABIs");
 	allow(filter, always, ARRAY_SIZE(always));
 	allow(filter, m->p->sandbox.syscalls, m->p->sandbox.nr);
 	allow_memory(filter);
