@@ -182,7 +182,6 @@ static int __init hvx_init(void)
 	if (err)
 		goto irq;
 	bind_ops(ops);
-	hvx_fpu_bind(ops->traits);
 	hvx_msr_rules_start();
 	hvx_spec_start();
 	err = hvx_suspend_start();

@@ -51,17 +51,16 @@ HVX_HOT_OPS(OP)
 #define HVX_TRAIT_PDPTE		BIT(0)	/* load PDPTEs when PAE paging changes */
 #define HVX_TRAIT_LMA		BIT(1)	/* set EFER.LMA when long mode is activated */
 #define HVX_TRAIT_UD_CALL	BIT(2)	/* the other vendor's call instruction raises #UD */
-#define HVX_TRAIT_XCR0		BIT(3)	/* guest XCR0 may change without an exit: read it back */
-#define HVX_TRAIT_TOPOEXT	BIT(4)	/* topology is in extended CPUID leaves, too */
+#define HVX_TRAIT_TOPOEXT	BIT(3)	/* topology is in extended CPUID leaves, too */
 
 /*
  * ... and what it does by itself: use the register page of a local APIC while the guest runs, so
  * that nobody else may write to it then; deliver the interrupts in it besides
  */
-#define HVX_TRAIT_APIC_PAGE	BIT(5)
-#define HVX_TRAIT_APIC_VIRTUAL	BIT(6)
+#define HVX_TRAIT_APIC_PAGE	BIT(4)
+#define HVX_TRAIT_APIC_VIRTUAL	BIT(5)
 
-#define HVX_TRAIT_TSC_SCALING	BIT(7)	/* guest TSCs may run at other rates: tsc_ratio */
+#define HVX_TRAIT_TSC_SCALING	BIT(6)	/* guest TSCs may run at other rates: tsc_ratio */
 
 /**
  * struct hvx_ops - a backend

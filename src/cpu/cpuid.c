@@ -188,7 +188,7 @@ static void follow(struct hvx_vcpu *vcpu, u32 function, u32 index, struct answer
 		break;
 	case 0xd:
 		if (index == 0 && a->ebx)
-			a->ebx = hvx_xsave_size(hvx_xcr0(vcpu));
+			a->ebx = hvx_xsave_size(vcpu->regs.xcr0);
 		break;
 	case 0x80000001:
 		if (count > 1 && a->ecx & LEAFX1_ECX_TOPOEXT && !vcpu->own_topology)

@@ -23,20 +23,6 @@ MODULE_PARM_DESC(share, "AMD-V: run beside kvm_amd; not while KVM guests run, AS
 
 /* ------------------------------------------------------------------ the host */
 
-/*
- * QEMU's emulation does not always intercept XSETBV. Elsewhere the guest's XCR0 changes by no other
- * way than an exit.
- */
-static bool is_tcg(void)
-{
-	u32 eax, sig[3];
-
-	if (!boot_cpu_has(X86_FEATURE_HYPERVISOR))
-		return false;
-	cpuid(0x40000000, &eax, &sig[0], &sig[1], &sig[2]);
-	return !memcmp(sig, "TCGTCGTCGTCG", 12);
-}
-
 static int svm_start(void)
 {
 	int err;
@@ -45,8 +31,6 @@ static int svm_start(void)
 	svm_model_start();
 	hvx_svm_ops.traits = HVX_TRAIT_LMA | HVX_TRAIT_UD_CALL | HVX_TRAIT_TOPOEXT;
 	hvx_svm_ops.pt_max_level = boot_cpu_has(X86_FEATURE_GBPAGES) ? HVX_PT_1G : HVX_PT_2M;
-	if (is_tcg())
-		hvx_svm_ops.traits |= HVX_TRAIT_XCR0;
 	iopm = alloc_pages(GFP_KERNEL, IOPM_ORDER);
 	if (!iopm)
 		return -ENOMEM;

@@ -30,7 +30,6 @@ struct hvx_fpu_host hvx_fpu_host;
 
 DEFINE_STATIC_KEY_FALSE(hvx_fpu_has_xsaveopt);
 DEFINE_STATIC_KEY_FALSE(hvx_fpu_has_xss);
-DEFINE_STATIC_KEY_FALSE(hvx_fpu_xcr0_unseen);
 
 u32 hvx_xsave_size(u64 xcr0)
 {
@@ -102,12 +101,6 @@ int hvx_fpu_start(void)
 	return -ENOMEM;
 }
 
-void hvx_fpu_bind(u32 traits)
-{
-	if (traits & HVX_TRAIT_XCR0)
-		static_branch_enable(&hvx_fpu_xcr0_unseen);
-}
-
 static void init_image(char *area)
 {
 	u16 fcw = FCW_DEFAULT;
@@ -134,13 +127,6 @@ void hvx_fpu_fini(struct hvx_vcpu *vcpu)
 {
 	if (vcpu->fpu)
 		free_pages_exact(vcpu->fpu, hvx_fpu_info.size);
-}
-
-u64 hvx_xcr0(struct hvx_vcpu *vcpu)
-{
-	if (hvx_in_window(vcpu))
-		hvx_fpu_see_xcr0(vcpu);
-	return vcpu->regs.xcr0;
 }
 
 void hvx_set_xcr0(struct hvx_vcpu *vcpu, u64 xcr0)

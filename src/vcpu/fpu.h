@@ -25,13 +25,9 @@ struct hvx_fpu_info {
 extern struct hvx_fpu_info hvx_fpu_info;	/* immutable after load */
 
 int hvx_fpu_start(void);	/* at load: 0, -ENOMEM, or -EOPNOTSUPP after a pr_err() */
-void hvx_fpu_bind(u32 traits);	/* of the backend, when it has started */
 void hvx_fpu_stop(void);
 int hvx_fpu_init(struct hvx_vcpu *vcpu);
 void hvx_fpu_fini(struct hvx_vcpu *vcpu);
-
-/* The guest's XCR0, which may be on the CPU alone. Context: vcpu->lock. */
-u64 hvx_xcr0(struct hvx_vcpu *vcpu);
 
 /* XCR0 changes, also in the middle of a window. Context: vcpu->lock. */
 void hvx_set_xcr0(struct hvx_vcpu *vcpu, u64 xcr0);

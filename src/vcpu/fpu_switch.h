@@ -33,7 +33,6 @@ extern struct hvx_fpu_host hvx_fpu_host;
 
 DECLARE_STATIC_KEY_FALSE(hvx_fpu_has_xsaveopt);
 DECLARE_STATIC_KEY_FALSE(hvx_fpu_has_xss);	/* the host's IA32_XSS is not 0 */
-DECLARE_STATIC_KEY_FALSE(hvx_fpu_xcr0_unseen);	/* HVX_TRAIT_XCR0 */
 
 /* All that guests can have are bits of the lower half of XCR0 */
 static __always_inline void hvx_xrstor(const void *area, u32 mask)
@@ -63,13 +62,6 @@ static __always_inline void hvx_clear_x87_pointers(void)
 		asm volatile("fnclex\n\temms\n\tfildl %0" :: "m" (zero));
 }
 
-/* Where XSETBV is not intercepted the guest's value is on the CPU alone. Context: window. */
-static __always_inline void hvx_fpu_see_xcr0(struct hvx_vcpu *vcpu)
-{
-	if (static_branch_unlikely(&hvx_fpu_xcr0_unseen))
-		vcpu->regs.xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
-}
-
 /* The guest's state in. Context: window, before the first entry. */
 static __always_inline void hvx_fpu_enter(struct hvx_vcpu *vcpu)
 {
@@ -90,7 +82,6 @@ static __always_inline void hvx_fpu_leave(struct hvx_vcpu *vcpu)
 {
 	u32 features = hvx_fpu_info.features;
 
-	hvx_fpu_see_xcr0(vcpu);
 	if (vcpu->regs.xcr0 != hvx_fpu_host.xcr0)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, hvx_fpu_host.xcr0);
 	if (static_branch_unlikely(&hvx_fpu_has_xss))
