@@ -508,6 +508,39 @@ TEST(xcr0_apart)
 	}
 }
 
+GUEST(narrows_xcr0)
+{
+	uint32_t lo, hi;
+
+	G_WRITE_REG(cr4, G_READ_REG(cr4) | CR4_OSXSAVE);
+	asm volatile("xsetbv" : : "c"(0), "a"(1), "d"(0));
+	/* A window later it is the same */
+	guest_sync(0);
+	asm volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+	GUEST_EQ(lo, 1);
+}
+
+/* So when the guest had what the host has: a change that hvx does not see would stay. */
+TEST(xcr0_narrowed)
+{
+	uint32_t lo, hi, lo2, hi2;
+	struct vcpu *v;
+
+	choose();
+	if (!mask)
+		SKIP("no XSAVE");
+	asm volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+	v = vcpu_create(vm_create(0), 0);
+	vcpu_setup_long_mode(v, narrows_xcr0);
+	v->run->ctrl.xcr0 = mask;
+	v->run->regs_wanted = HVX_REGS_ALL;
+	vcpu_expect_sync(v, 0);
+	asm volatile("xgetbv" : "=a"(lo2), "=d"(hi2) : "c"(0));
+	EXPECT(lo == lo2 && hi == hi2, "the host's XCR0 is %#x, not %#x", lo2, lo);
+	EXPECT_EQ(v->run->ctrl.xcr0, 1);
+	vcpu_finish(v);
+}
+
 /* ------------------------------------------------------------------ images */
 
 GUEST(is_given_registers)
