@@ -6,25 +6,27 @@ import re
 # '[    1.234567] ' and, with some kernels, '[   T12] ' after it.
 STAMP = re.compile(r"^(\[ *\d+\.\d+\] ?)?(\[ *[TC]\d+\] ?)?")
 
-START = re.compile("|".join([
-    r"WARNING: ", r"BUG: ", r"BUG ", r"kernel BUG at", r"Oops", r"general protection fault",
-    r"stack segment", r"double fault", r"divide error", r"invalid opcode", r"int3: ",
-    r"UBSAN: ", r"KASAN: ", r"KCSAN: ", r"INFO: rcu", r"INFO: task .* blocked for more",
+# At the beginning of a message. lab/lib/selfcheck.py has a sample of each.
+AT_START = [
+    r"WARNING: ", r"BUG: ", r"BUG ", r"kernel BUG at", r"Oops: ", r"general protection fault",
+    r"stack segment: ", r"double fault: ", r"divide error: ", r"invalid opcode: ", r"int3: ",
+    r"UBSAN: ", r"KASAN: ", r"Memory state around", r"INFO: rcu", r"rcu: INFO: ",
+    r"rcu: .* kthread (starved|timer wakeup)", r"INFO: task .* blocked for more",
     r"INFO: trying to register non-static key", r"INFO: NMI handler .* took too long",
-    r"watchdog: BUG", r"rcu: .*(stall|INFO)", r"Kernel panic", r"unchecked MSR access error",
-    r"list_(add|del) corruption", r"refcount_t: ", r"DEBUG_LOCKS_WARN_ON",
-    r"Unable to handle kernel", r"kmemleak: .*new suspected memory leaks",
-    r"x86/fpu: .*[Bb]ad", r"Bad FPU state", r"lab: FAIL:", r"module .* has no exit",
-    r"hvx: .*(leaked|still in use)", r"Unknown NMI", r"Uhhuh. NMI received for unknown reason",
-    r"-+\[ cut here \]-+", r"page_type .* still", r"BUG: Bad page", r"Memory state around",
-    r"usercopy: Kernel memory", r"no IRQ handler for vector", r"Disabling IRQ #",
-]))
-ANYWHERE = re.compile("|".join([
+    r"watchdog: BUG", r"Kernel panic", r"unchecked MSR access error",
+    r"list_(add|del) (corruption|double)", r"refcount_t: ", r"DEBUG_LOCKS_WARN_ON",
+    r"kmemleak: .*new suspected memory leaks", r"Bad FPU state", r"-+\[ cut here \]-+",
+    r"usercopy: Kernel memory", r"Uhhuh. NMI received for unknown reason", r"Disabling IRQ #", r"lab: FAIL:",
+]
+# In the middle of one, too
+WITHIN = [
     r"possible (circular|recursive|irq lock inversion)", r"inconsistent lock state",
     r"suspicious RCU usage", r"sleeping function called from invalid context",
     r"scheduling while atomic", r"soft lockup", r"hard LOCKUP", r"self-detected stall",
-    r"lock held when returning to user space", r"bad unlock balance",
-]))
+    r"lock held when returning to user space", r"bad unlock balance", r"No irq handler for vector",
+]
+START = re.compile("|".join(AT_START))
+ANYWHERE = re.compile("|".join(WITHIN))
 
 DEATH = re.compile(r"Kernel panic - not syncing|---\[ end Kernel panic")
 

@@ -220,10 +220,14 @@ def unit_run():
     return Run("unit", ["make", "-s", "--no-print-directory", "-C", "selftests/unit", "check"])
 
 
+def lab_run():
+    return Run("lab", [sys.executable, "-B", f"{LAB}/lib/selfcheck.py"])
+
+
 def plan(opts):
     """The runs that the options ask for."""
     if opts.unit:
-        return [unit_run()]
+        return [lab_run(), unit_run()]
     guests = [guest_run(*x) for x in GUESTS if opts.cpu in (None, x[0])]
     if opts.test == "guests":
         return guests
@@ -231,7 +235,7 @@ def plan(opts):
         runs = [host_run(*x) for x in DEFAULT]
         runs[2:2] = guests
         # Two lanes: these go next to the longest one.
-        runs[1:1] = [unit_run(), Run("selfcheck", [f"{LAB}/selfcheck"], ["qemu", "kernel-6.1"]),
+        runs[1:1] = [lab_run(), unit_run(), Run("selfcheck", [f"{LAB}/selfcheck"], ["qemu", "kernel-6.1"]),
                      Run("refusals", [f"{LAB}/refusals"], ["qemu", "bochs", "kernel-6.1"])]
         return runs
     runs = []
