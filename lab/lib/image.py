@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Initramfs images: what an emulated host finds in its file system."""
 
+import fnmatch
 import glob
 import hashlib
 import os
@@ -187,17 +188,42 @@ def base_image(cache, kernel, release, devices):
     return path
 
 
-def programs_of(top):
+def words_of(opts):
+    """What COMMAND says, and the scripts that are added for it."""
+    texts = [word.encode() for word in opts.command]
+    for src, _ in opts.add:
+        if os.path.isfile(src) and os.stat(src).st_size <= 65536:
+            texts.append(read(src))
+    # Not in binaries: there any name would be found
+    return {word for text in texts if b"\0" not in text
+            for word in re.findall(r"[\w*?\[\]-]+", text.decode("latin1"))}
+
+
+def meant_by(opts, tests, benchmarks):
+    """Those that COMMAND can run: each is a megabyte, which an emulator takes long to load."""
+    words = words_of(opts)
+    meant = {name for word in words for name in fnmatch.filter([*tests, *benchmarks], word)}
+    if opts.terminal:
+        meant.update(tests, benchmarks)
+    if "selftests" in words or ("run" in words and not meant.intersection(tests)):
+        meant.update(tests)
+    return meant
+
+
+def programs_of(top, opts):
     """Where the built programs are, and where they go in the host."""
     found = {}
     runner = os.path.join(top, "selftests/run")
     if os.path.exists(runner):
         found["hvx/selftests/run"] = runner
-    for pattern, dest in (("selftests", "hvx/selftests/bin"), ("tools/*", "hvx/bin"),
-                          ("bench", "hvx/bin"), ("samples", "hvx/bin")):
-        for path in sorted(glob.glob(f"{top}/build/{pattern}/bin/*")):
-            if is_elf_program(path):
-                found[f"{dest}/{os.path.basename(path)}"] = path
+    built = {folder: [path for path in sorted(glob.glob(f"{top}/build/{folder}/bin/*")) if is_elf_program(path)]
+             for folder in ("selftests", "tools/*", "bench", "samples")}
+    tests, benchmarks = ([os.path.basename(path) for path in built[folder]] for folder in ("selftests", "bench"))
+    meant = meant_by(opts, tests, benchmarks)
+    for folder, paths in built.items():
+        dest = "hvx/selftests/bin" if folder == "selftests" else "hvx/bin"
+        found.update((f"{dest}/{name}", path) for name, path in ((os.path.basename(path), path) for path in paths)
+                     if name in meant or folder not in ("selftests", "bench"))
     return found
 
 
@@ -230,7 +256,7 @@ def overlay(path, lab, top, opts, module):
         cpio.file("hvx/hvx.ko", stripped(module, strip_cache, "--strip-debug"))
         for kmod in sorted(glob.glob(f"{os.path.dirname(module)}/kmod/*.ko")):
             cpio.file(f"hvx/selftests/kmod/{os.path.basename(kmod)}", stripped(kmod, strip_cache, "--strip-debug"))
-    for dest, src in programs_of(top).items():
+    for dest, src in programs_of(top, opts).items():
         if is_elf_program(src):
             elfs.append(src)
             cpio.file(dest, stripped(src, strip_cache, "--strip-unneeded"), 0o755)

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What of the lab can be tested without a host, in TAP: verdicts on kernel logs."""
+"""What of the lab can be tested without a host, in TAP: verdicts on kernel logs, and what images hold."""
 
 import os
 import sys
+import tempfile
+import types
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 
-import klog    # noqa: E402
+import image    # noqa: E402
+import klog     # noqa: E402
 
 # A message of the kernel's for each pattern of klog's, or more than one.
 COMPLAINTS = {
@@ -150,12 +153,43 @@ def excerpts():
         klog.is_death(text) for kind, text in COMPLAINTS.items() if kind != "panic"))
 
 
+TESTS = ["bar", "io", "large", "large_pages", "memory", "smoke"]
+BENCHMARKS = ["exits", "stopwatch", "work"]
+
+
+def meant(command, script=None, terminal=False):
+    with tempfile.TemporaryDirectory() as tmp:
+        path = os.path.join(tmp, "script")
+        with open(path, "wb") as f:
+            f.write(script or b"")
+        opts = types.SimpleNamespace(command=command, add=[(path, "/root/script")], terminal=terminal)
+        return sorted(image.meant_by(opts, TESTS, BENCHMARKS))
+
+
+def images():
+    """Programs that are missing in a host fail a run; too many make it slow."""
+    for text, found, wanted in [
+            ("a command has no test", meant(["true"]), []),
+            ("a command has the test that it is", meant(["smoke", "-v"]), ["smoke"]),
+            ("'run' alone has all tests", meant(["run"]), TESTS),
+            ("'run' has what its globs match", meant(["run", "large*", "io"]), ["io", "large", "large_pages"]),
+            ("'run' with one left out has the others", meant(["run", "*", "!io"]), sorted(TESTS + BENCHMARKS)),
+            ("'run' has all, to say what it does not find", meant(["run", "nosuch"]), TESTS),
+            ("words within a word count", meant(["sh", "-c", "x=1;smoke&&exits"]), ["exits", "smoke"]),
+            ("who goes through the directory has all", meant(["ls", "/hvx/selftests/bin"]), TESTS),
+            ("a script that is added counts", meant(["sh", "script"], b"#!/bin/sh\nstopwatch io\n"), ["io", "stopwatch"]),
+            ("a binary does not", meant(["x"], b"\x7fELF\0 smoke "), []),
+            ("a terminal has all", meant(["sh"], terminal=True), sorted(TESTS + BENCHMARKS))]:
+        ok(f"image: {text}", found == wanted, f"{found}, not {wanted}")
+
+
 def main():
     print("TAP version 13")
     complaints()
     patterns()
     harmless()
     excerpts()
+    images()
     print(f"1..{count}")
     sys.exit(bool(failed))
 
