@@ -482,8 +482,6 @@ GUEST(misc)
 	} else {
 		GUEST_EQ(TRY(g, "rdtscp", (), (), "rax", "rcx", "rdx"), 6);
 	}
-	/* No such counter, whatever the model */
-	GUEST_EQ(TRY(g, "rdpmc", (), ("c"(0x3fffff)), "rax", "rdx"), 13);
 	g_cpuid(1, 0, r);
 	if (!(r[2] & 1 << 3)) {
 		GUEST_EQ(TRY(g, "monitor", (), ("a"(g), "c"(0), "d"(0))), 6);
@@ -495,6 +493,40 @@ GUEST(misc)
 TEST(other_instructions)
 {
 	vcpu_finish(start(misc));
+}
+
+static GUEST_CODE void try_counters(struct gcpu *g)
+{
+	/* General, fixed, the northbridge's and what no processor has; fast mode */
+	static const uint32_t counters[] = { 0, 1, 3, 1 << 30, 6, 10, 0x3fffff, 1U << 31 };
+	unsigned int i;
+
+	for (i = 0; i < sizeof(counters) / sizeof(*counters); i++)
+		GUEST_EQ(TRY(g, "rdpmc", (), ("c"(counters[i])), "rax", "rdx"), 13);
+}
+
+GUEST(user_counters)
+{
+	try_counters(g);
+}
+
+/* The processor's counters count for the host: no guest reads them, whoever may by CR4.PCE */
+GUEST(counters)
+{
+	const uint64_t old = G_READ_REG(cr4);
+	unsigned int pce;
+
+	for (pce = 0; pce < 2; pce++) {
+		GUEST_EQ(TRY_WRITE(g, cr4, pce ? old | CR4_PCE : old & ~CR4_PCE), -1);
+		try_counters(g);
+		guest_ring3(g, user_counters);
+	}
+	GUEST_EQ(G_READ_REG(cr4), old | CR4_PCE);
+}
+
+TEST(performance_counters)
+{
+	vcpu_finish(start(counters));
 }
 
 GUEST(tables)

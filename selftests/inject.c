@@ -4,7 +4,9 @@
  * can take them, and windows say when that is. Without the bookkeeping around entry they get lost
  * when their delivery faults, arrive in an interrupt shadow, or twice.
  */
+#define _GNU_SOURCE
 #include <errno.h>
+#include <sys/mman.h>
 
 #include "vm.h"
 
@@ -428,6 +430,77 @@ TEST(triple_fault)
 	v->run->regs_dirty = HVX_REGS_SEG;
 	EXPECT_EQ(vcpu_inject(v, HVX_EVENT_NMI, 0), 0);
 	vcpu_expect(v, HVX_EXIT_SHUTDOWN);
+}
+
+/* ------------------------------------------------------------------ deliveries cut short */
+
+#define CUT_GPA	0x50000000UL	/* the IDT, linear, too */
+
+GUEST(takes_cut)
+{
+	asm volatile("sti" : : : "memory");
+	guest_sync(1);
+	asm volatile("nop; nop" : : : "memory");
+	GUEST_EQ(g->count[0x50], 1);
+	GUEST_EQ(g->count[0x51], 1);
+	GUEST_EQ(g->count[6], 0);
+	guest_sync(2);
+	asm volatile("nop; nop" : : : "memory");
+	GUEST_EQ(g->count[2], 2);
+	GUEST_EQ(g->count[6], 0);
+	guest_sync(3);
+	asm volatile("nop; nop" : : : "memory");
+	GUEST_EQ(g->count[6], 1);
+}
+
+static void *idt;
+
+static void map_idt(struct vcpu *v)
+{
+	REQUIRE(mmap(idt, PAGE_SIZE, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == idt);
+	memcpy(idt, (char *)v->g + GCPU_IDT, PAGE_SIZE);
+}
+
+/* What is injected finds no gate: the VMM has taken it away. Then it is put back. */
+static void cut_short(struct vcpu *v, uint8_t type, uint8_t vector)
+{
+	EXPECT(!munmap(idt, PAGE_SIZE));
+	EXPECT_EQ(vcpu_inject(v, type, vector), 0);
+	EXPECT_EQ(vcpu_run_once(v), -EFAULT);
+	REQUIRE(v->run->exit_reason == HVX_EXIT_MEMORY_FAULT, "%s",
+		exit_name(v->run->exit_reason));
+	EXPECT_EQ(v->run->memory.gpa & -PAGE_SIZE, CUT_GPA);
+	vcpu_get(v, HVX_REGS_EVENT);
+	EXPECT_EQ(v->run->event.type, type);
+	/* An exception has no place beside what is half delivered */
+	EXPECT_EQ(vcpu_inject(v, HVX_EVENT_EXCEPTION, 6), -EBUSY);
+	map_idt(v);
+}
+
+TEST(cut_short)
+{
+	struct vcpu *v = start(takes_cut);
+
+	idt = host_pages(PAGE_SIZE);
+	REQUIRE(!vm_region(v->vm, SLOT_FREE, 0, CUT_GPA, PAGE_SIZE, idt));
+	v->g->handler[6] = on_exception;
+	memcpy(idt, (char *)v->g + GCPU_IDT, PAGE_SIZE);
+	vcpu_expect_sync(v, 1);
+	vcpu_get(v, HVX_REGS_ALL);
+	v->run->seg.idt.base = CUT_GPA;
+	v->run->regs_dirty = HVX_REGS_SEG;
+	cut_short(v, HVX_EVENT_INTERRUPT, 0x50);
+	/* One that comes after it has its place */
+	EXPECT_EQ(vcpu_inject(v, HVX_EVENT_INTERRUPT, 0x51), 0);
+	EXPECT_EQ(vcpu_inject(v, HVX_EVENT_INTERRUPT, 0x52), -EBUSY);
+	vcpu_expect_sync(v, 2);
+	cut_short(v, HVX_EVENT_NMI, 0);
+	EXPECT_EQ(vcpu_inject(v, HVX_EVENT_NMI, 0), 0);
+	EXPECT_EQ(vcpu_inject(v, HVX_EVENT_NMI, 0), -EBUSY);
+	vcpu_expect_sync(v, 3);
+	EXPECT_EQ(vcpu_inject(v, HVX_EVENT_EXCEPTION, 6), 0);
+	vcpu_finish(v);
 }
 
 /* ------------------------------------------------------------------ other modes, and many */

@@ -827,7 +827,7 @@ enum hvx_event_type {
  * @reserved: 0
  * @payload: with HVX_EVENT_HAS_PAYLOAD
  *
- * One event of each type can wait. Errors: EBUSY (one of that type waits already), EINVAL.
+ * One of each type can wait. Errors: EBUSY (one does; exception: one of any is cut short), EINVAL.
  */
 struct hvx_event {
 	__u32 size;
