@@ -169,9 +169,20 @@ TEST_TIME(guest_with_mce, 60)
 	check_guest(CR4_MCE);
 }
 
-static void be_vmm(void)
+/* The guest has counted: its CPU is where the machine check shall find it */
+static void *tell_when_it_runs(void *pipe)
 {
+	if (advances())
+		REQUIRE(write(*(int *)pipe, "", 1) == 1);
+	return NULL;
+}
+
+static void be_vmm(int pipe)
+{
+	pthread_t thread;
+
 	signal(SIGBUS, SIG_DFL);
+	REQUIRE(!pthread_create(&thread, NULL, tell_when_it_runs, &pipe));
 	pin_to(guest_cpu());
 	vcpu_finish(prepare(0));
 	_exit(0);
@@ -183,17 +194,20 @@ static void be_vmm(void)
  */
 TEST_TIME(vmm_killed, 60)
 {
+	int status, runs[2];
 	unsigned int i;
-	int status;
+	char byte;
 	pid_t pid;
 
 	need_injector();
 	pin_to(0);
+	REQUIRE(!pipe(runs));
 	pid = fork();
 	if (!pid)
-		be_vmm();
+		be_vmm(runs[1]);
+	close(runs[1]);
+	EXPECT(read(runs[0], &byte, 1) == 1, "its guest never ran");
 	for (i = 0; i < 5; i++) {
-		sleep(1);
 		ask(MCG_EIPV | MCG_MCIP);
 		sleep(1);
 		if (waitpid(pid, &status, WNOHANG) == pid)
