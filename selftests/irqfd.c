@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "irq.h"
@@ -418,6 +419,25 @@ TEST(too_many_resamplers)
 	fd = event_create();
 	EXPECT_EQ(vm_irqfd(vm, RESAMPLE, fd, PIN, resample), -ENOSPC);
 	EXPECT_EQ(vm_irqfd(vm, 0, fd, PIN, -1), 0);
+}
+
+TEST(too_many)
+{
+	const struct rlimit files = { HVX_MAX_IRQFDS + 64, HVX_MAX_IRQFDS + 64 };
+	struct vm *vm = vm_create(VM_CHIPS);
+	int first = event_create(), last;
+	unsigned int i;
+
+	if (setrlimit(RLIMIT_NOFILE, &files))
+		SKIP("not so many open files: %s", strerror(errno));
+	REQUIRE(!vm_irqfd(vm, 0, first, PIN, -1));
+	for (i = 1; i < HVX_MAX_IRQFDS; i++)
+		REQUIRE(!vm_irqfd(vm, 0, event_create(), i % 24, -1), "after %u", i);
+	last = event_create();
+	EXPECT_EQ(vm_irqfd(vm, 0, last, PIN, -1), -ENOSPC);
+	EXPECT_EQ(vm_irqfd(vm, REMOVE, first, PIN, -1), 0);
+	EXPECT_EQ(vm_irqfd(vm, 0, last, PIN, -1), 0);
+	EXPECT_EQ(vm_irqfd(vm, 0, first, PIN, -1), -ENOSPC);
 }
 
 /*

@@ -167,8 +167,8 @@ static void limit_level(struct fault *f)
 
 /*
  * A large entry that leads to no page, where the kernel tells no module where it does. No driver
- * makes one there; if one did, follow_pte() would fail as if nothing were mapped, and so would
- * every attempt after it.
+ * makes one there, since those kernels themselves take it for one to a page; if one did,
+ * follow_pte() would fail as if nothing were mapped, and so would every attempt after it.
  */
 static bool cannot_follow(const struct fault *f)
 {
@@ -195,10 +195,7 @@ static int get_pfn(struct fault *f)
 
 	mmap_read_lock(mm);
 	vma = vma_lookup(mm, f->hva);
-	if (!vma || !(vma->vm_flags & (VM_IO | VM_PFNMAP)))
-		goto unlock;
-	err = -EOPNOTSUPP;
-	if (cannot_follow(f))
+	if (!vma || !(vma->vm_flags & (VM_IO | VM_PFNMAP)) || cannot_follow(f))
 		goto unlock;
 	err = hvx_follow_pfn(vma, f->hva, &pfn, &f->writable);
 	if (!err && (f->writable || !flags))

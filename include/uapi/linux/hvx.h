@@ -317,7 +317,7 @@ struct hvx_dirty {
  * What is mapped does not count as written to. With any error @gpa and @len are brought up to date,
  * so that the same call goes on where it stopped. It needs no vCPU, runs beside all of them, and
  * may be used for parts of a range by several threads. Errors: EINVAL (alignment, wrap, flags),
- * ENOENT (no region at @gpa), EFAULT, EHWPOISON, EOPNOTSUPP (no memory there), EINTR, ENOMEM.
+ * ENOENT (no region at @gpa), EFAULT, EHWPOISON (no memory there), EINTR, ENOMEM.
  */
 struct hvx_prefault {
 	__u32 size;
