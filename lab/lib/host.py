@@ -29,7 +29,7 @@ BOCHS_RAM = 2048
 
 QEMU_CPU = {"svm": "EPYC,+svm,+npt,+umip,+vmcb-clean"}
 # What the lab's own QEMU has besides, by a patch
-QEMU_MORE = ",+ibpb,+ibrs,+amd-stibp,+amd-ssbd"
+QEMU_MORE = ",+ibpb,+ibrs,+amd-stibp,+amd-ssbd,+tsc-scale"
 BOCHS_CPU = {"svm-nrip": "ryzen", "vmx": "corei7_skylake_x", "vmx-old": "corei7_haswell_4770",
              "vmx-new": "corei3_cnl", "vmx-spec": "corei7_icelake_u"}
 
