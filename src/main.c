@@ -65,7 +65,7 @@ long hvx_check_cap(unsigned long cap)
 	case HVX_CAP_TSC_KHZ:
 		return tsc_khz;
 	case HVX_CAP_TSC_SCALING:
-		return tsc_khz && hvx_ops->traits & HVX_TRAIT_TSC_SCALING;
+		return tsc_khz && hvx_ops->tsc_ratio_bits;
 	case HVX_CAP_VENDOR:
 		return hvx_ops->vendor;
 	}

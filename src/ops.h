@@ -60,8 +60,6 @@ HVX_HOT_OPS(OP)
 #define HVX_TRAIT_APIC_PAGE	BIT(4)
 #define HVX_TRAIT_APIC_VIRTUAL	BIT(5)
 
-#define HVX_TRAIT_TSC_SCALING	BIT(6)	/* guest TSCs may run at other rates: tsc_ratio */
-
 /**
  * struct hvx_ops - a backend
  * @name: "vmx" or "svm"
@@ -77,6 +75,8 @@ HVX_HOT_OPS(OP)
  * @can_run: process: before a VM is created; 0, or -EBUSY after a pr_err()
  * @features: process: HVX_HOST_* of the ABI
  * @traits: HVX_TRAIT_*; set by @start
+ * @tsc_ratio_bits: what the processor can hold of a ratio of TSCs (hvx_tsc_ratio()); 0: the TSC of
+ *	a guest runs at the host's rate; set by @start
  * @msr_rules: MSRs of this vendor's processors; @start may change values after RESET
  * @nr_msr_rules: how many
  * @vm_init: process: 0 or -ENOMEM
@@ -98,6 +98,7 @@ struct hvx_ops {
 	const struct hvx_pt_format *pt_format;
 	int pt_max_level;
 	u32 traits;
+	u64 tsc_ratio_bits;
 	struct hvx_msr_rule *msr_rules;
 	size_t nr_msr_rules;
 

@@ -115,7 +115,7 @@ TEST(ratio)
 
 	for (i = 0; i < nr; i++)
 		for (k = 0; k < nr; k++) {
-			uint64_t ratio = hvx_tsc_ratio(khz[i], khz[k]);
+			uint64_t ratio = hvx_tsc_ratio(khz[i], khz[k], ~0ULL);
 
 			if (khz[i] / khz[k] >= 1 << (64 - HVX_TSC_FRACTION)) {
 				EXPECT_EQ(ratio, 0);
@@ -132,7 +132,39 @@ TEST(ratio)
 				EXPECT_EQ(hvx_tsc_scale_move(-ticks, ratio), -got);
 			}
 		}
-	EXPECT_EQ(hvx_tsc_ratio(5, 5), 1ULL << HVX_TSC_FRACTION);
+	EXPECT_EQ(hvx_tsc_ratio(5, 5, ~0ULL), 1ULL << HVX_TSC_FRACTION);
 	EXPECT_EQ(hvx_tsc_scale(12345, 0), 12345);
 	EXPECT_EQ(hvx_tsc_scale_move(-12345, 0), -12345ULL);
+}
+
+/* AMD-V has 8 bits before the point and 32 behind it: the nearest of those. */
+TEST(ratio_of_40_bits)
+{
+	static const uint32_t khz[] = {
+		1000, 1001, 99999, 2593906, 2593907, 2593908, 3000000, 663810000, INT32_MAX,
+	};
+	const uint64_t bits = ((1ULL << 40) - 1) << 16, ticks = 0xfedcba9876543210;
+	const unsigned int nr = sizeof(khz) / sizeof(*khz);
+	unsigned int i, k;
+
+	for (i = 0; i < nr; i++)
+		for (k = 0; k < nr; k++) {
+			uint64_t ratio = hvx_tsc_ratio(khz[i], khz[k], bits);
+			uint64_t want = (((uint64_t)khz[i] << 32) + khz[k] / 2) / khz[k];
+
+			if (khz[i] / khz[k] > 255) {
+				EXPECT_EQ(ratio, 0);
+				continue;
+			}
+			EXPECT_EQ(ratio >> 16, want);
+			EXPECT_EQ(ratio & 0xffff, 0);
+			/* What the processor makes of it */
+			EXPECT_EQ(hvx_tsc_scale(ticks, ratio),
+				  (uint64_t)((__uint128_t)ticks * want >> 32));
+		}
+	EXPECT_EQ(hvx_tsc_ratio(255, 1, bits), 255ULL << 48);
+	EXPECT_EQ(hvx_tsc_ratio(256, 1, bits), 0);
+	/* Rounded up over the point; and further than the bits go */
+	EXPECT_EQ(hvx_tsc_ratio(7, 4, 3ULL << 48), 2ULL << 48);
+	EXPECT_EQ(hvx_tsc_ratio(7, 2, 3ULL << 48), 0);
 }

@@ -4,10 +4,10 @@
  *
  *   guest TSC = host TSC * ratio + offset
  *
- * The ratio is a fixed-point number that the processor multiplies by ("use TSC scaling" of VT-x);
- * 0 stands for the host's own rate, which needs no multiplication and is possible everywhere. What
- * is computed here and what the guest reads are the same to the tick; after a sleep of the host, to
- * within one, by which the guest may be behind.
+ * The ratio is a fixed-point number that the processor multiplies by ("use TSC scaling" of VT-x,
+ * "TSC Ratio MSR" of AMD-V); 0 stands for the host's own rate, which needs no multiplication and is
+ * possible everywhere. What is computed here and what the guest reads are the same to the tick;
+ * after a sleep of the host, to within one, by which the guest may be behind.
  *
  * Deadlines of a local APIC's timer are values of this TSC. Its callback may run at any time on
  * another CPU: whoever changes ratio or offset disarms the timer before and arms it again after.
@@ -89,9 +89,9 @@ static int find_ratio(unsigned long khz, u64 *ratio)
 		return -EINVAL;
 	if (khz == tsc_khz)
 		return 0;
-	if (!tsc_khz || !(hvx_ops->traits & HVX_TRAIT_TSC_SCALING))
+	if (!tsc_khz || !hvx_ops->tsc_ratio_bits)
 		return -EOPNOTSUPP;
-	*ratio = hvx_tsc_ratio(khz, tsc_khz);
+	*ratio = hvx_tsc_ratio(khz, tsc_khz, hvx_ops->tsc_ratio_bits);
 	return *ratio ? 0 : -EINVAL;
 }
 

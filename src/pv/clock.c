@@ -14,7 +14,7 @@
  * and anew after a second and when a vCPU comes to another CPU, and the guest orders what it reads;
  * as it does when it has set the TSCs of its vCPUs apart. A vCPU whose TSC has another rate than
  * the VM's is treated so, too: ratios are rounded, and two rates drift apart by microseconds in a
- * day.
+ * day, on AMD-V where one is far below the host's by milliseconds.
  *
  * A host that sleeps may find its TSC anew at 0. For guests the TSC goes on, and counts the sleep:
  * "host TSC" is below the one of the processor plus hvx_tsc_shift. Backends add it to what they

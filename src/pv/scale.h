@@ -54,13 +54,14 @@ static inline u64 hvx_scale_ns(u64 ticks, struct hvx_scale scale)
 
 /*
  * Ticks of a guest's TSC for one of the host's, with HVX_TSC_FRACTION bits behind the point, as
- * "TSC multiplier" of VT-x has it. 0: that cannot be said so.
+ * "TSC multiplier" of VT-x has it. Where the processor has fewer bits, before the point or at the
+ * end, @bits says which: the ratio is the nearest that is made of them. 0: that cannot be said so.
  */
 #define HVX_TSC_FRACTION	48
 
-static inline u64 hvx_tsc_ratio(u32 khz, u32 host_khz)
+static inline u64 hvx_tsc_ratio(u32 khz, u32 host_khz, u64 bits)
 {
-	u64 whole = khz / host_khz, rest = khz % host_khz, high, low;
+	u64 whole = khz / host_khz, rest = khz % host_khz, high, low, unit = bits & -bits, ratio;
 
 	if (whole >> (64 - HVX_TSC_FRACTION))
 		return 0;
@@ -68,7 +69,9 @@ static inline u64 hvx_tsc_ratio(u32 khz, u32 host_khz)
 	high = rest / host_khz;
 	rest = (rest % host_khz) << HVX_TSC_FRACTION / 2;
 	low = rest / host_khz;
-	return whole << HVX_TSC_FRACTION | high << HVX_TSC_FRACTION / 2 | low;
+	ratio = whole << HVX_TSC_FRACTION | high << HVX_TSC_FRACTION / 2 | low;
+	ratio = (ratio + unit / 2) & -unit;
+	return ratio & ~bits ? 0 : ratio;
 }
 
 /* By such a ratio, or by 1 where it is 0 */

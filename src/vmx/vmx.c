@@ -95,7 +95,7 @@ static int vmx_start(void)
 	hvx_vmx_ops.pt_max_level = max_level();
 	hvx_vmx_ops.traits |= vmx_apicv_traits();
 	if (vmx_caps.secondary_range.may & SEC_USE_TSC_SCALING)
-		hvx_vmx_ops.traits |= HVX_TRAIT_TSC_SCALING;
+		hvx_vmx_ops.tsc_ratio_bits = ~0ULL;
 	vmx_spec_start();
 	vmx_model_start();
 	return 0;
