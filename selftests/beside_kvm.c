@@ -5,6 +5,8 @@
  * without its own EPT tags a guest would see the other's memory. On AMD-V a VM, or its run, is
  * refused while kvm_amd holds the CPU, the kernel's log says why, and it works again when that one
  * lets go. So it does on VT-x with a hypervisor that has set CR4.VMXE and is not in VMX operation.
+ * With the module's parameter "share" hvx runs on AMD-V beside KVM nevertheless, and leaves it all
+ * MSRs as it found them.
  *
  * Both guests run the same real-mode code over memory of their own: each pass adds to a counter.
  */
@@ -17,8 +19,10 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "pv.h"
 #include "vm.h"
 
 #define CODE_AT		0x1000
@@ -317,4 +321,109 @@ TEST_TIME(amd_refused_then_free, 40)
 	EXPECT(hvx_pass(hvx_guest_start(1)));
 	EXPECT(!logged(log, held));
 	close(log);
+}
+
+/* ------------------------------------------------------------------ AMD-V, shared */
+
+#define MODULE "/hvx/hvx.ko"
+
+/* start: rdtsc; mov [COUNTER_AT], eax; mov [COUNTER_AT + 4], edx; out 0x10, al; jmp start */
+static const uint8_t tells_tsc[] = {
+	0x0f, 0x31,
+	0x66, 0xa3, COUNTER_AT & 0xff, COUNTER_AT >> 8,
+	0x66, 0x89, 0x16, (COUNTER_AT & 0xff) + 4, COUNTER_AT >> 8,
+	0xe6, 0x10,
+	0xeb, 0xf1,
+};
+
+/* One guest, whose TSC runs at @khz, and the first reading of it between two of the host's */
+struct metered {
+	struct kvm_guest *kvm;	/* or */
+	struct vcpu *hvx;
+	long khz;
+	uint64_t before, tsc, after;
+};
+
+static void check_meter(struct metered *m, long host_khz)
+{
+	uint64_t before, tsc, after, min, max;
+
+	before = rdtsc();
+	REQUIRE(m->kvm ? kvm_pass(m->kvm) : hvx_pass(m->hvx));
+	after = rdtsc();
+	memcpy(&tsc, (m->kvm ? m->kvm->mem : m->hvx->vm->low) + COUNTER_AT, sizeof(tsc));
+	if (!m->after) {
+		m->before = before;
+		m->tsc = tsc;
+		m->after = after;
+		return;
+	}
+	min = (__uint128_t)(before - m->after) * m->khz / host_khz;
+	max = (__uint128_t)(after - m->before) * m->khz / host_khz;
+	tsc -= m->tsc;
+	EXPECT(tsc + 2 >= min && tsc <= max + 2, "%s, %ld kHz: %lu, not %lu .. %lu",
+	       m->kvm ? "KVM" : "hvx", m->khz, tsc, min, max);
+}
+
+static struct vcpu *hvx_meter_start(long khz)
+{
+	struct vcpu *v = hvx_guest_start(1);
+
+	vm_load(v->vm, CODE_AT, tells_tsc, tells_tsc + sizeof(tells_tsc));
+	REQUIRE(!xioctl(v->fd, HVX_SET_TSC_KHZ, (void *)khz));
+	return v;
+}
+
+/* KVM writes the ratio when it is not what it wrote last, and leaves it in the register. */
+static void share_tsc(void)
+{
+	static const uint8_t order[] = { 0, 1, 0, 2, 1, 2, 0, 2, 1 };
+	long khz = hvx_cap(HVX_CAP_TSC_KHZ);
+	int kvm = kvm_load();
+	struct kvm_guest k;
+	struct metered m[3] = {
+		{ .kvm = &k, .khz = khz * 2 },
+		{ .hvx = hvx_meter_start(khz), .khz = khz },
+		{ .hvx = hvx_meter_start(khz * 3), .khz = khz * 3 },
+	};
+
+	pin_to(0);
+	kvm_guest_start(&k, kvm, 1);
+	memcpy(k.mem + CODE_AT, tells_tsc, sizeof(tells_tsc));
+	REQUIRE(!ioctl(k.vcpu, KVM_SET_TSC_KHZ, khz * 2), "KVM_SET_TSC_KHZ: %s", strerror(errno));
+	for (unsigned int i = 0; i < 4 * sizeof(order); i++) {
+		check_meter(&m[order[i % sizeof(order)]], khz);
+		usleep(1000);
+	}
+}
+
+static void amd_scales(void)
+{
+	if (hvx_vendor() != HVX_VENDOR_SVM || !hvx_cap(HVX_CAP_TSC_SCALING))
+		_exit(TAP_SKIP);
+}
+
+/* This process must not have a descriptor of the module's */
+static int in_child(void (*fn)(void))
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (!pid) {
+		fn();
+		_exit(tap_failures() ? TAP_FAIL : TAP_PASS);
+	}
+	waitpid(pid, &status, 0);
+	return status;
+}
+
+TEST_TIME(amd_shared_tsc_ratio, 60)
+{
+	if (in_child(amd_scales))
+		SKIP("no TSC scaling of AMD-V");
+	if (access(MODULE, R_OK))
+		SKIP("no " MODULE);
+	REQUIRE(!system("rmmod hvx && insmod " MODULE " share=1"));
+	EXPECT_EQ(in_child(share_tsc), 0);
+	EXPECT(!system("rmmod kvm-amd; rmmod hvx && insmod " MODULE));
 }

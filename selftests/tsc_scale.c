@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * tsc_scale: TSCs that run at a rate that is not the host's. Without it a guest that comes from a
- * host with another TSC has a clock, timers and a kvm-clock that run too fast or too slow. Where
- * the processor cannot do it, the rate of the host is all there is, and the VMM is told so.
+ * host with another TSC has a clock, timers and a kvm-clock that run too fast or too slow. AMD-V's
+ * one ratio for all that a CPU runs would be another guest's soon. Where the processor cannot do
+ * it, the rate of the host is all there is, and the VMM is told so.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -175,21 +176,36 @@ GUEST(tells_tsc)
 	}
 }
 
-/* From one sync to another, against the host's TSC read around them */
+/* The guest's TSC, and the host's before and after */
+struct reading {
+	uint64_t before, guest, after;
+};
+
+static struct reading read_tsc(struct vcpu *v)
+{
+	struct reading r;
+
+	r.before = rdtsc();
+	r.guest = next_sync(v);
+	r.after = rdtsc();
+	return r;
+}
+
+static void check_interval(struct reading a, struct reading b, long khz)
+{
+	uint64_t min = scaled(b.before - a.after, khz), max = scaled(b.after - a.before, khz);
+	uint64_t g = b.guest - a.guest;
+
+	EXPECT(g + 2 >= min && g <= max + 2, "%ld kHz: %lu, not %lu .. %lu", khz, g, min, max);
+}
+
+/* From one sync to another */
 static void check_rate(struct vcpu *v, long khz)
 {
-	uint64_t h[4], g;
+	struct reading a = read_tsc(v);
 
-	h[0] = rdtsc();
-	g = next_sync(v);
-	h[1] = rdtsc();
 	usleep(20000);
-	h[2] = rdtsc();
-	g = next_sync(v) - g;
-	h[3] = rdtsc();
-	EXPECT(g + 2 >= scaled(h[2] - h[1], khz) && g <= scaled(h[3] - h[0], khz) + 2,
-	       "%ld kHz: %lu, not %lu .. %lu", khz, g, scaled(h[2] - h[1], khz),
-	       scaled(h[3] - h[0], khz));
+	check_interval(a, read_tsc(v), khz);
 }
 
 TEST(rates)
@@ -212,6 +228,46 @@ TEST(rates)
 		EXPECT_EQ(set_khz(v->fd, host), 0);
 		check_rate(v, host);
 	}
+}
+
+/* Where the processor has one ratio for all guests each still has its own, on every CPU. */
+TEST(in_turn)
+{
+	long host = host_khz(), khz[] = { host * 2, host, host / 2 };
+	struct reading first[3];
+	struct vcpu *v[3];
+	unsigned int i, k;
+
+	need_scaling();
+	for (i = 0; i < 3; i++) {
+		v[i] = start(vm_with(0, khz[i]), 0, tells_tsc);
+		first[i] = read_tsc(v[i]);
+	}
+	for (k = 0; k < 30 && !tap_failures(); k++) {
+		pin_to(k % nr_cpus());
+		for (i = 0; i < 3; i++)
+			check_interval(first[i], read_tsc(v[i]), khz[i]);
+		usleep(1000);
+	}
+}
+
+/* How far a ratio goes is the processor's: below 2^8 on AMD-V, below 2^16 on VT-x. */
+TEST(highest_rate)
+{
+	unsigned long khz, most = hvx_vendor() == HVX_VENDOR_SVM ? 1 << 8 : 1 << 16;
+	struct vcpu *v;
+
+	need_scaling();
+	khz = host_khz();
+	v = start(vm_create(0), 0, tells_tsc);
+	if ((khz * most) >> 31)
+		SKIP("HVX_SET_TSC_KHZ does not take so much");
+	EXPECT_EQ(set_khz(v->fd, khz * most), -EINVAL);
+	EXPECT_EQ(get_khz(v->fd), khz);
+	check_rate(v, khz);
+	EXPECT_EQ(set_khz(v->fd, khz * most - 1), 0);
+	EXPECT_EQ(get_khz(v->fd), khz * most - 1);
+	check_rate(v, khz * most - 1);
 }
 
 GUEST(sets_tsc)
@@ -345,9 +401,9 @@ static uint64_t clock_of(struct vm *vm, unsigned int *flags)
 
 static long khz_of(const struct time_info *t)
 {
-	uint64_t khz = (1000000ULL << 32) / t->mult;
+	__uint128_t khz = (__uint128_t)1000000 << 32;
 
-	return t->shift < 0 ? khz << -t->shift : khz >> t->shift;
+	return t->shift < 0 ? (khz << -t->shift) / t->mult : khz / t->mult >> t->shift;
 }
 
 /* The guest reads between two readings of the VMM: what it reads lies between, but for @slack. */
@@ -419,6 +475,8 @@ TEST(moved)
 	need_scaling();
 	khz = host_khz() * 4;
 	from = start(vm_with(HVX_VM_LAPIC, khz), 0, waits);
+	/* Less than a second from that of the other it would be taken for the same */
+	EXPECT_EQ(vcpu_set_msr(from, MSR_TSC, 1UL << 45), 1);
 	from->g->arg = khz * 200UL;
 	vcpu_expect_sync(from, 1);
 	t = tsc_of(from);
