@@ -31,6 +31,8 @@ static int svm_start(void)
 	svm_model_start();
 	hvx_svm_ops.traits = HVX_TRAIT_LMA | HVX_TRAIT_UD_CALL | HVX_TRAIT_TOPOEXT;
 	hvx_svm_ops.pt_max_level = boot_cpu_has(X86_FEATURE_GBPAGES) ? HVX_PT_1G : HVX_PT_2M;
+	if (svm_features.tsc_ratio)
+		hvx_svm_ops.tsc_ratio_bits = SVM_TSC_RATIO_BITS << SVM_TSC_RATIO_SHIFT;
 	iopm = alloc_pages(GFP_KERNEL, IOPM_ORDER);
 	if (!iopm)
 		return -ENOMEM;
@@ -132,6 +134,7 @@ static int svm_vcpu_init(struct hvx_vcpu *vcpu)
 	svm->sw.vmcb_pa = __sme_set(__pa(svm->vmcb));
 	svm->sw.hidden = SVM_HIDDEN_IN_VMCB;
 	svm->sw.verw = __KERNEL_DS;
+	svm->tsc_ratio = svm_features.tsc_ratio;
 	svm->serial = atomic64_inc_return(&serial);
 	svm_vmcb_reset(svm);
 	return 0;

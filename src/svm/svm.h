@@ -77,6 +77,11 @@ static_assert(offsetof(struct svm_switch, verw) == SVM_SWITCH_VERW);
 #define SVM_ATT_FLUSH		BIT(5)	/* this entry has a TLB_CONTROL */
 #define SVM_ATT_PUSHF		BIT(6)	/* the VMM's next step is over PUSHF */
 
+/* svm_vcpu.at_close: what close() does beside what it always does */
+#define SVM_CLOSE_TSC_AUX	BIT(0)	/* TSC_AUX is the guest's */
+#define SVM_CLOSE_TSC_RATIO	BIT(1)	/* so is the TSC ratio */
+#define SVM_CLOSE_MC		BIT(2)	/* a machine check stopped the guest: give it to the host */
+
 /* Of the cache before an entry with something new in it, which alone can be refused */
 struct svm_entry {
 	u64 avail;
@@ -101,8 +106,8 @@ struct svm_vcpu {
 	u64 asid_gen;		/* svm_cpu.asid_gen that the ASID belongs to; 0: none */
 	u64 msrpm_gen;		/* svm_vm.msrpm_gen that this vCPU has seen */
 	u64 serial;		/* never used twice, unlike the address */
-	bool tsc_aux_loaded;	/* window: TSC_AUX is the guest's */
-	bool machine_check;	/* window: one stopped the guest, close() gives it to the host */
+	u64 tsc_ratio;		/* for the TSC ratio MSR; 0 where there is none */
+	u8 at_close;		/* window: SVM_CLOSE_* */
 };
 
 struct svm_vm {
@@ -123,9 +128,13 @@ struct svm_cpu {
 	u64 old_hsave_pa;	/* window: what to give back when SVME was set already */
 	u64 asid_gen;		/* moves when ASIDs are given out anew; no two CPUs have the same */
 	u64 tsc_aux;		/* the kernel's own, which never changes, or SVM_TSC_AUX_UNKNOWN */
+	u64 tsc_ratio;		/* TSC ratio MSR outside of windows; 0 where there is none */
 	u32 next_asid;
 	u64 last_serial;	/* svm_vcpu that ran last here */
 };
+
+/* From a ratio of TSCs as the core has it */
+#define SVM_TSC_RATIO_SHIFT	(HVX_TSC_FRACTION - SVM_TSC_RATIO_FRACTION)
 
 #define SVM_FIRST_ASID_GEN(cpu)	((u64)(cpu) << 48 | 1)
 #define SVM_TSC_AUX_UNKNOWN	(~0ULL)		/* the register has 32 bits */
@@ -182,6 +191,7 @@ int svm_open(struct hvx_vcpu *vcpu);
 void svm_close(struct hvx_vcpu *vcpu);
 void svm_tlb_flush(struct hvx_vcpu *vcpu);
 void svm_load_tsc_aux(struct svm_vcpu *svm);
+void svm_load_tsc_ratio(struct svm_vcpu *svm);
 
 /* svm_vmcb.c */
 void svm_vmcb_reset(struct svm_vcpu *svm);

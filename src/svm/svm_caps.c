@@ -3,7 +3,7 @@
  * What this CPU can do, and why it cannot: refusal at load with cause and way out.
  *
  * Needed is AMD-V with nested paging, nothing else. The rest is used where the CPU has it:
- * next-RIP, decode assists, flush by ASID, VMCB clean bits.
+ * next-RIP, decode assists, flush by ASID, VMCB clean bits, the TSC ratio MSR.
  */
 #include <asm/cpufeature.h>
 #include <asm/msr.h>
@@ -54,6 +54,7 @@ void svm_caps_start(void)
 	f->decode = nrip && f->cpuid & SVM_CPUID_DECODE_ASSISTS;
 	f->flush_asid = f->cpuid & SVM_CPUID_FLUSH_BY_ASID;
 	f->clean = f->cpuid & SVM_CPUID_VMCB_CLEAN ? SVM_CLEAN_KEPT : 0;
+	f->tsc_ratio = f->cpuid & SVM_CPUID_TSC_RATE_MSR ? SVM_TSC_RATIO_1 : 0;
 	f->cr4_host = native_read_cr4() & X86_CR4_MCE;
 	f->tsc_aux = boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
 	f->ibpb = boot_cpu_has(X86_FEATURE_IBPB) && !cpu_mitigations_off();

@@ -21,6 +21,7 @@ struct svm_features {
 	bool tsc_aux;
 	bool ibpb;
 	u64 iopm_pa;
+	u64 tsc_ratio;		/* SVM_TSC_RATIO_1; 0: the CPU has no TSC ratio MSR */
 };
 
 extern struct svm_features svm_features;

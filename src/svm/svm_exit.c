@@ -153,7 +153,7 @@ static void fill_exception(struct svm_vcpu *svm, struct hvx_exit *x)
 		x->exc.payload = vmcb->exitinfo2;
 		break;
 	case VEC_MC:
-		svm->machine_check = true;
+		svm->at_close |= SVM_CLOSE_MC;
 		x->kind = XK_INTR;
 		break;
 	}

@@ -16,6 +16,7 @@
 #define SVM_CPUID_LEAF			0x8000000a
 #define SVM_CPUID_NP			BIT(0)
 #define SVM_CPUID_NRIPS			BIT(3)
+#define SVM_CPUID_TSC_RATE_MSR		BIT(4)
 #define SVM_CPUID_VMCB_CLEAN		BIT(5)
 #define SVM_CPUID_FLUSH_BY_ASID		BIT(6)
 #define SVM_CPUID_DECODE_ASSISTS	BIT(7)
@@ -28,6 +29,12 @@
 #define SVM_VM_CR_SVMDIS		BIT(4)
 #define SVM_MSR_VM_HSAVE_PA		0xc0010117
 #define SVM_MSR_EFER			0xc0000080
+
+/* "TSC Ratio MSR": fixed point, the rest is reserved; of the TSC in guests alone */
+#define SVM_MSR_TSC_RATIO		0xc0000104
+#define SVM_TSC_RATIO_FRACTION		32
+#define SVM_TSC_RATIO_BITS		GENMASK_ULL(39, 0)
+#define SVM_TSC_RATIO_1			BIT_ULL(SVM_TSC_RATIO_FRACTION)
 #define SVM_EFER_SVME			BIT_ULL(12)
 
 /* Offset 000h: intercept vectors; SVM_I(word, bit) as the index of one */

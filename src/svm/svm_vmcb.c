@@ -215,8 +215,13 @@ static void write_shadow(struct svm_vcpu *svm)
 		svm_block_nmi(svm, shadow & SHADOW_NMI);
 }
 
+/* "TSC Ratio MSR": the offset is added to the product. Context: window. */
 static void write_tsc(struct svm_vcpu *svm)
 {
+	u64 ratio = svm->vcpu.regs.tsc_ratio;
+
+	svm->tsc_ratio = ratio ? ratio >> SVM_TSC_RATIO_SHIFT : svm_features.tsc_ratio;
+	svm_load_tsc_ratio(svm);
 	svm->vmcb->tsc_offset = hvx_hw_tsc_offset(&svm->vcpu);
 	svm_dirty(svm, SVM_CLEAN_I);
 	svm_load_tsc_aux(svm);

@@ -2,12 +2,13 @@
 /*
  * The AMD-V window: one CPU with EFER.SVME set for one vCPU, interrupts off.
  *
- *   open	SVME, VM_HSAVE_PA, TSC_AUX, the host's VMLOAD state put away, ASID, GIF 0
+ *   open	SVME, VM_HSAVE_PA, the host's VMLOAD state put away, ASID, GIF 0, TSC_AUX, TSC ratio
  *   close	the guest's VMLOAD state put away, the host's back, GIF 1, MSRs back
  *
  * Outside of a window a CPU keeps nothing but VM_HSAVE_PA and tagged translations. VM_HSAVE_PA
  * also tells whether another hypervisor had the CPU in between: that one has put its own value
- * there, and whatever translations it left must not be met under the same ASID.
+ * there, and whatever translations it left must not be met under the same ASID. It may have left
+ * a TSC ratio as well, and rely on it: kvm_amd writes only what differs from what it wrote last.
  *
  * An ASID belongs to a vCPU on one CPU, and is flushed when it is given out. A vCPU that comes to
  * another CPU gets a new one, since what it flushed elsewhere was not flushed here.
@@ -63,6 +64,7 @@ int svm_cpus_alloc(void)
 		cpu->host_pa = __sme_set(page_to_phys(cpu->pages + 1));
 		cpu->asid_gen = SVM_FIRST_ASID_GEN(i);
 		cpu->tsc_aux = SVM_TSC_AUX_UNKNOWN;
+		cpu->tsc_ratio = svm_features.tsc_ratio;
 	}
 	return 0;
 }
@@ -111,9 +113,11 @@ static void arrive(struct svm_vcpu *svm, struct svm_cpu *cpu)
 	svm->vmcb->clean = 0;
 }
 
-/* Take over VM_HSAVE_PA. It is somebody else's: so were the ASIDs. */
+/* Take over VM_HSAVE_PA. It is somebody else's: so were the ASIDs, and so is the TSC ratio. */
 static noinline void take_hsave(struct svm_cpu *cpu)
 {
+	if (svm_features.tsc_ratio)
+		cpu->tsc_ratio = hvx_rdmsr(SVM_MSR_TSC_RATIO);
 	hvx_wrmsr(SVM_MSR_VM_HSAVE_PA, cpu->hsave_pa);
 	cpu->asid_gen++;
 	cpu->next_asid = 0;
@@ -162,9 +166,20 @@ void svm_load_tsc_aux(struct svm_vcpu *svm)
 		return;
 	if (cpu->tsc_aux == SVM_TSC_AUX_UNKNOWN)
 		cpu->tsc_aux = hvx_rdmsr(MSR_TSC_AUX);
-	if (svm->tsc_aux_loaded || svm->vcpu.regs.tsc_aux != cpu->tsc_aux) {
+	if (svm->at_close & SVM_CLOSE_TSC_AUX || svm->vcpu.regs.tsc_aux != cpu->tsc_aux) {
 		hvx_wrmsr(MSR_TSC_AUX, svm->vcpu.regs.tsc_aux);
-		svm->tsc_aux_loaded = true;
+		svm->at_close |= SVM_CLOSE_TSC_AUX;
+	}
+}
+
+/* The host's own RDTSC does not see it, nor do its NMI handlers */
+void svm_load_tsc_ratio(struct svm_vcpu *svm)
+{
+	struct svm_cpu *cpu = this_cpu_ptr(&svm_cpus);
+
+	if (svm->at_close & SVM_CLOSE_TSC_RATIO || svm->tsc_ratio != cpu->tsc_ratio) {
+		hvx_wrmsr(SVM_MSR_TSC_RATIO, svm->tsc_ratio);
+		svm->at_close |= SVM_CLOSE_TSC_RATIO;
 	}
 }
 
@@ -187,14 +202,13 @@ static __always_inline void protect_vmm(void)
 }
 
 /* The intercept has swallowed the exception: the host's handler runs as if it had hit the VMM */
-static void take_machine_check(struct svm_vcpu *svm)
+static void take_machine_check(void)
 {
 #ifdef CONFIG_X86_MCE
 	struct pt_regs regs = { .cs = 3, .flags = X86_EFLAGS_IF };
 
 	do_machine_check(&regs);
 #endif
-	svm->machine_check = false;
 }
 
 /* This window is not like the last one of this CPU, or of this vCPU */
@@ -208,6 +222,7 @@ static noinline void adapt(struct svm_vcpu *svm, struct svm_cpu *cpu, u64 msrpm_
 	}
 	part_from_last_guest(svm, cpu);
 	svm_load_tsc_aux(svm);
+	svm_load_tsc_ratio(svm);
 }
 
 int svm_open(struct hvx_vcpu *vcpu)
@@ -222,7 +237,8 @@ int svm_open(struct hvx_vcpu *vcpu)
 	svm_clgi();
 	msrpm_gen = atomic64_read(&to_svm_vm(vcpu->vm)->msrpm_gen);
 	if (unlikely((svm->asid_gen ^ cpu->asid_gen) | (svm->msrpm_gen ^ msrpm_gen) |
-		     (svm->serial ^ cpu->last_serial) | (vcpu->regs.tsc_aux ^ cpu->tsc_aux)))
+		     (svm->serial ^ cpu->last_serial) | (vcpu->regs.tsc_aux ^ cpu->tsc_aux) |
+		     (svm->tsc_ratio ^ cpu->tsc_ratio)))
 		adapt(svm, cpu, msrpm_gen);
 	return 0;
 }
@@ -230,11 +246,15 @@ int svm_open(struct hvx_vcpu *vcpu)
 /* After a window that was not like others; GIF is 1 */
 static noinline void close_rest(struct svm_vcpu *svm, struct svm_cpu *cpu)
 {
-	if (svm->tsc_aux_loaded)
+	u8 todo = svm->at_close;
+
+	svm->at_close = 0;
+	if (todo & SVM_CLOSE_TSC_AUX)
 		hvx_wrmsr(MSR_TSC_AUX, cpu->tsc_aux);
-	svm->tsc_aux_loaded = false;
-	if (svm->machine_check)
-		take_machine_check(svm);
+	if (todo & SVM_CLOSE_TSC_RATIO)
+		hvx_wrmsr(SVM_MSR_TSC_RATIO, cpu->tsc_ratio);
+	if (todo & SVM_CLOSE_MC)
+		take_machine_check();
 }
 
 void svm_close(struct hvx_vcpu *vcpu)
@@ -248,7 +268,7 @@ void svm_close(struct hvx_vcpu *vcpu)
 	svm_stgi();
 	give_svme_back(cpu);
 	protect_vmm();
-	if (unlikely(svm->tsc_aux_loaded | svm->machine_check))
+	if (unlikely(svm->at_close))
 		close_rest(svm, cpu);
 }
 

@@ -231,6 +231,7 @@ static const struct feature svm_features[] = {
 	{ "flags", "decodeassists", "decode assists" },
 	{ "flags", "flushbyasid", "flush by ASID" },
 	{ "flags", "vmcb_clean", "VMCB clean bits" },
+	{ "flags", "tsc_scale", "TSC scaling" },
 	{ }
 };
 
