@@ -167,6 +167,11 @@ SYM_FUNC_START(svm_vmrun)
 	je	.Lspec_ctrl_loaded
 	mov	%edx, %eax
 	shr	$32, %rdx
+	/*
+	 * No processor refuses it: all its bits are ones that the host's CPUID announces (spec.c).
+	 * Where an outer hypervisor does, the host must not die of that: the guest goes on with the
+	 * host's value, and finds it in the MSR.
+	 */
 .Lwrite_spec_ctrl:
 	wrmsr
 .Lspec_ctrl_loaded:
