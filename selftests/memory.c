@@ -42,6 +42,9 @@ TEST(errors)
 	EXPECT_EQ(vm_region(vm, ~0u, 0, GPA, PAGE_SIZE, p), -EINVAL);
 	EXPECT_EQ(vm_region(vm, 0, 0, -PAGE_SIZE, 2 * PAGE_SIZE, p), -EINVAL);
 	EXPECT_EQ(vm_region(vm, 0, 0, GPA, 2 * PAGE_SIZE, (void *)-PAGE_SIZE), -EINVAL);
+	/* The kernel's half */
+	EXPECT_EQ(vm_region(vm, 0, 0, GPA, PAGE_SIZE, (void *)0xffff888000000000), -EINVAL);
+	EXPECT_EQ(vm_region(vm, 0, 0, GPA, PAGE_SIZE, (void *)(1UL << 63)), -EINVAL);
 	EXPECT_EQ(vm_region(vm, 0, 0, top, PAGE_SIZE, p), -EINVAL);
 	EXPECT_EQ(vm_region(vm, 0, 0, top - PAGE_SIZE, 2 * PAGE_SIZE, p), -EINVAL);
 	EXPECT_EQ(vm_region(vm, 0, 0, top - PAGE_SIZE, PAGE_SIZE, p), 0);

@@ -439,6 +439,7 @@ TEST(filter_errors)
 	EXPECT_EQ(vm_msr_filter(vm, 0xffffffff, 2, 1), -EINVAL);
 	EXPECT_EQ(vm_msr_filter(vm, 0xffffffff, 1, 1), 0);
 	EXPECT_EQ(vm_msr_filter(vm, 5, 1, 4), -EINVAL);
+	EXPECT_EQ(vm_msr_filter(vm, 5, 1, 0), -EINVAL);
 	r[0].nr = 0;
 	EXPECT_EQ(xioctl(vm->fd, HVX_SET_MSR_FILTER, &f), -EINVAL);
 	r[0].nr = 1;

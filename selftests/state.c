@@ -4,6 +4,7 @@
  * first one was. Without a part of it in the image a moved guest goes wrong, often much later.
  */
 #include <errno.h>
+#include <sys/mman.h>
 
 #include "image.h"
 
@@ -296,6 +297,7 @@ TEST(translation)
 {
 	struct vcpu *v = vcpu_create(vm_create(0), 0);
 	struct hvx_translate t = { .size = sizeof(t), .gva = WIN };
+	void *tables;
 
 	*vm_pte(v->vm, WIN) = WIN_GPA | PTE_P | PTE_W | PTE_U;
 	*vm_pte(v->vm, WIN + 0x1000) = WIN_GPA | PTE_P | PTE_NX;
@@ -321,6 +323,13 @@ TEST(translation)
 	v->vm->pml4[1] = HOLE | PTE_P | PTE_W | PTE_U;
 	t.access = HVX_ACCESS_READ;
 	t.gva = 1UL << 39;
+	EXPECT_EQ(xioctl(v->fd, HVX_TRANSLATE, &t), -EFAULT);
+	/* ... and where a region is, but the VMM has nothing behind it */
+	tables = host_pages(PAGE_SIZE);
+	REQUIRE(!vm_region(v->vm, SLOT_FREE, 0, HOLE, PAGE_SIZE, tables));
+	EXPECT_EQ(xioctl(v->fd, HVX_TRANSLATE, &t), 0);
+	EXPECT_EQ(t.page_size, 0);
+	REQUIRE(!munmap(tables, PAGE_SIZE));
 	EXPECT_EQ(xioctl(v->fd, HVX_TRANSLATE, &t), -EFAULT);
 }
 
