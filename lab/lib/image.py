@@ -21,6 +21,9 @@ DEVICE_MODULES = ["vfio-pci", "vfio_iommu_type1", "nvme", "e1000e", "igb", "virt
 DIRS = ["bin", "dev", "etc", "hvx", "lab", "mnt", "proc", "root", "sys", "tmp", "lib", "lib64"]
 ETC = {"etc/passwd": "root::0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
        "etc/group": "root:x:0:\nnogroup:x:65534:\n"}
+# Of a host: file systems and where they go
+MOUNTS = {"/proc": "proc", "/sys": "sysfs", "/dev/pts": "devpts", "/dev/shm": "tmpfs", "/tmp": "tmpfs",
+          "/sys/fs/cgroup": "cgroup2", "/sys/kernel/debug": "debugfs", "/sys/kernel/tracing": "tracefs"}
 
 
 class Cpio:
@@ -182,6 +185,7 @@ def base_image(cache, kernel, release, devices):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     cpio = busybox_tree(cache)
     cpio.file("root/.profile", b"PS1='host # '\n")
+    cpio.file("etc/fstab", "".join(f"{fs} {place} {fs} defaults 0 0\n" for place, fs in MOUNTS.items()).encode())
     with tempfile.TemporaryDirectory() as scratch:
         add_modules(cpio, kernel_dir, release, wanted, scratch)
     cpio.write(path)
