@@ -41,8 +41,11 @@ BOCHS_CMDLINE = f"{CMDLINE} tsc_early_khz={IPS // 1000}"
 
 
 def kernel_cmdline(opts, base):
-    """The debug kernel is to report every fault, not only the first."""
-    return base + (" kasan_multi_shot" if opts.kernel == "debug" else "")
+    """The debug kernel is to report every fault, not only the first; and to boot fast."""
+    if opts.kernel != "debug":
+        return base
+    # Of all allocations kmemleak notes where they were made, which is a quarter of a boot
+    return f"{base} kasan_multi_shot dma_debug_entries=4096" + ("" if opts.leaks else " kmemleak=off")
 
 
 def qemu_numa(opts):

@@ -67,7 +67,7 @@ def parse(argv):
                    help="of Debian's kernel: cloud boots faster, full has all drivers "
                    "(default: full with --iommu or --device, else cloud)")
     p.add_argument("--smp", type=int, default=1, metavar="N", help="CPUs of the host (1)")
-    p.add_argument("--mem", type=int, metavar="MB", help="memory of the host (QEMU 1024, Bochs 512)")
+    p.add_argument("--mem", type=int, metavar="MB", help="memory of the host (QEMU 1024, Bochs and debug 512)")
     p.add_argument("--numa", type=int, default=0, metavar="N", help="QEMU only: memory and CPUs in N nodes")
     p.add_argument("--icount", action="store_true",
                    help="one TSC tick is one instruction (Bochs with one CPU always counts so)")
@@ -90,7 +90,7 @@ def parse(argv):
     p.add_argument("--param", action="append", default=[], metavar="X=Y", help="parameter of hvx.ko")
     p.add_argument("--no-load", dest="load", action="store_false", help="do not load hvx.ko")
     p.add_argument("--no-build", dest="build", action="store_false", help="use what is built")
-    p.add_argument("--leaks", action="store_true", help="look for leaked memory (--kernel debug)")
+    p.add_argument("--leaks", action="store_true", help="look for leaked memory (--kernel debug; without it kmemleak is off)")
     p.add_argument("-t", "--terminal", action="store_true", help="this terminal is COMMAND's, input and all")
     p.add_argument("--timeout", type=float, metavar="SEC", help="for the whole run")
     p.add_argument("--log", metavar="FILE", help="keep the host's kernel log")
@@ -138,7 +138,7 @@ def check(p, opts):
     opts.terminal = opts.terminal or not opts.command
     opts.bochs = bochs
     opts.scale = (4 if opts.kernel == "debug" else 1) * (2 if bochs else 1)
-    opts.mem = opts.mem or (512 if bochs else 1024)
+    opts.mem = opts.mem or (512 if bochs or opts.kernel == "debug" else 1024)
     if opts.timeout is None:
         opts.timeout = 12 * 3600 if opts.terminal and sys.stdin.isatty() else 120 * opts.scale
     full = opts.flavour == "full" or (not opts.flavour and (opts.iommu or opts.device))

@@ -98,7 +98,7 @@ DEFAULT = [
     ("svm", "6.12", HOST_MEMORY, ["--smp", "2", "--numa", "2"]),
     ("svm", "sid", HOST_MEMORY, ["--smp", "2", "--numa", "2"]),
     *(("svm", kernel, "bar", BAR) for kernel in ["6.1", "6.12", "sid"]),
-    ("svm", "debug", DEBUG, ["--smp", "2", "--leaks"]),
+    ("svm", "debug", DEBUG, ["--smp", "2", "--mem", "1024", "--leaks"]),
     ("vmx", "debug", DEBUG_VMX, ["--leaks"]),
 ]
 # Seconds for one boot with all its programs; hangs of single programs end earlier.
@@ -237,10 +237,12 @@ def plan(opts):
         # Two lanes: these go next to the longest one.
         runs[1:1] = [lab_run(), unit_run(), Run("selfcheck", [f"{LAB}/selfcheck"], ["qemu", "kernel-6.1"]),
                      Run("refusals", [f"{LAB}/refusals"], ["qemu", "bochs", "kernel-6.1"])]
+        # The kernel that takes long to build is needed last.
+        runs.append(Run("checkers", [f"{LAB}/checkers"], ["qemu", "kernel-debug"]))
         return runs
     runs = []
     for kernel in [opts.kernel] if opts.kernel else ["6.1"]:
-        extra = ["--smp", "2"] + (["--leaks"] if kernel == "debug" else [])
+        extra = ["--smp", "2"] + (["--mem", "1024", "--leaks"] if kernel == "debug" else [])
         for cpu in [opts.cpu] if opts.cpu else ["vmx", "svm"]:
             runs.append(host_run(cpu, kernel, opts.test or "*", extra))
     if not (opts.kernel or opts.test):
