@@ -22,12 +22,13 @@ PVH = {"6.1-pvh": "6.1-full"}
 WHOLE = {"debian": ["vmlinuz", "initrd", "hello.deb"], "installer": ["vmlinuz", "initrd"]}
 
 # What a virtual machine has; those that a kernel has built in, or has not, are left out.
-MODULES = ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_console", "virtio-rng", "virtio_balloon",
-           "vmw_vsock_virtio_transport", "9pnet_virtio", "9p", "virtiofs", "ext4", "pvpanic-mmio",
-           "pvpanic-pci", "button", "evdev"]
+MODULES = ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_console", "virtio-rng",
+           "virtio_balloon", "vmw_vsock_virtio_transport", "9pnet_virtio", "9p", "virtiofs", "ext4",
+           "pvpanic-mmio", "pvpanic-pci", "button", "evdev"]
 
 # Faults that a guest has only if its machine is at fault.
-MACHINE = [r"clocksource: .*unstable", r"tsc: Marking TSC unstable due to (clocksource|check)", r".* TSC warp between CPUs",
+MACHINE = [r"clocksource: .*unstable", r"tsc: Marking TSC unstable due to (clocksource|check)",
+           r".* TSC warp between CPUs",
            r"MP-BIOS bug", r"APIC error on CPU", r"smpboot: do_boot_cpu failed", r"ACPI (BIOS )?Error",
            r"spurious APIC interrupt", r"irq [0-9]+: nobody cared", r"FAIL: ", r"INFO: ",
            r".*: probe .*failed with error", r".*I/O error", r"EXT4-fs error"]
@@ -103,7 +104,8 @@ def initramfs(cache, kernel):
     cpio.file("complaints", complaints().encode())
     cpio.file("etc/motd", MOTD)
     cpio.file("root/.profile", b"PS1='guest # '\n")
-    cpio.file("etc/acpi/PWRF/00000080", b"#!/bin/sh\necho 'guest: power button' >/dev/console\npoweroff -f\n", 0o755)
+    cpio.file("etc/acpi/PWRF/00000080",
+              b"#!/bin/sh\necho 'guest: power button' >/dev/console\npoweroff -f\n", 0o755)
     for name, data in files.items():
         cpio.file("init" if name == "init" else f"work/{name}", data, 0o755)
     with tempfile.TemporaryDirectory() as scratch:

@@ -91,7 +91,8 @@ def qemu_argv(opts, work, image):
     out = os.path.join(work, "output")
     argv = [opts.emulator, "-M", "q35", "-accel", "tcg",
             "-cpu", QEMU_CPU[opts.cpu] + ("" if opts.stock_qemu else QEMU_MORE),
-            "-smp", str(opts.smp) + (f",sockets={opts.smp}" if opts.numa else ""), "-m", str(opts.mem), "-display", "none", "-vga", "none",
+            "-smp", str(opts.smp) + (f",sockets={opts.smp}" if opts.numa else ""), "-m", str(opts.mem),
+            "-display", "none", "-vga", "none",
             "-chardev", f"pipe,id=monitor,path={work}/monitor", "-mon", "chardev=monitor",
             "-d", "guest_errors", "-D", f"{work}/processor.log",
             "-net", "none", "-no-reboot", "-nodefaults",
@@ -122,7 +123,8 @@ def qemu_argv(opts, work, image):
 
 
 BOCHSRC = """\
-plugin_ctrl: unmapped=true, biosdev=true, speaker=false, extfpuirq=true, parallel=false, serial=true, e1000=false
+plugin_ctrl: unmapped=true, biosdev=true, speaker=false, extfpuirq=true, \
+parallel=false, serial=true, e1000=false
 display_library: nogui
 cpu: model={model}, count={smp}, ips={ips}, reset_on_triple_fault=0, ignore_bad_msrs=1
 memory: guest={mem}, host={hostmem}

@@ -185,7 +185,8 @@ def base_image(cache, kernel, release, devices):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     cpio = busybox_tree(cache)
     cpio.file("root/.profile", b"PS1='host # '\n")
-    cpio.file("etc/fstab", "".join(f"{fs} {place} {fs} defaults 0 0\n" for place, fs in MOUNTS.items()).encode())
+    fstab = "".join(f"{fs} {place} {fs} defaults 0 0\n" for place, fs in MOUNTS.items())
+    cpio.file("etc/fstab", fstab.encode())
     with tempfile.TemporaryDirectory() as scratch:
         add_modules(cpio, kernel_dir, release, wanted, scratch)
     cpio.write(path)
@@ -220,13 +221,13 @@ def programs_of(top, opts):
     runner = os.path.join(top, "selftests/run")
     if os.path.exists(runner):
         found["hvx/selftests/run"] = runner
-    built = {folder: [path for path in sorted(glob.glob(f"{top}/build/{folder}/bin/*")) if is_elf_program(path)]
+    built = {folder: {os.path.basename(path): path
+                      for path in sorted(glob.glob(f"{top}/build/{folder}/bin/*")) if is_elf_program(path)}
              for folder in ("selftests", "tools/*", "bench", "samples")}
-    tests, benchmarks = ([os.path.basename(path) for path in built[folder]] for folder in ("selftests", "bench"))
-    meant = meant_by(opts, tests, benchmarks)
-    for folder, paths in built.items():
+    meant = meant_by(opts, list(built["selftests"]), list(built["bench"]))
+    for folder, programs in built.items():
         dest = "hvx/selftests/bin" if folder == "selftests" else "hvx/bin"
-        found.update((f"{dest}/{name}", path) for name, path in ((os.path.basename(path), path) for path in paths)
+        found.update((f"{dest}/{name}", path) for name, path in programs.items()
                      if name in meant or folder not in ("selftests", "bench"))
     return found
 
@@ -251,15 +252,17 @@ def overlay(path, lab, top, opts, module):
     cpio = Cpio()
     cpio.file("init", read(os.path.join(lab, "guest/init")), 0o755)
     settings = {"load": "1" if opts.load and module else "", "params": " ".join(opts.param),
-                "leaks": "1" if opts.leaks else "", "scale": str(opts.scale), "interactive": "1" if opts.terminal else "",
-                "disks": "1" if opts.disk else "", "machine_check": "" if opts.bochs or opts.stock_qemu else "1"}
+                "leaks": "1" if opts.leaks else "", "scale": str(opts.scale),
+                "interactive": "1" if opts.terminal else "", "disks": "1" if opts.disk else "",
+                "machine_check": "" if opts.bochs or opts.stock_qemu else "1"}
     cpio.file("lab/settings", "".join(f"{k}={shlex.quote(v)}\n" for k, v in settings.items()).encode())
     cpio.file("lab/command", ("exec " + shlex.join(opts.command or ["sh", "-l"]) + "\n").encode(), 0o755)
     elfs = []
     if module:
         cpio.file("hvx/hvx.ko", stripped(module, strip_cache, "--strip-debug"))
         for kmod in sorted(glob.glob(f"{os.path.dirname(module)}/kmod/*.ko")):
-            cpio.file(f"hvx/selftests/kmod/{os.path.basename(kmod)}", stripped(kmod, strip_cache, "--strip-debug"))
+            cpio.file(f"hvx/selftests/kmod/{os.path.basename(kmod)}",
+                      stripped(kmod, strip_cache, "--strip-debug"))
     for dest, src in programs_of(top, opts).items():
         if is_elf_program(src):
             elfs.append(src)

@@ -67,7 +67,8 @@ def parse(argv):
                    help="of Debian's kernel: cloud boots faster, full has all drivers "
                    "(default: full with --iommu or --device, else cloud)")
     p.add_argument("--smp", type=int, default=1, metavar="N", help="CPUs of the host (1)")
-    p.add_argument("--mem", type=int, metavar="MB", help="memory of the host (QEMU 1024, Bochs and debug 512)")
+    p.add_argument("--mem", type=int, metavar="MB",
+                   help="memory of the host (QEMU 1024, Bochs and debug 512)")
     p.add_argument("--numa", type=int, default=0, metavar="N", help="QEMU only: memory and CPUs in N nodes")
     p.add_argument("--icount", action="store_true",
                    help="one TSC tick is one instruction (Bochs with one CPU always counts so)")
@@ -81,16 +82,18 @@ def parse(argv):
     p.add_argument("--trace", metavar="FILE", help="Bochs only: execution log, as bench/account wants it")
     p.add_argument("--add", action="append", default=[], type=split_add, metavar="SRC[:DEST]",
                    help="put a file or directory into the host (/root)")
-    p.add_argument("--guest", action="append", default=[], metavar="KERNEL", choices=[*guest.KERNELS, *guest.PVH, *guest.WHOLE],
+    guests = [*guest.KERNELS, *guest.PVH, *guest.WHOLE]
+    p.add_argument("--guest", action="append", default=[], metavar="KERNEL", choices=guests,
                    help="put a guest's Linux into the host: /guest/KERNEL/vmlinuz and initrd "
-                   "(" + ", ".join([*guest.KERNELS, *guest.PVH, *guest.WHOLE]) + "; debian with a disk)")
+                   "(" + ", ".join(guests) + "; debian with a disk)")
     p.add_argument("--disk", action="append", default=[], metavar="FILE",
                    help="QEMU only: /dev/vda, vdb ... of the host; what it writes is lost")
     p.add_argument("--append", default="", metavar="CMDLINE", help="more kernel command line")
     p.add_argument("--param", action="append", default=[], metavar="X=Y", help="parameter of hvx.ko")
     p.add_argument("--no-load", dest="load", action="store_false", help="do not load hvx.ko")
     p.add_argument("--no-build", dest="build", action="store_false", help="use what is built")
-    p.add_argument("--leaks", action="store_true", help="look for leaked memory (--kernel debug; without it kmemleak is off)")
+    p.add_argument("--leaks", action="store_true",
+                   help="look for leaked memory (--kernel debug; without it kmemleak is off)")
     p.add_argument("-t", "--terminal", action="store_true", help="this terminal is COMMAND's, input and all")
     p.add_argument("--timeout", type=float, metavar="SEC", help="for the whole run")
     p.add_argument("--log", metavar="FILE", help="keep the host's kernel log")
@@ -111,7 +114,8 @@ def check(p, opts):
     """Combinations that no emulator can do, said at once."""
     bochs = opts.cpu in host.BOCHS_CPU
     if bochs and (opts.iommu or opts.device or opts.qemu or opts.disk or opts.numa or "debian" in opts.guest):
-        p.error(f"--iommu, --device, --disk, --numa, --qemu and --guest debian need QEMU, that is --cpu svm; {opts.cpu} runs in Bochs")
+        p.error("--iommu, --device, --disk, --numa, --qemu and --guest debian need QEMU, that is --cpu svm; "
+                f"{opts.cpu} runs in Bochs")
     if opts.stock_qemu and (bochs or opts.smp != 1):
         p.error("--stock-qemu is for --cpu svm with one CPU: with more, faults of QEMU's come in the way")
     if opts.bochsrc and not bochs:
@@ -183,7 +187,8 @@ def build(opts):
     os.makedirs(os.path.join(TOP, "build"), exist_ok=True)
     with open(os.path.join(TOP, "build/.lock"), "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for argv in ([f"{LAB}/module", opts.kernel_name], ["make", "-s", "--no-print-directory", "-C", TOP, "programs"]):
+        for argv in ([f"{LAB}/module", opts.kernel_name],
+                     ["make", "-s", "--no-print-directory", "-C", TOP, "programs"]):
             if subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False).returncode:
                 fail("the build failed")
     return module
@@ -202,7 +207,8 @@ def report(opts, watch):
     bad = klog.bad_lines(watch.lines)
     unmarked = watch.unmarked()
     if unmarked:
-        print(f"lab: VMCB fields were changed, but are marked clean ({len(unmarked)} times):", file=sys.stderr)
+        print(f"lab: VMCB fields were changed, but are marked clean ({len(unmarked)} times):",
+              file=sys.stderr)
         print("\n".join("  " + x for x in unmarked[:10]), file=sys.stderr)
     name = f"--cpu {opts.cpu} --kernel {opts.kernel}"
     if opts.log:

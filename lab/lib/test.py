@@ -60,13 +60,16 @@ GUESTS = [
     ("vmx", f"{EVERY} devices:6.1:1 nodes:6.1 two:6.1 fates:6.1", KERNELS_OF_GUESTS, ["--mem", "1024"], 1500),
     ("vmx", "reboots:6.1:20", ["6.1"], [], 2000),
     ("vmx", "balloon:6.1 boot:6.1:2", ["6.1"], ["--smp", "2", "--mem", "1024"], 1500),
-    ("svm", f"{EVERY} boot:6.1:16 devices:6.12:2 two:6.12 fates:6.1 balloon:6.12", KERNELS_OF_GUESTS, ["--smp", "2", "--mem", "2048"], 1200),
+    ("svm", f"{EVERY} boot:6.1:16 devices:6.12:2 two:6.12 fates:6.1 balloon:6.12", KERNELS_OF_GUESTS,
+     ["--smp", "2", "--mem", "2048"], 1200),
     ("vmx", "again:6.1-full vhost:6.1-full mmio:6.1-full:1", ["6.1-full"], ["--mem", "1024"], 1200),
     ("vmx", "installer", ["installer"], ["--mem", "2048"], 600),
     ("svm", "debian installer", ["debian", "installer"], ["--smp", "2", "--mem", "2048"], 1200),
     ("svm", "reboots:6.12:20", ["6.12"], ["--smp", "2"], 1200),
     ("svm", "numa:6.12", ["6.12"], ["--smp", "2", "--numa", "2", "--mem", "2048"], 400),
-    ("svm", "network:6.1-full share:6.1-full again:6.1-full mmio:6.1-full:2 hvc:6.1-full:2:--virtio-transport:mmio boot:6.1-pvh:2", ["6.1-full", "6.1-pvh"], ["--smp", "2", "--mem", "2048"], 1200),
+    ("svm", "network:6.1-full share:6.1-full again:6.1-full mmio:6.1-full:2 "
+     "hvc:6.1-full:2:--virtio-transport:mmio boot:6.1-pvh:2", ["6.1-full", "6.1-pvh"],
+     ["--smp", "2", "--mem", "2048"], 1200),
 ]
 
 # What runs by default: CPU, kernel, programs, more arguments of lab/run.
@@ -102,7 +105,10 @@ DEFAULT = [
     ("vmx", "debug", DEBUG_VMX, ["--leaks"]),
 ]
 # Seconds for one boot with all its programs; hangs of single programs end earlier.
-LIMIT = {"*": 1500, "smoke": 240, "smoke apicv lapic_state": 240, "smoke sensitive apicv lapic lapic_state": 240, SPEC: 240, SLEEP: 240, "suspend": 120, "bar": 120, NRIP: 600, DEBUG: 500, DEBUG_VMX: 300, TIMER: 240, MEMORY: 400, APIC: 400, HOST_MEMORY: 500, "large": 480, "machine_check": 240}
+LIMIT = {"*": 1500, "smoke": 240, "smoke apicv lapic_state": 240,
+         "smoke sensitive apicv lapic lapic_state": 240, SPEC: 240, SLEEP: 240, "suspend": 120, "bar": 120,
+         NRIP: 600, DEBUG: 500, DEBUG_VMX: 300, TIMER: 240, MEMORY: 400, APIC: 400, HOST_MEMORY: 500,
+         "large": 480, "machine_check": 240}
 
 RESULT = re.compile(r"^(ok|not ok)\b(?:\s+\d+)?\s*(?:-\s*)?(.*)$")
 PROGRAM = re.compile(r"^# (?:selftest|unit test): (\S+)")
@@ -201,8 +207,9 @@ def host_run(cpu, kernel, glob, extra):
     limit = LIMIT.get(glob, LIMIT["*"]) * (3 if kernel == "debug" else 1)
     argv = [f"{LAB}/run", "--cpu", cpu, "--kernel", kernel, "--timeout", str(limit), *extra,
             "--", "run", *glob.split()]
-    name = f"{cpu} {kernel}" + {TIMER: " timer", SPEC: " speculation", MEMORY: " memory", HOST_MEMORY: " memory", APIC: " apicv=0",
-                                "large": " large", "bar": " bar", "machine_check": " full"}.get(glob, "")
+    name = f"{cpu} {kernel}" + {TIMER: " timer", SPEC: " speculation", MEMORY: " memory",
+                                HOST_MEMORY: " memory", APIC: " apicv=0", "large": " large", "bar": " bar",
+                                "machine_check": " full"}.get(glob, "")
     return Run(name, argv, [emulator, f"kernel-{kernel}" + ("-full" if "full" in extra else "")])
 
 
@@ -282,7 +289,8 @@ def check_test(p, globs):
     there = sorted(name[:-2] for name in os.listdir(os.path.join(TOP, "selftests")) if name.endswith(".c"))
     for glob in globs.split() or [globs]:
         if glob != "guests" and not fnmatch.filter(there, glob.removeprefix("!")):
-            p.error(f"no test has the name '{glob}': there are {', '.join(there)}; and guests, which are Linux guests")
+            p.error(f"no test has the name '{glob}': there are {', '.join(there)}; "
+                    "and guests, which are Linux guests")
     if "guests" in globs.split() and globs != "guests":
         p.error("'guests' is no program of selftests/: give it alone")
 
@@ -291,7 +299,8 @@ def main():
     p = argparse.ArgumentParser(prog="lab/test", description="Run the tests.", allow_abbrev=False)
     p.add_argument("--cpu", choices=CPUS)
     p.add_argument("--kernel", choices=KERNELS)
-    p.add_argument("--test", metavar="GLOB", help="programs of selftests/ whose name matches; or guests: Linux guests")
+    p.add_argument("--test", metavar="GLOB",
+                   help="programs of selftests/ whose name matches; or guests: Linux guests")
     p.add_argument("--unit", action="store_true", help="only the tests that need no emulated host")
     opts = p.parse_args()
     if opts.test is not None:
@@ -301,7 +310,8 @@ def main():
         os.environ.pop(name, None)
     runs = plan(opts)
     if not runs:
-        p.error(f"Linux guests are tested on {' and '.join(sorted({x[0] for x in GUESTS}))}, not on {opts.cpu}")
+        tested = " and ".join(sorted({x[0] for x in GUESTS}))
+        p.error(f"Linux guests are tested on {tested}, not on {opts.cpu}")
     os.makedirs(LOGS, exist_ok=True)
     if subprocess.run([f"{LAB}/setup", "base"], stdin=subprocess.DEVNULL, check=False).returncode:
         sys.exit(1)
