@@ -119,8 +119,13 @@ SYM_FUNC_START(svm_vmrun)
 	CALL_UNTRAIN_RET
 
 	/* No value of the guest stays for speculation */
-	xor	%ebx, %ebx
+#ifdef CONFIG_FRAME_POINTER
+	/* What svm_exited() calls may ask for the stack, which then goes on at the host's RBP */
+	mov	64(%rsp), %rbp
+#else
 	xor	%ebp, %ebp
+#endif
+	xor	%ebx, %ebx
 	xor	%r8d, %r8d
 	xor	%r9d, %r9d
 	xor	%r10d, %r10d
