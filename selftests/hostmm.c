@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -472,6 +473,26 @@ TEST(device_memory_written)
 	EXPECT_EQ(vcpu_run_once(v), -EFAULT);
 	EXPECT_EQ(v->run->exit_reason, HVX_EXIT_MEMORY_FAULT);
 	EXPECT_EQ(v->run->memory.access, HVX_ACCESS_WRITE);
+}
+
+/* Memory that not even the kernel may read: it could not emulate anything there */
+TEST(secret_memory)
+{
+	int fd = syscall(SYS_memfd_secret, 0);
+	struct vcpu *v;
+	uint64_t *p;
+
+	if (fd < 0)
+		SKIP("no memfd_secret(): %s", strerror(errno));
+	REQUIRE(!ftruncate(fd, PAGE_SIZE));
+	p = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	REQUIRE(p != MAP_FAILED);
+	*p = 1;
+	v = start(writes_back, p, PAGE_SIZE);
+	EXPECT_EQ(vcpu_run_once(v), -EFAULT);
+	EXPECT_EQ(v->run->exit_reason, HVX_EXIT_MEMORY_FAULT);
+	EXPECT_EQ(v->run->memory.gpa, GPA);
+	EXPECT_EQ(v->run->memory.error, EFAULT);
 }
 
 /* ------------------------------------------------------------------ faults of user space */

@@ -2,15 +2,19 @@
 /*
  * Second-level faults: region, page of the VMM, entry.
  *
- * The page is looked up without mmu.lock, and the entry is added under its read side, so faults of
- * different vCPUs run in parallel. In between, the VMM's mapping may change. What keeps a stale
- * page out of the table:
- *   1. invalidate_seq is read, with acquire,
- *   2. then the regions, then the page: a reference to it is held from here to step 4,
- *   3. mmu.lock is taken for reading; when invalidate_seq has moved (an invalidation has ended, or
+ * The entry is added under the read side of mmu.lock, so faults of different vCPUs run in parallel.
+ * What keeps a stale page out of the table:
+ *   1. invalidate_seq is read, with acquire, then the region is looked up,
+ *   2. mmu.lock is taken for reading; when invalidate_seq has moved (an invalidation has ended, or
  *      regions were replaced) or an invalidation of this address is under way, start over,
- *   4. the entry is added, the lock and the reference to the page are dropped: from now on the
- *      MMU notifier is what keeps entry and page together.
+ *   3. the page is what the VMM's own page tables lead to: who takes it away has to begin an
+ *      invalidation first, and waits for the lock,
+ *   4. the entry is added, and the lock dropped: from now on the MMU notifier is what keeps entry
+ *      and page together.
+ *
+ * Where the VMM has no such page, it takes the fault that a program would, and looks again. What
+ * then still is out of the ordinary is asked of get_user_pages(), between 1 and 2, with a reference
+ * to the page until 4; it also knows what is wrong with an address.
  *
  * Pages are not pinned. A read is given a writable entry only where the VMM's own entry is writable
  * already: anything else would bypass copy on write.
@@ -28,15 +32,17 @@ struct fault {
 	u64 gpa;
 	unsigned int access;		/* HVX_READ, HVX_WRITE, HVX_EXEC */
 	bool allocate;			/* a page that can be written to, though nobody writes */
-	bool in_advance;		/* nobody has looked whether the page is at hand */
+	bool absent;			/* the window has looked for the page in vain */
 	bool hole;			/* no region is there ... */
 	u64 slots_gen;			/* ... as of then */
 	bool read_only;			/* the region is */
 	bool logged;			/* the region is */
-	int max_level;			/* of the leaf, as region and processor allow */
+	const struct hvx_slot *slot;	/* the region */
+	int max_level;			/* of the leaf, as processor and memory type allow */
 	int level;			/* of the leaf */
 	unsigned long hva;		/* of the page */
 	unsigned long seq;
+	bool found;			/* what follows was looked up without mmu.lock */
 	struct page *page;		/* with a reference; NULL: no page that can be counted */
 	u64 pa;
 	bool writable;
@@ -87,8 +93,8 @@ bool hvx_mmu_hole(struct hvx_vcpu *vcpu, u64 gpa)
 
 /* ------------------------------------------------------------------ steps */
 
-/* What the steps say: done, from the start again, or one of the results of the fault */
-enum step { STEP_DONE, STEP_AGAIN, STEP_MMIO, STEP_ERROR };
+/* What the steps say: done, from the start again, no page, or one of the results of the fault */
+enum step { STEP_DONE, STEP_AGAIN, STEP_ABSENT, STEP_MMIO, STEP_ERROR };
 
 static bool is_invalidated(const struct fault *f)
 {
@@ -99,9 +105,9 @@ static bool is_invalidated(const struct fault *f)
 }
 
 /*
- * Steps 1 and 2 up to the region. While an invalidation is under way nothing can come of step 4:
- * take no reference to the page then, for who migrates or splits a page gives up when it finds one.
- * Without the lock that is a guess, which step 3 makes good.
+ * Step 1. While an invalidation is under way nothing can come of step 4: take no reference to a
+ * page then, for who migrates or splits it gives up when it finds one. Without the lock that is a
+ * guess, which step 2 makes good.
  */
 static enum step find_region(struct fault *f)
 {
@@ -123,9 +129,10 @@ static enum step find_region(struct fault *f)
 	f->hva = hvx_slot_hva(slot, f->gpa) & PAGE_MASK;
 	if (unlikely(is_invalidated(f)))
 		return STEP_AGAIN;
+	f->slot = slot;
 	f->logged = slot->dirty;
-	f->max_level = f->logged ? HVX_PT_4K :
-				   hvx_level_of_region(slot, f->gpa, f->vm->mmu.max_level);
+	f->max_level = f->logged ? HVX_PT_4K : f->vm->mmu.max_level;
+	f->found = false;
 	return STEP_DONE;
 }
 
@@ -135,22 +142,9 @@ static bool needs_write(const struct fault *f)
 	return f->access & HVX_WRITE || (f->allocate && !f->read_only);
 }
 
-/* Without sleeping: from the VMM's page tables as they are. Context: any. */
-static bool get_page_fast(struct fault *f)
-{
-	f->writable = false;
-	if (!f->read_only && get_user_page_fast_only(f->hva, FOLL_WRITE, &f->page))
-		f->writable = true;
-	else if (needs_write(f) || !get_user_page_fast_only(f->hva, HVX_FOLL_NUMA, &f->page))
-		return false;
-	f->pa = PFN_PHYS(page_to_pfn(f->page));
-	f->device = false;
-	return true;
-}
-
 /*
- * A leaf has one memory type: none is larger than the block around the page that is memory as a
- * whole, or nowhere, as far as the host knows.
+ * A leaf has one memory type: without struct page none is larger than the block around the address
+ * that is memory as a whole, or nowhere, as far as the host knows.
  */
 static void limit_level(struct fault *f)
 {
@@ -215,35 +209,53 @@ unlock:
 	return 0;
 }
 
-/* A read was answered: with a page that may be written to, too? It could be another by now. */
-static void try_writable(struct fault *f)
+/* Who has to be told of writes may want to delay the writer, with mmap_lock released meanwhile */
+static bool may_fault_in(const struct vm_area_struct *vma, unsigned long right)
 {
-	struct page *page;
+	return vma->vm_flags & right && !(vma->vm_flags & (VM_IO | VM_PFNMAP)) &&
+	       !(vma->vm_ops && vma->vm_ops->page_mkwrite);
+}
 
-	if (!get_user_page_fast_only(f->hva, FOLL_WRITE, &page))
-		return;
-	put_page(f->page);
-	f->page = page;
-	f->pa = PFN_PHYS(page_to_pfn(page));
-	f->writable = true;
+/*
+ * The fault that the VMM itself would take, as far as it can be had without releasing mmap_lock.
+ * What is out of the ordinary is left to get_user_pages(), which looks for the page before and
+ * after it.
+ */
+static bool fault_in(struct fault *f)
+{
+	unsigned int flags = FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_RETRY_NOWAIT;
+	unsigned long right = VM_READ;
+	struct mm_struct *mm = f->vm->mm;
+	vm_fault_t fault = VM_FAULT_SIGSEGV;
+	struct vm_area_struct *vma;
+
+	if (needs_write(f)) {
+		flags |= FAULT_FLAG_WRITE;
+		right = VM_WRITE;
+	}
+	if (mmap_read_lock_killable(mm))
+		return false;
+	vma = vma_lookup(mm, f->hva);
+	if (vma && may_fault_in(vma, right))
+		fault = handle_mm_fault(vma, f->hva, flags, NULL);
+	mmap_read_unlock(mm);
+	return !(fault & (VM_FAULT_ERROR | VM_FAULT_RETRY));
 }
 
 /* 0, -EAGAIN to start over, -EINTR for a signal, or what is wrong with the address */
-static int get_page_slow(struct fault *f)
+static int get_page_of(struct fault *f)
 {
-	bool write = needs_write(f);
 	unsigned int flags = FOLL_HWPOISON | HVX_FOLL_INTERRUPTIBLE | HVX_FOLL_NUMA;
 	long got;
 
-	if (write)
+	f->found = true;
+	f->writable = needs_write(f);
+	if (f->writable)
 		flags |= FOLL_WRITE;
 	got = get_user_pages_unlocked(f->hva, 1, &f->page, flags);
 	if (got == 1) {
 		f->pa = PFN_PHYS(page_to_pfn(f->page));
 		f->device = false;
-		f->writable = write;
-		if (!f->writable && !f->read_only)
-			try_writable(f);
 		return 0;
 	}
 	f->page = NULL;
@@ -252,16 +264,22 @@ static int get_page_slow(struct fault *f)
 	return got == -EFAULT ? get_pfn(f) : got ?: -EAGAIN;
 }
 
+/*
+ * The guest may write from now on, and the host's own entry knows nothing of it. That the page is
+ * in use is told by the entry's accessed flag, when the host asks the MMU notifier.
+ */
+static void mark_dirty(struct page *page)
+{
+	if (!PageReserved(page))
+		SetPageDirty(page);
+}
+
 static void put_fault_page(struct fault *f)
 {
 	if (!f->page)
 		return;
-	/*
-	 * The guest may write from now on, and the host's own entry knows nothing of it. That the
-	 * page is in use is told by the entry's accessed flag, when the host asks the MMU notifier.
-	 */
-	if (f->writable && !PageReserved(f->page))
-		SetPageDirty(f->page);
+	if (f->writable)
+		mark_dirty(f->page);
 	put_page(f->page);
 	f->page = NULL;
 }
@@ -274,15 +292,15 @@ static bool is_stale(const struct fault *f)
 	return is_invalidated(f) || mmu->invalidate_seq != f->seq;
 }
 
-static int choose_level(const struct fault *f)
+static int choose_level(const struct fault *f, int host)
 {
-	const struct hvx_mmu *mmu = &f->vm->mmu;
+	int max = min(f->max_level, host);
 
-	if (f->max_level == HVX_PT_4K)
+	if (max == HVX_PT_4K)
 		return HVX_PT_4K;
-	if (mmu->large_no_exec && f->access & HVX_EXEC)
+	if (f->vm->mmu.large_no_exec && f->access & HVX_EXEC)
 		return HVX_PT_4K;
-	return min(f->max_level, hvx_level_of_host(f->vm, f->hva));
+	return hvx_level_of_region(f->slot, f->gpa, max);
 }
 
 /* In a format without dirty flag the right to write is what tells the log */
@@ -311,8 +329,26 @@ static enum hvx_pt_result map_at(struct fault *f, int level)
 	return hvx_pt_map(&mmu->pt, &f->cache, f->gpa, &leaf);
 }
 
+/* Step 3, where nobody has done it in another way. *@level: of the VMM's own entry. */
+static bool find_page(struct fault *f, int *level)
+{
+	struct hvx_host_entry host;
+
+	if (f->found) {
+		*level = hvx_level_of_host(f->vm, f->hva);
+		return true;
+	}
+	if (!hvx_host_entry(f->vm, f->hva, &host) || (needs_write(f) && !host.writable))
+		return false;
+	*level = host.level;
+	f->pa = host.pa;
+	f->writable = host.writable && !f->read_only;
+	f->device = false;
+	return true;
+}
+
 /*
- * Steps 3 and 4. A block of which parts are mapped by smaller leaves goes on so: they are there for
+ * Steps 2 to 4. A block of which parts are mapped by smaller leaves goes on so: they are there for
  * a reason, such as code in it. Only when all of them are gone it becomes one leaf.
  * Context: read side of mmu.lock.
  */
@@ -323,14 +359,20 @@ static enum step add_entry(struct fault *f, enum hvx_pt_result *result)
 
 	if (is_stale(f))
 		return STEP_AGAIN;
-	for (level = choose_level(f); ; level--) {
+	if (!find_page(f, &level))
+		return STEP_ABSENT;
+	for (level = choose_level(f, level); ; level--) {
 		*result = map_at(f, level);
 		if (*result != HVX_PT_TABLE_IN_USE)
 			break;
 	}
 	if (*result == HVX_PT_REPLACED)
 		atomic64_inc(&mmu->tlb_gen);
-	return *result == HVX_PT_NO_TABLE || *result == HVX_PT_IN_WAY ? STEP_ERROR : STEP_DONE;
+	if (*result == HVX_PT_NO_TABLE || *result == HVX_PT_IN_WAY)
+		return STEP_ERROR;
+	if (!f->found && f->writable)
+		mark_dirty(pfn_to_page(PHYS_PFN(f->pa)));
+	return STEP_DONE;
 }
 
 /*
@@ -382,9 +424,14 @@ static enum step try_fault(struct fault *f, int *err)
 {
 	enum step step = find_region(f);
 
-	if (step != STEP_DONE)
+	if (step == STEP_DONE)
+		step = f->absent ? STEP_ABSENT : install(f, err);
+	f->absent = false;
+	if (step == STEP_ABSENT && fault_in(f))
+		step = install(f, err);
+	if (step != STEP_ABSENT)
 		return step;
-	*err = f->in_advance && get_page_fast(f) ? 0 : get_page_slow(f);
+	*err = get_page_of(f);
 	if (*err)
 		return *err == -EAGAIN ? STEP_AGAIN : STEP_ERROR;
 	step = install(f, err);
@@ -411,7 +458,9 @@ static enum step resolve(struct fault *f, int *err)
 enum hvx_fault_result hvx_mmu_fault(struct hvx_vcpu *vcpu, u64 gpa, unsigned int access,
 				    struct hvx_fault_info *info)
 {
-	struct fault f = { .vm = vcpu->vm, .gpa = gpa, .access = access };
+	struct fault f = {
+		.vm = vcpu->vm, .gpa = gpa, .access = access, .absent = vcpu->page_absent,
+	};
 	enum step step;
 	int err = 0;
 
@@ -471,7 +520,7 @@ static int prefault_one(struct fault *f)
 
 int hvx_mmu_prefault(struct hvx_vm *vm, struct hvx_prefault *args)
 {
-	struct fault f = { .vm = vm, .access = HVX_READ, .in_advance = true };
+	struct fault f = { .vm = vm, .access = HVX_READ };
 	u64 end = args->gpa + args->len, next;
 	int err = 0;
 
@@ -535,10 +584,7 @@ static enum step try_fault_window(struct fault *f)
 
 	if (step != STEP_DONE)
 		return step;
-	if (!get_page_fast(f))
-		return STEP_AGAIN;
 	step = try_add_entry(f, &result);
-	put_fault_page(f);
 	/* Other memory was there: the flush waits for windows, so hvx_mmu_fault() has to do it */
 	return result == HVX_PT_REPLACED ? STEP_AGAIN : step;
 }
@@ -555,6 +601,7 @@ enum hvx_fault_result hvx_mmu_fault_window(struct hvx_vcpu *vcpu, u64 gpa, unsig
 	idx = srcu_read_lock(&f.vm->srcu);
 	step = try_fault_window(&f);
 	srcu_read_unlock(&f.vm->srcu, idx);
+	vcpu->page_absent = step == STEP_ABSENT;
 	if (likely(step == STEP_DONE)) {
 		vcpu->faults++;
 		return HVX_FAULT_MAPPED;

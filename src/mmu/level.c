@@ -6,6 +6,7 @@
  *				congruent in it
  *   hvx_level_of_host()	the VMM itself has the block mapped by one entry: transparent huge
  *				page, hugetlbfs, since 6.12 device memory
+ *	hvx_host_entry()	that entry: where it leads to, too
  *
  * The host's page tables are read, never written. Their upper levels are freed only after an
  * interrupt was taken by every processor that might be looking (as get_user_pages_fast() relies
@@ -41,43 +42,69 @@ int hvx_level_of_region(const struct hvx_slot *slot, u64 gpa, int max)
 	return level;
 }
 
-static int level_of_pud(pud_t pud, unsigned long hva)
+/* The entry that maps @hva, or 0. What is read is in the same bits of the entries of all levels. */
+static u64 find_entry(const struct mm_struct *mm, unsigned long hva, int *level)
 {
-	pmd_t pmd;
+	unsigned int shift = PAGE_SHIFT + HVX_PT_SHIFT * (pgtable_l5_enabled() ? 4 : 3);
+	const u64 *table = (const u64 *)mm->pgd;
+	unsigned long flags;
+	u64 entry;
 
-	if (pud_none(pud) || !pud_present(pud))
-		return HVX_PT_4K;
-	if (pud_leaf(pud))
-		return HVX_PT_1G;
-	pmd = READ_ONCE(*pmd_offset(&pud, hva));
-	if (pmd_none(pmd) || !pmd_present(pmd) || !pmd_leaf(pmd))
-		return HVX_PT_4K;
-	return HVX_PT_2M;
-}
-
-static int level_of_entry(struct mm_struct *mm, unsigned long hva)
-{
-	pgd_t pgd = READ_ONCE(*pgd_offset(mm, hva));
-	p4d_t p4d;
-
-	if (pgd_none(pgd))
-		return HVX_PT_4K;
-	p4d = READ_ONCE(*p4d_offset(&pgd, hva));
-	if (p4d_none(p4d) || !p4d_present(p4d))
-		return HVX_PT_4K;
-	return level_of_pud(READ_ONCE(*pud_offset(&p4d, hva)), hva);
+	local_irq_save(flags);
+	for (;; shift -= HVX_PT_SHIFT) {
+		entry = READ_ONCE(table[(hva >> shift) % PTRS_PER_PTE]);
+		if (!(entry & _PAGE_PRESENT) || entry & _PAGE_PSE || shift == PAGE_SHIFT)
+			break;
+		table = __va(entry & PTE_PFN_MASK);
+	}
+	local_irq_restore(flags);
+	*level = HVX_PT_4K + (shift - PAGE_SHIFT) / HVX_PT_SHIFT;
+	return entry & _PAGE_PRESENT ? entry : 0;
 }
 
 int hvx_level_of_host(struct hvx_vm *vm, unsigned long hva)
 {
-	unsigned long flags;
 	int level;
 
 	lockdep_assert_held_read(&vm->mmu.lock);
-	local_irq_save(flags);
-	level = level_of_entry(vm->mm, hva);
-	local_irq_restore(flags);
-	return level;
+	return find_entry(vm->mm, hva, &level) ? level : HVX_PT_4K;
+}
+
+/*
+ * Pages that whoever may read the VMM's page tables may use: anonymous and shared memory, huge
+ * pages. The rest is left to get_user_pages(), which knows what it may not be given: secret memory,
+ * pages of devices, files that have to be told. Special entries lead to what has no struct page,
+ * or to the page of zeroes, which is harmless as long as nobody writes; large ones were not marked
+ * as special before 6.12.
+ */
+static bool is_plain(pte_t pte, int level)
+{
+	unsigned long pfn = pte_pfn(pte);
+	struct folio *folio;
+
+	if (pte_special(pte))
+		return level == HVX_PT_4K && is_zero_pfn(pfn);
+	if (level > HVX_PT_4K)
+		return pfn_valid(pfn) && !is_zone_device_page(pfn_to_page(pfn));
+	folio = page_folio(pfn_to_page(pfn));
+	return folio_test_anon(folio) || folio_test_swapbacked(folio);
+}
+
+bool hvx_host_entry(struct hvx_vm *vm, unsigned long hva, struct hvx_host_entry *host)
+{
+	u64 entry, offset;
+	pte_t pte;
+
+	lockdep_assert_held_read(&vm->mmu.lock);
+	entry = find_entry(vm->mm, hva, &host->level);
+	pte = __pte(entry);
+	if (!entry || !is_plain(pte, host->level))
+		return false;
+	offset = hvx_pt_level_size(host->level) - 1;
+	host->pa = (entry & PTE_PFN_MASK & ~offset) | (hva & offset);
+	/* As for the VMM itself, protection keys included */
+	host->writable = pte_access_permitted(pte, true);
+	return host->writable || pte_access_permitted(pte, false);
 }
 
 /*

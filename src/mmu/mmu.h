@@ -3,7 +3,7 @@
  * Guest memory: regions, second-level tables, access to guest memory, guest page walk.
  *
  * How a guest-physical address becomes memory: region (gpa -> hva of the VMM), the VMM's own page
- * tables (hva -> page, by get_user_pages), second-level table entry (gpa -> page, for the CPU).
+ * tables (hva -> page), second-level table entry (gpa -> page, for the CPU).
  * No page is pinned: an MMU notifier removes second-level entries before the VMM's mapping goes.
  */
 #ifndef HVX_MMU_H

@@ -69,6 +69,18 @@ int hvx_level_of_region(const struct hvx_slot *slot, u64 gpa, int max);
 int hvx_level_of_host(struct hvx_vm *vm, unsigned long hva);
 
 /*
+ * What the VMM's own page tables say of a page. It is true, and the page there, until mmu.lock is
+ * released: fault.c says what has to be asked before. false: no page that a guest could be given.
+ */
+struct hvx_host_entry {
+	u64 pa;			/* of the page */
+	int level;
+	bool writable;
+};
+
+bool hvx_host_entry(struct hvx_vm *vm, unsigned long hva, struct hvx_host_entry *host);
+
+/*
  * Dirty log (dirty.c). The bitmap of a slot belongs to the array of slots in force; region.c frees
  * it when no reader of that array is left.
  */

@@ -89,6 +89,7 @@ struct hvx_vcpu {
 	u64 faults;				/* [v] second-level faults that added an entry */
 	u64 rewrites;				/* [v] those that hvx_mmu_allow_write() resolved */
 	struct hvx_holes holes;			/* [v] */
+	bool page_absent;			/* [v] the VMM has none where the window looked */
 
 	struct hvx_inject inject;		/* [v] goes in with the next entry */
 	bool nmi_pending;			/* [v] */
