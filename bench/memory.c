@@ -3,6 +3,7 @@
  * memory: what guest memory costs, on hvx and on KVM, with the same guest code.
  *
  *	memory [--hv NAME]	measure; one line for machines per row
+ *	memory --protected	the same, of a host whose second-level entries have no dirty flags
  *	memory --table FILE...	table of such lines, with ratios
  *
  * The unit is the tick of the TSC, as in exits.c. Rows "per page" are measured by the guest around
@@ -36,6 +37,7 @@ static const struct label labels[] = {
 	{ "fault", "fault, per page: 4 KiB, page at hand" },
 	{ "fault-new", "fault, per page: 4 KiB, new page" },
 	{ "fault-2m", "fault, per page: 2 MiB, page at hand" },
+	{ "fault-2m-new", "fault, per page: 2 MiB, new page" },
 	{ "log-begin", "dirty log begins" },
 	{ "log-write", "first write to a page since then, per page" },
 	{ "harvest-all", "dirty log, all pages written" },
@@ -44,12 +46,15 @@ static const struct label labels[] = {
 	{ "harvest-none", "dirty log, nothing written for three times" },
 	{ "asleep", "first write to a page after that, per page" },
 	{ "log-end", "dirty log ends" },
+	{ "wp-write", "no dirty flags: first write since the log began" },
+	{ "wp-rewrite", "no dirty flags: first write after a harvest" },
 	{ "other-add", "another region is added" },
 	{ "other-delete", "another region is deleted" },
 	{ "delete", "the region of 1 GiB is deleted" },
 	{ "log-begin-2m", "dirty log begins, 2 MiB entries" },
 	{ "delete-2m", "the region of 1 GiB is deleted, 2 MiB entries" },
 	{ "host-new", "host: a program writes to a new page" },
+	{ "host-2m-new", "host: a program writes to a new page of 2 MiB" },
 };
 
 static const struct hypervisor *hv;
@@ -160,11 +165,11 @@ static void fault_rows(void)
 #define HUGE_PAGES	32UL
 #define HUGE_BATCHES	9
 
-static void huge_fault_row(void)
+static void huge_fault_rows(void)
 {
 	const size_t len = HUGE_PAGES * M2;
 	uint8_t *p = memory(len, MADV_HUGEPAGE);
-	uint64_t ticks[HUGE_BATCHES];
+	uint64_t hand[HUGE_BATCHES], fresh[HUGE_BATCHES];
 	struct machine m;
 	unsigned int i;
 
@@ -176,28 +181,77 @@ static void huge_fault_row(void)
 		if (mprotect(p, len, PROT_READ) || mprotect(p, len, PROT_READ | PROT_WRITE))
 			err(1, "mprotect");
 		write_each(p, len, M2);
-		ticks[i] = touch(&m, guest_touch_2m, HUGE_PAGES);
+		hand[i] = touch(&m, guest_touch_2m, HUGE_PAGES);
+		if (madvise(p, len, MADV_DONTNEED))
+			err(1, "madvise");
+		fresh[i] = touch(&m, guest_touch_2m, HUGE_PAGES);
+		need_huge(p, len);
 	}
 	destroy(&m);
 	munmap(p, len);
-	report(hv->name, "fault-2m", ticks, HUGE_BATCHES, HUGE_PAGES);
+	report(hv->name, "fault-2m", hand, HUGE_BATCHES, HUGE_PAGES);
+	report(hv->name, "fault-2m-new", fresh, HUGE_BATCHES, HUGE_PAGES);
 }
 
-static void host_row(void)
+static void host_row(const char *id, size_t page, unsigned int pages, int advice, unsigned int nr)
 {
-	const size_t len = FAULT_PAGES * PAGE;
-	uint8_t *p = memory(len, MADV_NOHUGEPAGE);
+	const size_t len = pages * page;
+	uint8_t *p = memory(len, advice);
 	uint64_t ticks[BATCHES], start;
 	unsigned int i;
 
-	for (i = 0; i < BATCHES; i++) {
+	for (i = 0; i < nr; i++) {
 		madvise(p, len, MADV_DONTNEED);
 		start = __rdtsc();
-		write_each(p, len, PAGE);
+		write_each(p, len, page);
 		ticks[i] = __rdtsc() - start;
 	}
 	munmap(p, len);
-	report(hv->name, "host-new", ticks, BATCHES, FAULT_PAGES);
+	report(hv->name, id, ticks, nr, pages);
+}
+
+static void host_rows(void)
+{
+	host_row("host-new", PAGE, FAULT_PAGES, MADV_NOHUGEPAGE, BATCHES);
+	host_row("host-2m-new", M2, HUGE_PAGES, MADV_HUGEPAGE, HUGE_BATCHES);
+}
+
+/* ------------------------------------------------------------------ write protection */
+
+#define PROTECTED_SIZE	0x4000000UL
+#define PROTECTED_PAGES	(PROTECTED_SIZE / PAGE)
+
+static uint64_t write_protected(struct machine *m)
+{
+	static uint64_t bitmap[PROTECTED_PAGES / 64];
+	uint64_t ticks = touch(m, guest_touch_4k, PROTECTED_PAGES);
+	unsigned int i, found = 0;
+
+	hv->dirty(m, BIG, PROTECTED_SIZE, bitmap);
+	for (i = 0; i < PROTECTED_PAGES / 64; i++)
+		found += __builtin_popcountll(bitmap[i]);
+	if (found != PROTECTED_PAGES)
+		errx(1, "%u pages in the log of %s, not %lu", found, hv->name, PROTECTED_PAGES);
+	return ticks;
+}
+
+/*
+ * Without dirty flags, and so without page-modification logging, it takes a fault to learn of a
+ * write. A host whose processor has them is told not to use them, by parameters of the modules.
+ */
+static void protected_rows(void)
+{
+	uint8_t *p = memory(PROTECTED_SIZE, MADV_NOHUGEPAGE);
+	struct machine m;
+
+	write_each(p, PROTECTED_SIZE, PAGE);
+	create(&m, p, PROTECTED_SIZE);
+	touch(&m, guest_touch_4k, PROTECTED_PAGES);
+	hv->region(&m, BIG, true, G_BIG, PROTECTED_SIZE, p);
+	one("wp-write", write_protected(&m), PROTECTED_PAGES);
+	one("wp-rewrite", write_protected(&m), PROTECTED_PAGES);
+	destroy(&m);
+	munmap(p, PROTECTED_SIZE);
 }
 
 /* ------------------------------------------------------------------ 1 GiB */
@@ -295,20 +349,23 @@ static void huge_gib_rows(void)
 static void measure(void)
 {
 	fault_rows();
-	huge_fault_row();
-	host_row();
+	huge_fault_rows();
+	host_rows();
 	gib_rows();
 	huge_gib_rows();
 }
 
 static const char usage[] =
-	"usage: memory [--hv hvx|kvm]\n"
+	"usage: memory [--hv hvx|kvm] [--protected]\n"
 	"       memory --table FILE...\n";
+
+static void (*rows)(void) = measure;
 
 static const char *parse(int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{ "hv", required_argument, NULL, 'h' },
+		{ "protected", no_argument, NULL, 'p' },
 		{ "table", no_argument, NULL, 't' },
 		{ "help", no_argument, NULL, '?' },
 		{ }
@@ -320,6 +377,9 @@ static const char *parse(int argc, char **argv)
 		switch (c) {
 		case 'h':
 			name = optarg;
+			break;
+		case 'p':
+			rows = protected_rows;
 			break;
 		case 't':
 			print_table(labels, ARRAY_SIZE(labels), "TSC ticks", argv + optind);
@@ -344,7 +404,7 @@ int main(int argc, char **argv)
 		if (name ? strcmp(name, hv->name) : access(hv->device, F_OK))
 			continue;
 		found++;
-		measure();
+		rows();
 	}
 	if (!found)
 		errx(1, "neither /dev/hvx nor /dev/kvm is here, or no such hypervisor");
