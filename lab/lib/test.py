@@ -78,6 +78,7 @@ DEFAULT = [
     # With 768 MiB the host has transparent huge pages
     ("vmx", "6.1", "*", ["--smp", "2", "--mem", "768"]),
     ("svm", "6.1", "*", ["--smp", "2", "--numa", "2"]),
+    ("svm", "sid", "*", ["--smp", "2", "--numa", "2"]),
     ("vmx-old", "6.1", "smoke apicv lapic_state", []),
     ("vmx-new", "6.1", "smoke sensitive apicv lapic lapic_state", []),
     ("vmx-spec", "6.12", SPEC, []),
@@ -99,7 +100,6 @@ DEFAULT = [
     ("svm", "6.12", "suspend", []),
     ("vmx", "6.12", HOST_MEMORY, ["--mem", "768"]),
     ("svm", "6.12", HOST_MEMORY, ["--smp", "2", "--numa", "2"]),
-    ("svm", "sid", HOST_MEMORY, ["--smp", "2", "--numa", "2"]),
     *(("svm", kernel, "bar", BAR) for kernel in ["6.1", "6.12", "sid"]),
     ("svm", "debug", DEBUG, ["--smp", "2", "--mem", "1024", "--leaks"]),
     ("vmx", "debug", DEBUG_VMX, ["--leaks"]),
@@ -240,7 +240,7 @@ def plan(opts):
         return guests
     if not (opts.cpu or opts.kernel or opts.test):
         runs = [host_run(*x) for x in DEFAULT]
-        runs[2:2] = guests
+        runs[3:3] = guests
         # Two lanes: these go next to the longest one.
         runs[1:1] = [lab_run(), unit_run(), Run("selfcheck", [f"{LAB}/selfcheck"], ["qemu", "kernel-6.1"]),
                      Run("refusals", [f"{LAB}/refusals"], ["qemu", "bochs", "kernel-6.1"])]
