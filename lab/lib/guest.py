@@ -24,6 +24,7 @@ WHOLE = {"debian": ["vmlinuz", "initrd", "hello.deb"], "installer": ["vmlinuz", 
 # What a virtual machine has; those that a kernel has built in, or has not, are left out.
 MODULES = ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_console", "virtio-rng",
            "virtio_balloon", "vmw_vsock_virtio_transport", "9pnet_virtio", "9p", "virtiofs", "ext4",
+           "crc32c_generic",  # which ext4 asks the kernel for by another name
            "pvpanic-mmio", "pvpanic-pci", "button", "evdev"]
 
 # Faults that a guest has only if its machine is at fault.
