@@ -266,7 +266,8 @@ static int get_page_of(struct fault *f)
 
 /*
  * The guest may write from now on, and the host's own entry knows nothing of it. That the page is
- * in use is told by the entry's accessed flag, when the host asks the MMU notifier.
+ * in use is told by the entry's accessed flag, when the host asks the MMU notifier. While mmu.lock
+ * is held: later the host may have written the page back, and would not look at it again.
  */
 static void mark_dirty(struct page *page)
 {
@@ -276,11 +277,8 @@ static void mark_dirty(struct page *page)
 
 static void put_fault_page(struct fault *f)
 {
-	if (!f->page)
-		return;
-	if (f->writable)
-		mark_dirty(f->page);
-	put_page(f->page);
+	if (f->page)
+		put_page(f->page);
 	f->page = NULL;
 }
 
@@ -370,7 +368,7 @@ static enum step add_entry(struct fault *f, enum hvx_pt_result *result)
 		atomic64_inc(&mmu->tlb_gen);
 	if (*result == HVX_PT_NO_TABLE || *result == HVX_PT_IN_WAY)
 		return STEP_ERROR;
-	if (!f->found && f->writable)
+	if (f->writable && (!f->found || f->page))
 		mark_dirty(pfn_to_page(PHYS_PFN(f->pa)));
 	return STEP_DONE;
 }
