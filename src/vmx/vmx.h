@@ -123,10 +123,11 @@ static inline struct vmx_vm *to_vmx_vm(struct hvx_vm *vm)
 /* Pages that every VMCS refers to: immutable after load */
 extern void *vmx_io_bitmap[2];
 
-/* vmx_window.c. Context: window, but for vmx_enter_root(), which begins one: interrupts off. */
+/* vmx_window.c. Context: window, but for vmx_enter_root*(), which begin one: interrupts off. */
 int vmx_open(struct hvx_vcpu *vcpu);
 void vmx_close(struct hvx_vcpu *vcpu);
 int vmx_enter_root(struct vmx_vcpu *vmx);
+int vmx_enter_root_for_regs(struct vmx_vcpu *vmx);
 void vmx_leave_root(struct vmx_vcpu *vmx);
 
 /* vmx_vmcs.c */

@@ -338,7 +338,7 @@ void vmx_read_regs(struct hvx_vcpu *vcpu, u64 mask)
 		return;
 	}
 	local_irq_save(flags);
-	if (!WARN_ON_ONCE(vmx_enter_root(vmx))) {
+	if (!WARN_ON_ONCE(vmx_enter_root_for_regs(vmx))) {
 		read_fields(vmx, mask);
 		vmx_leave_root(vmx);
 	}

@@ -99,7 +99,7 @@ static noinline int held(void)
 	return -EBUSY;
 }
 
-static __always_inline int enter_root(struct vmx_vcpu *vmx, struct vmx_cpu *cpu)
+static __always_inline int enter_root(struct vmx_vcpu *vmx, struct vmx_cpu *cpu, bool beside)
 {
 	u64 cr4 = raw_read_cr4();
 	bool failed;
@@ -107,6 +107,10 @@ static __always_inline int enter_root(struct vmx_vcpu *vmx, struct vmx_cpu *cpu)
 	vmx->host_cr4 = cr4;
 	vmx->own = !(cr4 & X86_CR4_VMXE);
 	failed = likely(vmx->own) ? begin_own(vmx, cpu) : begin_shared(vmx);
+	if (unlikely(failed) && beside && !vmx->own) {
+		vmx->own = true;
+		failed = begin_own(vmx, cpu);
+	}
 	if (unlikely(failed))
 		return held();
 	if (unlikely(vmcs_load(&vmx->vmcs_pa))) {
@@ -130,7 +134,17 @@ static __always_inline void leave_root(struct vmx_vcpu *vmx)
 int vmx_enter_root(struct vmx_vcpu *vmx)
 {
 	lockdep_assert_irqs_disabled();
-	return enter_root(vmx, this_cpu_ptr(&vmx_cpu));
+	return enter_root(vmx, this_cpu_ptr(&vmx_cpu), false);
+}
+
+/*
+ * Registers have to be had, whoever is about to begin or to end: that VMPTRST faults says that this
+ * CPU is not in VMX operation, and with interrupts off nobody sees that it was for a while.
+ */
+int vmx_enter_root_for_regs(struct vmx_vcpu *vmx)
+{
+	lockdep_assert_irqs_disabled();
+	return enter_root(vmx, this_cpu_ptr(&vmx_cpu), true);
 }
 
 void vmx_leave_root(struct vmx_vcpu *vmx)
@@ -235,7 +249,7 @@ int vmx_open(struct hvx_vcpu *vcpu)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	int err;
 
-	err = enter_root(vmx, cpu);
+	err = enter_root(vmx, cpu, false);
 	if (unlikely(err))
 		return err;
 	sync_host(vmx);
