@@ -46,6 +46,7 @@ int svm_check(void)
 void svm_caps_start(void)
 {
 	struct svm_features *f = &svm_features;
+	u32 low, high;
 
 	f->cpuid = cpuid_edx(SVM_CPUID_LEAF);
 	f->nr_asids = cpuid_ebx(SVM_CPUID_LEAF);
@@ -54,7 +55,9 @@ void svm_caps_start(void)
 	f->decode = nrip && f->cpuid & SVM_CPUID_DECODE_ASSISTS;
 	f->flush_asid = f->cpuid & SVM_CPUID_FLUSH_BY_ASID;
 	f->clean = f->cpuid & SVM_CPUID_VMCB_CLEAN ? SVM_CLEAN_KEPT : 0;
-	f->tsc_ratio = f->cpuid & SVM_CPUID_TSC_RATE_MSR ? SVM_TSC_RATIO_1 : 0;
+	/* An outer hypervisor may announce and refuse it: windows read it without asking again */
+	if (f->cpuid & SVM_CPUID_TSC_RATE_MSR && !rdmsr_safe(SVM_MSR_TSC_RATIO, &low, &high))
+		f->tsc_ratio = SVM_TSC_RATIO_1;
 	f->cr4_host = native_read_cr4() & X86_CR4_MCE;
 	f->tsc_aux = boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
 	f->ibpb = boot_cpu_has(X86_FEATURE_IBPB) && !cpu_mitigations_off();
