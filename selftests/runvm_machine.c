@@ -33,6 +33,10 @@ IMAGE(triple_fault)
 IMAGE(error)
 IMAGE(reboot)
 IMAGE(button)
+IMAGE(sleep)
+IMAGE(sleep_protected)
+IMAGE(sleep_nowhere)
+IMAGE(sleep_astray)
 IMAGE(echo)
 IMAGE(deaf)
 IMAGE(flood)
@@ -398,6 +402,152 @@ TEST(control_commands)
 	EXPECT(strstr(c.err.text, "there is something already\n"), "'%s'", c.err.text);
 	EXPECT_EQ(launch_all(&c, ARGS("quit", sock)), 0);
 	EXPECT_EQ(launch_end(&l, 5), STATUS_QUIT);
+}
+
+/* ----------------------------------------------------------------------------- sleep */
+
+static const char status_line[] = "{\"command\":\"status\"}\n";
+static const char ok[] = "{\"ok\":true}";
+
+/* Until it has the state: the guest goes to sleep by itself */
+static bool is_in(int fd, const char *state)
+{
+	unsigned int i;
+
+	for (i = 0; i < 500; i++) {
+		if (strstr(ask(fd, status_line), state))
+			return true;
+		usleep(10000);
+	}
+	return false;
+}
+
+static int launch_sleeper(const char *image)
+{
+	int fd;
+
+	launch(&l, LAUNCH_PIPE, ARGS(RUN(image), "--control", sock, "-c", "2"));
+	launch_out(&l, "ready\n", 5);
+	fd = connect_control();
+	EXPECT(is_in(fd, "\"asleep\""));
+	return fd;
+}
+
+/* The guest does as @keys say and falls asleep */
+static void send_to_sleep(int fd, const char *keys)
+{
+	launch_type(&l, keys);
+	EXPECT(is_in(fd, "\"asleep\""));
+}
+
+static void quit_sleeper(int fd)
+{
+	expect_answer(fd, "{\"command\":\"quit\"}\n", ok);
+	EXPECT_EQ(launch_end(&l, 5), STATUS_QUIT);
+	close(fd);
+}
+
+TEST(sleep_wakes)
+{
+	int fd = launch_sleeper(image_sleep());
+
+	/* The power button although it is not enabled, the sleep button only if it is */
+	expect_answer(fd, "{\"command\":\"power\"}\n", ok);
+	launch_out(&l, "ready\nWp\n", 5);
+	EXPECT(is_in(fd, "\"running\""));
+	expect_answer(fd, "{\"command\":\"wake\"}\n", "the guest is not asleep");
+	send_to_sleep(fd, "z");
+	expect_answer(fd, "{\"command\":\"sleep\"}\n", ok);
+	usleep(200000);
+	expect_answer(fd, status_line, "\"asleep\"");
+	expect_answer(fd, "{\"command\":\"wake\"}\n", ok);
+	launch_out(&l, "Wp\nWs\n", 5);
+	send_to_sleep(fd, "ez");
+	expect_answer(fd, "{\"command\":\"sleep\"}\n", ok);
+	launch_out(&l, "Ws\nWs\n", 5);
+	send_to_sleep(fd, "z");
+	expect_answer(fd, "{\"command\":\"wake\"}\n", ok);
+	launch_out(&l, "Ws\nWs\nW\n", 5);
+	/* It may be awake before anybody sees that it was asleep */
+	launch_type(&l, "a");
+	launch_out(&l, "W\nWr\n", 5);
+	quit_sleeper(fd);
+}
+
+TEST(sleep_and_pause)
+{
+	int fd = launch_sleeper(image_sleep());
+
+	expect_answer(fd, "{\"command\":\"pause\"}\n", ok);
+	expect_answer(fd, status_line, "\"paused\"");
+	expect_answer(fd, "{\"command\":\"resume\"}\n", ok);
+	expect_answer(fd, status_line, "\"asleep\"");
+	expect_answer(fd, "{\"command\":\"pause\"}\n", ok);
+	expect_answer(fd, "{\"command\":\"wake\"}\n", ok);
+	usleep(200000);
+	EXPECT(!strstr(l.out.text, "W"));
+	expect_answer(fd, status_line, "\"paused\"");
+	expect_answer(fd, "{\"command\":\"resume\"}\n", ok);
+	launch_out(&l, "ready\nW\n", 5);
+	expect_answer(fd, status_line, "\"running\"");
+	quit_sleeper(fd);
+}
+
+/* The first signal wakes, the second presses the button of a guest that is awake */
+TEST(sleep_and_signals)
+{
+	int fd = launch_sleeper(image_sleep());
+
+	kill(l.pid, SIGTERM);
+	launch_err(&l, "waking the guest; once more presses the power button", 5);
+	launch_out(&l, "ready\nWp\n", 5);
+	kill(l.pid, SIGTERM);
+	launch_out(&l, "Wp\nb", 5);
+	EXPECT_EQ(launch_end(&l, 5), 0);
+	close(fd);
+}
+
+TEST(sleep_and_reset)
+{
+	int fd = launch_sleeper(image_sleep());
+
+	expect_answer(fd, "{\"command\":\"reset\"}\n", ok);
+	launch_out(&l, "ready\nready\n", 5);
+	expect_answer(fd, status_line, "\"resets\":1");
+	EXPECT(is_in(fd, "\"asleep\""));
+	expect_answer(fd, "{\"command\":\"wake\"}\n", ok);
+	launch_out(&l, "ready\nready\nW\n", 5);
+	send_to_sleep(fd, "z");
+	quit_sleeper(fd);
+}
+
+TEST(sleep_protected)
+{
+	int fd = launch_sleeper(image_sleep_protected());
+
+	expect_answer(fd, "{\"command\":\"wake\"}\n", ok);
+	EXPECT_EQ(launch_end(&l, 5), 0);
+	close(fd);
+}
+
+static void expect_no_waking(const char *image, const char *line)
+{
+	int fd = launch_sleeper(image);
+
+	expect_answer(fd, "{\"command\":\"wake\"}\n", ok);
+	EXPECT_EQ(launch_end(&l, 5), STATUS_ERROR);
+	EXPECT(strstr(l.err.text, line), "'%s'", l.err.text);
+	close(fd);
+}
+
+TEST(sleep_without_vector)
+{
+	expect_no_waking(image_sleep_nowhere(), "without a waking vector in the FACS\n");
+}
+
+TEST(sleep_with_bad_vector)
+{
+	expect_no_waking(image_sleep_astray(), "0xb8000, is not in RAM below 1 MiB\n");
 }
 
 /* --------------------------------------------------------------------------- sandbox */

@@ -10,7 +10,12 @@
 #define PM1_EN		0x602
 #define PM1_CNT		0x604
 #define PWRBTN		0x100
+#define SLPBTN		0x200
+#define RTC_EVENT	0x400
+#define WAK		0x8000
+#define SLEEP_S3	0x2c00
 #define SLEEP_S5	0x3400
+#define VECTOR		0x9005		/* CS 0x900, IP 5 */
 #define PVPANIC		0x505
 #define RESET		0xcf9
 #define CMOS_COUNT	0x40		/* a byte that survives resets */
@@ -150,6 +155,163 @@ image reboot
 2:	fail	3
 3:	.long	0x600d
 end reboot
+
+	/* RBX: the FACS */
+	.macro find_facs
+	mov	$0xe0000, %ebx
+9:	cmpl	$0x53434146, (%rbx)	/* "FACS" */
+	je	8f
+	add	$64, %ebx
+	jmp	9b
+8:
+	.endm
+	/* Asleep: what is behind that must never run */
+	.macro sleep_s3
+	mov	$PM1_CNT, %dx
+	mov	$SLEEP_S3, %ax
+	out	%ax, %dx
+	.endm
+
+	/*
+	 * Goes to S3 with nothing enabled, and wakes in real mode, at VECTOR. From then on it says
+	 * each time why ("W", and "p", "s", "r"), and does what it reads: 'z' sleeps, 'e' enables
+	 * the sleep button, 'a' an alarm in each second. Powers off at the power button.
+	 */
+image sleep
+	find_facs
+	movl	$VECTOR, 12(%rbx)
+	lea	stub(%rip), %rsi
+	mov	$VECTOR, %edi
+	mov	$stub_end - stub, %ecx
+	rep movsb
+	say	"ready\n"
+	sleep_s3
+	fail	2
+
+	.code16
+	/* A character to the serial port */
+	.macro put16 c
+	mov	$SERIAL, %dx
+	mov	$\c, %al
+	out	%al, %dx
+	.endm
+	.macro say_if bit, c
+	test	$\bit, %bx
+	jz	9f
+	put16	\c
+9:
+	.endm
+	.macro put_cmos index, value
+	mov	$\index, %al
+	out	%al, $0x70
+	mov	$\value, %al
+	out	%al, $0x71
+	.endm
+stub:	mov	%cs, %ax
+	cmp	$VECTOR >> 4, %ax
+	jne	4f
+	/* 1 MiB and more, with A20 open: the code that put this here, and not address 0 */
+	mov	$0xffff, %ax
+	mov	%ax, %es
+	mov	%es:0x10, %eax
+	cmp	%eax, %ds:0
+	je	4f
+	/* RTC off, before it wakes again */
+	put_cmos 0x0b, 0x02
+	mov	$0x0c, %al
+	out	%al, $0x70
+	in	$0x71, %al
+	mov	$PM1_STS, %dx
+	in	%dx, %ax
+	mov	%ax, %bx
+	out	%ax, %dx		/* written 1 clears */
+	in	%dx, %ax
+	test	%ax, %ax
+	jnz	4f
+	say_if	WAK, 'W'
+	say_if	PWRBTN, 'p'
+	say_if	SLPBTN, 's'
+	say_if	RTC_EVENT, 'r'
+	put16	'\n'
+1:	mov	$PM1_STS, %dx
+	in	%dx, %ax
+	test	$PWRBTN, %ax
+	jnz	3f
+	mov	$LSR, %dx
+	in	%dx, %al
+	test	$1, %al
+	jz	1b
+	mov	$SERIAL, %dx
+	in	%dx, %al
+	cmp	$'e', %al
+	je	5f
+	cmp	$'a', %al
+	je	6f
+	cmp	$'z', %al
+	jne	1b
+2:	sleep_s3
+	jmp	4f
+3:	put16	'b'
+	mov	$PM1_CNT, %dx
+	mov	$SLEEP_S5, %ax
+	out	%ax, %dx
+4:	mov	$3, %al
+	out	%al, $DEBUG_EXIT
+5:	mov	$PM1_EN, %dx
+	mov	$SLPBTN, %ax
+	out	%ax, %dx
+	jmp	1b
+6:	mov	$PM1_EN, %dx
+	mov	$RTC_EVENT, %ax
+	out	%ax, %dx
+	put_cmos 0x01, 0xff
+	put_cmos 0x03, 0xff
+	put_cmos 0x05, 0xff
+	put_cmos 0x0b, 0x22
+	jmp	2b
+stub_end:
+	.code64
+end sleep
+
+	/* Wakes in protected mode, without paging: the 64-bit vector counts */
+image sleep_protected
+	find_facs
+	movl	$VECTOR, 12(%rbx)
+	lea	1f(%rip), %rax
+	mov	%rax, 24(%rbx)
+	say	"ready\n"
+	sleep_s3
+	fail	2
+	.code32
+1:	mov	%cr0, %eax
+	and	$0x80000001, %eax
+	cmp	$1, %eax
+	jne	2f
+	mov	%ds:0xe0000, %eax
+	cmp	$0x20445352, %eax	/* "RSD " */
+	jne	2f
+	mov	$PM1_CNT, %dx
+	mov	$SLEEP_S5, %ax
+	out	%ax, %dx
+2:	mov	$3, %al
+	out	%al, $DEBUG_EXIT
+	.code64
+end sleep_protected
+
+	/* Nowhere to wake, and where there is no RAM */
+image sleep_nowhere
+	say	"ready\n"
+	sleep_s3
+	fail	2
+end sleep_nowhere
+
+image sleep_astray
+	find_facs
+	movl	$0xb8000, 12(%rbx)
+	say	"ready\n"
+	sleep_s3
+	fail	2
+end sleep_astray
 
 	/* Waits for the power button */
 image button

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "boot/boot.h"
 #include "options_nodes.h"
 #include "runvm_shim.h"
 #include "tap.h"
@@ -97,11 +98,54 @@ TEST(fadt)
 	EXPECT_EQ(get(t + 64, 4), PORT_ACPI_PM1_CNT);
 	EXPECT_EQ(get(t + 76, 4), PORT_ACPI_PM_TIMER);
 	EXPECT_EQ(get(t + 108, 1), CMOS_CENTURY);
-	EXPECT(!(get(t + 112, 4) & 1 << 4));	/* the power button is a fixed feature */
+	/* The power button, the sleep button and the alarm that wakes are fixed features */
+	EXPECT(!(get(t + 112, 4) & 7 << 4));
 	EXPECT(get(t + 112, 4) & 1 << 10);	/* there is a reset register: */
 	EXPECT_EQ(get(t + 116, 1), 1);
 	EXPECT_EQ(get(t + 120, 8), PORT_RESET);
 	EXPECT_EQ(get(t + 128, 1), RESET_CONTROL_FULL);
+	fake_machine_free(f);
+}
+
+/* SLP_TYP as the DSDT has it for this state, -1 without the state */
+static int slp_typ(struct machine *m, const char *name)
+{
+	const uint8_t *t = mem_at(m, get(find(m, "FACP") + 40, 4), HEADER);
+	const uint8_t *p, *end = t + get(t + 4, 4);
+
+	/* NameOp, '\\', the name, PackageOp of four elements, of which the first is a byte */
+	for (p = t + HEADER; p + 12 <= end; p++)
+		if (p[0] == 0x08 && p[1] == '\\' && !memcmp(p + 2, name, 4) && p[6] == 0x12 &&
+		    p[8] == 4 && p[9] == 0x0a)
+			return p[10];
+	return -1;
+}
+
+TEST(sleep_states)
+{
+	struct fake_machine *f = fake_machine_new(LOW, 2);
+
+	EXPECT_EQ(slp_typ(&f->m, "_S1_"), -1);
+	EXPECT_EQ(slp_typ(&f->m, "_S2_"), -1);
+	EXPECT_EQ(slp_typ(&f->m, "_S3_"), ACPI_SLP_TYP_S3);
+	EXPECT_EQ(slp_typ(&f->m, "_S4_"), -1);
+	EXPECT_EQ(slp_typ(&f->m, "_S5_"), ACPI_SLP_TYP_S5);
+	fake_machine_free(f);
+}
+
+/* Where the guest puts the waking vector is where it is looked for */
+TEST(facs)
+{
+	struct fake_machine *f = fake_machine_new(LOW, 2);
+	uint64_t at = get(find(&f->m, "FACP") + 36, 4);
+	struct facs *facs = mem_at(&f->m, at, sizeof(*facs));
+
+	EXPECT_EQ(at, FACS_BASE);
+	EXPECT(!memcmp(facs->signature, "FACS", 4));
+	EXPECT_EQ(facs->length, 64);
+	EXPECT_EQ(facs->waking_vector, 0);
+	EXPECT_EQ(facs->x_waking_vector, 0);
+	EXPECT_EQ(facs->flags, 0);
 	fake_machine_free(f);
 }
 

@@ -525,6 +525,87 @@ TEST(flat_refused)
 	destroy(x);
 }
 
+/* ------------------------------------------------------------------------- waking from S3 */
+
+static bool wake(struct fixture *x, uint32_t vector, uint64_t x_vector)
+{
+	struct facs *facs = at(x, FACS_BASE, sizeof(*facs));
+
+	facs->waking_vector = vector;
+	facs->x_waking_vector = x_vector;
+	*x->b.error = 0;
+	if (!wake_vector(&x->b))
+		return false;
+	start_registers(&x->b.start, &x->f->run);
+	return true;
+}
+
+static void expect_vector(struct fixture *x, uint32_t vector, uint16_t cs, uint16_t ip)
+{
+	REQUIRE(wake(x, vector, 0), "%s", x->b.error);
+	EXPECT_EQ(x->f->run.seg.seg[HVX_CS].selector, cs);
+	EXPECT_EQ(x->f->run.seg.seg[HVX_CS].base, (uint64_t)cs << 4);
+	EXPECT_EQ(x->f->run.regs.rip, ip);
+	EXPECT_EQ(x->f->run.ctrl.cr0, 0x10);
+	EXPECT_EQ(x->f->run.ctrl.efer, 0);
+}
+
+/* The paragraph and what is left of it: not the offset in the first 64 KiB */
+TEST(wake_real)
+{
+	struct fixture *x = fixture(GOOD_BZIMAGE, LOW);
+
+	expect_vector(x, 0x12345, 0x1234, 5);
+	expect_vector(x, 0x9a000, 0x9a00, 0);
+	expect_vector(x, 0x8000, 0x800, 0);
+	expect_vector(x, 1, 0, 1);
+	expect_vector(x, LOW_END - 1, (LOW_END - 1) >> 4, 0xf);
+	destroy(x);
+}
+
+TEST(wake_protected)
+{
+	struct fixture *x = fixture(GOOD_BZIMAGE, LOW);
+
+	REQUIRE(wake(x, 0x12345, LOW - 1), "%s", x->b.error);
+	EXPECT_EQ(x->f->run.regs.rip, LOW - 1);
+	EXPECT_EQ(x->f->run.ctrl.cr0, 0x11);
+	EXPECT_EQ(x->f->run.seg.seg[HVX_CS].base, 0);
+	EXPECT_EQ(x->f->run.seg.seg[HVX_SS].limit, ~0U);
+	destroy(x);
+}
+
+TEST(wake_nowhere)
+{
+	static const struct {
+		uint32_t vector;
+		uint64_t x_vector;
+		const char *words;
+	} bad[] = {
+		{ 0, 0, "without a waking vector" },
+		{ LOW_END, 0, "0x9fc00, is not in RAM below 1 MiB" },
+		{ ACPI_BASE, 0, "not in RAM" },
+		{ MIB_1, 0, "not in RAM below 1 MiB" },
+		{ ~0U, 0, "not in RAM" },
+		{ 0x12345, LOW, "not in RAM below 4 GiB" },
+		{ 0x12345, ACPI_BASE, "not in RAM" },
+		{ 0x12345, GIB_4, "0x100000000, is not in RAM below 4 GiB" },
+		{ 0x12345, GIB_4 + 0x12345, "not in RAM" },
+		{ 0x12345, ~0ULL, "not in RAM" },
+	};
+	struct fixture *x = fixture(GOOD_BZIMAGE, LOW);
+	unsigned int i;
+
+	fake_set_high(1 << 20);
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		EXPECT(!wake(x, bad[i].vector, bad[i].x_vector));
+		EXPECT(strstr(x->b.error, bad[i].words), "'%s' has no '%s'", x->b.error,
+		       bad[i].words);
+	}
+	fake_set_high(0);
+	destroy(x);
+}
+
 /* ------------------------------------------------------------------- every kind, no kind */
 
 TEST(prefixes)

@@ -27,6 +27,7 @@ static io_handler *port;
 static void *port_opaque;
 static struct device *device;
 static bool line;
+static unsigned int alarms;
 static struct source {
 	int fd;
 	loop_handler *handler;
@@ -71,6 +72,11 @@ void machine_irq(struct machine *m, uint32_t gsi, bool level)
 {
 	EXPECT_EQ(gsi, 8);
 	line = level;
+}
+
+void machine_rtc_alarm(struct machine *m)
+{
+	alarms++;
 }
 
 void loop_add(struct machine *m, int fd, uint32_t events, loop_handler *handler, void *opaque)
@@ -129,6 +135,7 @@ static void start(void)
 	machine.options = &options;
 	nr_sources = 0;
 	line = false;
+	alarms = 0;
 	rtc_create(&machine);
 	device->reset(device);
 }
@@ -346,9 +353,11 @@ TEST_TIME(alarm, 30)
 	get(C);
 	began = now_ns(CLOCK_MONOTONIC);
 	set(B, BINARY | AIE);
+	EXPECT_EQ(alarms, 0);
 	REQUIRE(interrupted(9000));
 	ended = now_ns(CLOCK_MONOTONIC);
 	EXPECT(ended - began > 1900000000);
+	EXPECT_EQ(alarms, 1);
 	EXPECT_EQ(get(C) & 0xa0, 0xa0);
 	EXPECT(!line);
 	EXPECT_EQ(get(CENTURY), 20);
@@ -358,10 +367,27 @@ TEST_TIME(alarm, 30)
 	EXPECT(!interrupted(1100));
 	set(1, 0xc0);
 	EXPECT(interrupted(5000));
+	EXPECT_EQ(alarms, 2);
+	/* The chips forget the line, the alarm is the same one */
+	line = false;
+	device->after_s3(device);
+	EXPECT(line);
+	EXPECT_EQ(alarms, 2);
 	/* What is disabled does not interrupt, and its flag stays */
 	set(B, BINARY);
 	EXPECT(!line);
 	EXPECT_EQ(get(C) & 0xa0, 0x20);
+	EXPECT_EQ(alarms, 2);
+}
+
+/* Of the machine's events the alarm is the only one */
+TEST(others_are_no_alarms)
+{
+	start();
+	set(B, H24 | UIE | PIE);
+	REQUIRE(interrupted(5000));
+	get(C);
+	EXPECT_EQ(alarms, 0);
 }
 
 static unsigned int rate(uint8_t value, unsigned int ms)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* runvm status, pause, resume, power, reset, quit, balloon: commands to a running guest. */
+/* runvm status, pause, resume, power, sleep, wake, reset, quit, balloon: to a running guest. */
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>

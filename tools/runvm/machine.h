@@ -71,9 +71,11 @@ enum {
 
 /*
  * What the ACPI tables say of these: no SMI_CMD, so that PM1 control always reads with SCI_EN; no
- * GPEs; the power button is a fixed feature (PWRBTN_STS, PWRBTN_EN); the timer has 32 bits; SLP_TYP
- * of S5 is ACPI_SLP_TYP_S5, no other sleep state; the century is in CMOS register CMOS_CENTURY.
+ * GPEs; the power button, the sleep button and the clock's alarm are fixed features (PWRBTN_STS,
+ * PWRBTN_EN and so on); the timer has 32 bits; SLP_TYP of S3 and S5 are ACPI_SLP_TYP_S3 and
+ * ACPI_SLP_TYP_S5, no other sleep states; the century is in CMOS register CMOS_CENTURY.
  */
+#define ACPI_SLP_TYP_S3		3
 #define ACPI_SLP_TYP_S5		5
 #define RESET_CONTROL_FULL	0x06
 #define CMOS_CENTURY		0x32
@@ -192,12 +194,25 @@ enum fate {
 /* Any thread: the first one counts. Returns at once; the main thread does the rest. */
 void machine_end(struct machine *m, enum fate how, int status);
 
-/* Press the power button: any thread */
+/* Press the power button: any thread. One that sleeps wakes. */
 void machine_press_power(struct machine *m);
+/*
+ * S3, in which all but memory and what has an after_s3() is without power (dev/power.c). The guest
+ * goes there by itself; what wakes it is the power button, the following, or machine_wake(), which
+ * is false where nobody sleeps. Any thread.
+ */
+void machine_press_sleep(struct machine *m);
+void machine_rtc_alarm(struct machine *m);
+bool machine_wake(struct machine *m);
+/* From dev/power.c; any thread. The main thread wakes the machine, not before it may run. */
+void machine_enter_s3(struct machine *m);
+void machine_leave_s3(struct machine *m);
 /* Main thread only */
 void machine_pause(struct machine *m);
 void machine_resume(struct machine *m);
+/* Not paused; it may be asleep */
 bool machine_is_running(const struct machine *m);
+bool machine_is_asleep(struct machine *m);
 /* How often the guest was reset */
 unsigned int machine_resets(const struct machine *m);
 
@@ -208,6 +223,11 @@ unsigned int machine_resets(const struct machine *m);
 struct device {
 	const char *name;
 	void (*reset)(struct device *dev);	/* all vCPU threads stopped */
+	/*
+	 * Instead of reset(), for what has power in S3: the chips are as after a reset, so that the
+	 * device must tell them the levels of its lines again
+	 */
+	void (*after_s3)(struct device *dev);
 	void (*start)(struct device *dev);	/* before guest code: threads may start */
 	void (*pause)(struct device *dev);	/* no access to guest memory until resume() */
 	void (*resume)(struct device *dev);
@@ -236,9 +256,12 @@ void machine_allow_directory(struct machine *m, int fd, bool readonly);
  * opens the files and puts the image into memory, which is there by then, so that whatever is
  * wrong with it ends the program before anything has started. boot_prepare() comes at the start,
  * when all devices are there, and after each reset, when it loads again from the open files.
+ * boot_wake() does what firmware does after S3; false, after a line that says why, if the guest
+ * cannot be woken.
  */
 void boot_load(struct machine *m);
 void boot_prepare(struct machine *m, struct vcpu *first);
+bool boot_wake(struct machine *m, struct vcpu *first);
 
 /* boot/acpi.c: RSDP's address */
 uint64_t acpi_build(struct machine *m);

@@ -19,6 +19,8 @@ static const struct command commands[] = {
 	{ "pause", "GUEST", "stop its vCPUs", cmd_control },
 	{ "resume", "GUEST", "let them go on", cmd_control },
 	{ "power", "GUEST", "press its power button", cmd_control },
+	{ "sleep", "GUEST", "press its sleep button", cmd_control },
+	{ "wake", "GUEST", "wake it from suspend-to-RAM", cmd_control },
 	{ "reset", "GUEST", "reset it", cmd_control },
 	{ "quit", "GUEST", "end it at once", cmd_control },
 	{ "balloon", "GUEST [SIZE]", "say what memory it has, or what it shall have",

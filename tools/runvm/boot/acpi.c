@@ -126,22 +126,9 @@ struct fadt {
 #define BOOT_NO_ASPM		(1U << 4)
 #define FADT_WBINVD		(1U << 0)
 #define FADT_PROC_C1		(1U << 2)
-#define FADT_NO_SLP_BUTTON	(1U << 5)	/* no fixed one; bit 4 is 0: the power button is */
-#define FADT_NO_FIX_RTC		(1U << 6)
+/* Bits 4 to 6 are 0: power button, sleep button and the alarm that wakes are fixed features */
 #define FADT_TMR_VAL_EXT	(1U << 8)
 #define FADT_RESET_REG_SUP	(1U << 10)
-
-struct facs {
-	char signature[4];
-	uint32_t length;
-	uint32_t hardware_signature;
-	uint32_t waking_vector;
-	uint32_t global_lock;
-	uint32_t flags;
-	uint64_t x_waking_vector;
-	uint8_t version;
-	uint8_t reserved[31];
-} PACKED;
 
 struct madt {
 	struct header header;
@@ -206,6 +193,8 @@ static_assert(sizeof(struct fadt) == 276, "ACPI");
 static_assert(offsetof(struct fadt, reset_reg) == 116, "ACPI");
 static_assert(offsetof(struct fadt, x_pm1a_evt_blk) == 148, "ACPI");
 static_assert(sizeof(struct facs) == 64, "ACPI");
+static_assert(sizeof(struct rsdp) <= FACS_BASE - ACPI_BASE, "ACPI");
+static_assert(!(FACS_BASE % 64), "ACPI");
 static_assert(sizeof(struct madt) == 44, "ACPI");
 static_assert(sizeof(struct madt_lapic) == 8, "ACPI");
 static_assert(sizeof(struct madt_ioapic) == 12, "ACPI");
@@ -320,8 +309,7 @@ static uint64_t put_fadt(struct place *p, uint64_t dsdt, uint64_t facs)
 		.p_lvl3_lat = NO_C3,
 		.century = CMOS_CENTURY,
 		.iapc_boot_arch = BOOT_LEGACY_DEVICES | BOOT_NO_VGA | BOOT_NO_ASPM,
-		.flags = FADT_WBINVD | FADT_PROC_C1 | FADT_NO_SLP_BUTTON | FADT_NO_FIX_RTC |
-			 FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP,
+		.flags = FADT_WBINVD | FADT_PROC_C1 | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP,
 		.reset_reg = gas_io(PORT_RESET, 1, ACCESS_BYTE),
 		.reset_value = RESET_CONTROL_FULL,
 	};
@@ -404,7 +392,7 @@ uint64_t acpi_build(struct machine *m)
 {
 	struct rsdp rsdp = { .signature = "RSD PTR ", .oem_id = "HVX   ", .revision = 2 };
 	struct place root = { m, ACPI_BASE };
-	struct place p = { m, ACPI_BASE + sizeof(rsdp) };
+	struct place p = { m, FACS_BASE };
 	uint64_t tables[MAX_TABLES], facs, dsdt;
 	unsigned int n = 0;
 

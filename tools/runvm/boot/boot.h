@@ -12,6 +12,7 @@
  *	multiboot.c	multiboot 1
  *	flat.c		bare programs, at an address that the user gave
  *	acpi.c, dsdt.c	ACPI tables; aml.c writes their byte code; srat.c: NUMA nodes
+ *	wake.c		waking from S3
  *	smbios.c	SMBIOS tables
  *
  * Images are whatever somebody has downloaded: each size, offset and address in them is checked
@@ -41,6 +42,7 @@
 #define CMDLINE_ROOM		0xf000ULL
 #define LOW_END			0x9fc00ULL	/* where an EBDA would begin */
 #define ACPI_BASE		0xe0000ULL
+#define FACS_BASE		0xe0040ULL	/* behind the RSDP */
 #define ACPI_END		0xf0000ULL
 #define SMBIOS_BASE		0xf0000ULL	/* up to 1 MiB: guests look no further */
 #define SMBIOS_END		0x100000ULL
@@ -54,6 +56,7 @@ struct image {
 
 enum start_mode {
 	START_REAL,		/* CS base 0 or the entry's paragraph */
+	START_VECTOR,		/* real mode, CS base always the entry's paragraph */
 	START_PROTECTED,	/* flat 4 GiB segments, no paging */
 	START_LONG,		/* the first 4 GiB are mapped to themselves */
 };
@@ -80,6 +83,19 @@ struct boot {
 	struct start start;
 	char error[320];
 };
+
+/* The Firmware ACPI Control Structure, which the guest writes to: see the ACPI specification */
+struct facs {
+	char signature[4];
+	uint32_t length;
+	uint32_t hardware_signature;
+	uint32_t waking_vector;
+	uint32_t global_lock;
+	uint32_t flags;
+	uint64_t x_waking_vector;
+	uint8_t version;
+	uint8_t reserved[31];
+} __attribute__((packed));
 
 /* boot.c */
 bool boot_detect(struct boot *b);
@@ -122,6 +138,9 @@ void smbios_build(struct machine *m);
 /* start.c */
 bool start_tables(struct boot *b);
 void start_registers(const struct start *start, struct hvx_run *run);
+
+/* wake.c: where the guest goes on; false after boot_fail() */
+bool wake_vector(struct boot *b);
 
 /* mtrr.c */
 #define MTRR_COUNT	14

@@ -19,13 +19,13 @@ static void hid_uid(struct aml *a, const char *hid, unsigned int uid)
 	aml_int(a, uid);
 }
 
-static void sleep_state(struct aml *a)
+static void sleep_state(struct aml *a, const char *name, unsigned int slp_typ)
 {
 	size_t mark;
 
-	aml_name(a, "\\_S5_");
+	aml_name(a, name);
 	mark = aml_package(a, 4);
-	aml_int(a, ACPI_SLP_TYP_S5);
+	aml_int(a, slp_typ);
 	aml_int(a, 0);
 	aml_int(a, 0);
 	aml_int(a, 0);
@@ -187,7 +187,8 @@ void dsdt_body(struct aml *a, const struct machine *m)
 	unsigned int i;
 	size_t scope;
 
-	sleep_state(a);
+	sleep_state(a, "\\_S3_", ACPI_SLP_TYP_S3);
+	sleep_state(a, "\\_S5_", ACPI_SLP_TYP_S5);
 	scope = aml_scope(a, "\\_SB_");
 	processors(a, m->nr_vcpus);
 	motherboard(a);

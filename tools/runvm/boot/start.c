@@ -117,11 +117,18 @@ static void real_segments(struct hvx_segs *s, uint16_t cs)
 	s->idt = (struct hvx_table){ .base = 0, .limit = 0x3ff };
 }
 
+static uint16_t code_segment(const struct start *start)
+{
+	if (start->mode != START_VECTOR && start->entry < 0x10000)
+		return 0;
+	return start->entry >> 4;
+}
+
 /* What a reset leaves, but for what @start says; IA32_APIC_BASE is the machine's */
 void start_registers(const struct start *start, struct hvx_run *run)
 {
 	bool is64 = start->mode == START_LONG;
-	uint16_t cs = start->entry < 0x10000 ? 0 : start->entry >> 4;
+	uint16_t cs = code_segment(start);
 
 	memset(&run->regs, 0, sizeof(run->regs));
 	memcpy(run->regs.gpr, start->gpr, sizeof(start->gpr));
@@ -132,7 +139,7 @@ void start_registers(const struct start *start, struct hvx_run *run)
 	run->ctrl = (struct hvx_ctrl){
 		.cr0 = CR0_ET, .xcr0 = 1, .apic_base = run->ctrl.apic_base,
 	};
-	if (start->mode == START_REAL) {
+	if (start->mode == START_REAL || start->mode == START_VECTOR) {
 		real_segments(&run->seg, cs);
 		run->regs.rip -= (uint64_t)cs << 4;
 	} else {

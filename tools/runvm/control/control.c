@@ -46,6 +46,14 @@ static json_t *refuse(const char *why)
 	return json_pack("{s:b, s:s}", "ok", 0, "error", why);
 }
 
+/* Who is paused and asleep says that it is paused: nothing wakes it before it is resumed */
+static const char *state(struct machine *m)
+{
+	if (!machine_is_running(m))
+		return "paused";
+	return machine_is_asleep(m) ? "asleep" : "running";
+}
+
 static json_t *status(struct machine *m, json_t *none)
 {
 	json_int_t exits = 0;
@@ -54,9 +62,16 @@ static json_t *status(struct machine *m, json_t *none)
 	for (i = 0; i < m->nr_vcpus; i++)
 		exits += m->vcpus[i].run->exits;
 	return json_pack("{s:b, s:s, s:s, s:i, s:I, s:i, s:I, s:i}", "ok", 1, "name",
-			 m->options->name, "state", machine_is_running(m) ? "running" : "paused",
-			 "cpus", m->nr_vcpus, "memory", (json_int_t)m->vm.mem_size, "resets",
-			 machine_resets(m), "exits", exits, "pid", (int)getpid());
+			 m->options->name, "state", state(m), "cpus", m->nr_vcpus, "memory",
+			 (json_int_t)m->vm.mem_size, "resets", machine_resets(m), "exits", exits,
+			 "pid", (int)getpid());
+}
+
+static json_t *wake(struct machine *m, json_t *none)
+{
+	if (!machine_wake(m))
+		return refuse("the guest is not asleep");
+	return json_pack("{s:b}", "ok", 1);
 }
 
 static void reset(struct machine *m)
@@ -128,6 +143,8 @@ static const struct order {
 	{ "pause", machine_pause },
 	{ "resume", machine_resume },
 	{ "power", machine_press_power },
+	{ "sleep", machine_press_sleep },
+	{ "wake", .reply = wake },
 	{ "reset", reset },
 	{ "quit", quit },
 	{ "balloon", .reply = balloon, .member = "target" },
@@ -151,12 +168,14 @@ static json_t *carry_out(struct machine *m, const struct order *c, json_t *reque
 
 static json_t *look_up(struct machine *m, const char *name, json_t *request)
 {
+	static const char none[] =
+		"no such command: status, pause, resume, power, sleep, wake, reset, quit, balloon";
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(commands); i++)
 		if (!strcmp(commands[i].name, name))
 			return carry_out(m, &commands[i], request);
-	return refuse("no such command: status, pause, resume, power, reset, quit, balloon");
+	return refuse(none);
 }
 
 static json_t *answer(struct machine *m, const char *line, size_t len)

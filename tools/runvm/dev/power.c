@@ -2,6 +2,9 @@
 /*
  * power.c: the fixed hardware of ACPI (ACPI specification, "ACPI Hardware Specification": PM1 event
  * and control registers, power management timer) and the reset port of PCI host bridges.
+ *
+ * It keeps its power while the machine is in S3: here it is known that the machine sleeps, and what
+ * wakes it. machine/ stops the vCPUs and lets them go on.
  */
 #include <string.h>
 #include <time.h>
@@ -13,7 +16,12 @@
 /* PM1_STS, PM1_EN */
 #define PM1_GBL		(1u << 5)
 #define PM1_PWRBTN	(1u << 8)
-#define PM1_EN_MASK	(PM1_GBL | PM1_PWRBTN)
+#define PM1_SLPBTN	(1u << 9)
+#define PM1_RTC		(1u << 10)
+#define PM1_WAK		(1u << 15)	/* status only, and no interrupt */
+#define PM1_EN_MASK	(PM1_GBL | PM1_WAKES)
+/* What wakes the machine if it is enabled */
+#define PM1_WAKES	(PM1_PWRBTN | PM1_SLPBTN | PM1_RTC)
 /* PM1_CNT */
 #define PM1_SCI_EN	(1u << 0)
 #define PM1_SLP_TYP(v)	((v) >> 10 & 7)
@@ -31,6 +39,7 @@ struct power {
 	uint8_t pm1_evt[4];		/* status, enable */
 	uint16_t pm1_cnt;
 	uint8_t reset_control;
+	bool asleep;			/* in S3, and nothing has come yet that wakes it */
 };
 
 static uint16_t get16(const uint8_t *p)
@@ -44,12 +53,36 @@ static void put16(uint8_t *p, uint16_t value)
 	p[1] = value >> 8;
 }
 
+static uint16_t enabled_events(const struct power *pw)
+{
+	return get16(pw->pm1_evt) & get16(pw->pm1_evt + 2) & PM1_EN_MASK;
+}
+
 /* The SCI is a level: high as long as an enabled event waits */
 static void update_sci(struct power *pw)
 {
-	uint16_t waiting = get16(pw->pm1_evt) & get16(pw->pm1_evt + 2) & PM1_EN_MASK;
+	machine_irq(pw->machine, GSI_SCI, enabled_events(pw));
+}
 
-	machine_irq(pw->machine, GSI_SCI, waiting);
+static void wake(struct power *pw)
+{
+	pw->asleep = false;
+	put16(pw->pm1_evt, get16(pw->pm1_evt) | PM1_WAK);
+	machine_leave_s3(pw->machine);
+}
+
+/* An enabled event wakes, one that came just before the guest fell asleep as well */
+static void wake_if_enabled(struct power *pw)
+{
+	if (pw->asleep && enabled_events(pw) & PM1_WAKES)
+		wake(pw);
+}
+
+static void event(struct power *pw, uint16_t status)
+{
+	put16(pw->pm1_evt, get16(pw->pm1_evt) | status);
+	wake_if_enabled(pw);
+	update_sci(pw);
 }
 
 /* Registers may be accessed a byte at a time. Status bits are cleared by writing 1. */
@@ -77,11 +110,22 @@ static void pm1_evt(void *opaque, uint64_t offset, unsigned int len, bool write,
 	pthread_mutex_unlock(&pw->lock);
 }
 
+static void fall_asleep(struct power *pw)
+{
+	pw->asleep = true;
+	machine_enter_s3(pw->machine);
+	wake_if_enabled(pw);
+}
+
 static void write_pm1_cnt(struct power *pw, uint16_t value)
 {
 	pw->pm1_cnt = value & PM1_CNT_MASK;
-	if (value & PM1_SLP_EN && PM1_SLP_TYP(value) == ACPI_SLP_TYP_S5)
+	if (!(value & PM1_SLP_EN))
+		return;
+	if (PM1_SLP_TYP(value) == ACPI_SLP_TYP_S5)
 		machine_end(pw->machine, FATE_POWER_OFF, 0);
+	else if (PM1_SLP_TYP(value) == ACPI_SLP_TYP_S3)
+		fall_asleep(pw);
 }
 
 static void pm1_cnt(void *opaque, uint64_t offset, unsigned int len, bool write, void *data)
@@ -136,24 +180,73 @@ static void reset_port(void *opaque, uint64_t offset, unsigned int len, bool wri
 	pthread_mutex_unlock(&pw->lock);
 }
 
+/* This button wakes whether it is enabled or not ("PM1 Status Registers", PWRBTN_STS) */
 void machine_press_power(struct machine *m)
 {
 	struct power *pw = m->power;
 
 	pthread_mutex_lock(&pw->lock);
-	put16(pw->pm1_evt, get16(pw->pm1_evt) | PM1_PWRBTN);
+	event(pw, PM1_PWRBTN);
+	if (pw->asleep)
+		wake(pw);
+	pthread_mutex_unlock(&pw->lock);
+}
+
+void machine_press_sleep(struct machine *m)
+{
+	struct power *pw = m->power;
+
+	pthread_mutex_lock(&pw->lock);
+	event(pw, PM1_SLPBTN);
+	pthread_mutex_unlock(&pw->lock);
+}
+
+void machine_rtc_alarm(struct machine *m)
+{
+	struct power *pw = m->power;
+
+	pthread_mutex_lock(&pw->lock);
+	event(pw, PM1_RTC);
+	pthread_mutex_unlock(&pw->lock);
+}
+
+bool machine_wake(struct machine *m)
+{
+	struct power *pw = m->power;
+	bool asleep;
+
+	pthread_mutex_lock(&pw->lock);
+	asleep = pw->asleep;
+	if (asleep)
+		wake(pw);
+	pthread_mutex_unlock(&pw->lock);
+	return asleep;
+}
+
+static struct power *power_of(struct device *dev)
+{
+	return (struct power *)((char *)dev - offsetof(struct power, device));
+}
+
+/* The I/O APIC has forgotten the level of the line */
+static void after_s3(struct device *dev)
+{
+	struct power *pw = power_of(dev);
+
+	pthread_mutex_lock(&pw->lock);
 	update_sci(pw);
 	pthread_mutex_unlock(&pw->lock);
 }
 
 static void reset(struct device *dev)
 {
-	struct power *pw = (struct power *)((char *)dev - offsetof(struct power, device));
+	struct power *pw = power_of(dev);
 
 	pthread_mutex_lock(&pw->lock);
 	memset(pw->pm1_evt, 0, sizeof(pw->pm1_evt));
 	pw->pm1_cnt = 0;
 	pw->reset_control = 0;
+	pw->asleep = false;
 	update_sci(pw);
 	pthread_mutex_unlock(&pw->lock);
 }
@@ -163,7 +256,7 @@ void power_create(struct machine *m)
 	struct power *pw = dev_alloc(sizeof(*pw));
 
 	pw->machine = m;
-	pw->device = (struct device){ .name = "power", .reset = reset };
+	pw->device = (struct device){ .name = "power", .reset = reset, .after_s3 = after_s3 };
 	pthread_mutex_init(&pw->lock, NULL);
 	m->power = pw;
 	bus_add_pio(m, PORT_ACPI_PM1_EVT, 4, pm1_evt, pw);

@@ -70,6 +70,7 @@ struct rtc {
 	int64_t ahead_ns;		/* and besides, 0 to 999999999 */
 	int64_t seen_s;			/* register C has the flags up to this second */
 	uint64_t seen_period;		/* and to this period */
+	bool alarm;			/* an alarm that is enabled has the line up */
 };
 
 /* ------------------------------------------------------------------------------ time */
@@ -172,12 +173,16 @@ static void begin_half_second(struct rtc *r)
 static void update_line(struct rtc *r)
 {
 	uint8_t waiting = r->cmos[RTC_C] & r->cmos[RTC_B] & (B_PIE | B_AIE | B_UIE);
+	bool alarm = waiting & C_AF;
 
 	if (waiting)
 		r->cmos[RTC_C] |= C_IRQF;
 	else
 		r->cmos[RTC_C] &= ~C_IRQF;
 	machine_irq(r->machine, GSI_RTC, waiting);
+	if (alarm && !r->alarm)
+		machine_rtc_alarm(r->machine);
+	r->alarm = alarm;
 }
 
 /* "Periodic Interrupt Rate": 256 and 128 Hz, then 8192 Hz down to 2 Hz; 0: none */
@@ -420,10 +425,25 @@ static void describe_memory(struct rtc *r)
 	put(r, CMOS_LAST_CPU, r->machine->options->cpus - 1, 0xff, 1);
 }
 
+static struct rtc *rtc_of(struct device *dev)
+{
+	return (struct rtc *)((char *)dev - offsetof(struct rtc, device));
+}
+
+/* By its battery nothing is lost, but the chips have forgotten the line */
+static void after_s3(struct device *dev)
+{
+	struct rtc *r = rtc_of(dev);
+
+	pthread_mutex_lock(&r->lock);
+	update_line(r);
+	pthread_mutex_unlock(&r->lock);
+}
+
 /* The clock goes on, and the rest of CMOS has a battery, too */
 static void reset(struct device *dev)
 {
-	struct rtc *r = (struct rtc *)((char *)dev - offsetof(struct rtc, device));
+	struct rtc *r = rtc_of(dev);
 
 	pthread_mutex_lock(&r->lock);
 	r->index = 0;
@@ -448,7 +468,7 @@ void rtc_create(struct machine *m)
 
 	tzset();	/* gmtime_r() would read the time zone's file later */
 	r->machine = m;
-	r->device = (struct device){ .name = "rtc", .reset = reset };
+	r->device = (struct device){ .name = "rtc", .reset = reset, .after_s3 = after_s3 };
 	pthread_mutex_init(&r->lock, NULL);
 	r->second_fd = make_timer(CLOCK_REALTIME);
 	r->period_fd = make_timer(CLOCK_MONOTONIC);

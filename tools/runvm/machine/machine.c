@@ -105,10 +105,18 @@ void machine_resume(struct machine *m)
 
 /* ------------------------------------------------------------------------------ fate */
 
+/* Something has changed that the loop is to look at */
+static void wake_loop(struct machine *m)
+{
+	uint64_t one = 1;
+
+	if (write(m->p->wake_fd, &one, sizeof(one)) != sizeof(one))
+		die("cannot wake the main thread: %s", strerror(errno));
+}
+
 void machine_end(struct machine *m, enum fate how, int status)
 {
 	struct machine_private *p = m->p;
-	uint64_t one = 1;
 	bool first;
 
 	pthread_mutex_lock(&p->lock);
@@ -121,8 +129,7 @@ void machine_end(struct machine *m, enum fate how, int status)
 	if (!first)
 		return;
 	vcpus_halt(m);
-	if (write(p->wake_fd, &one, sizeof(one)) != sizeof(one))
-		die("cannot wake the main thread: %s", strerror(errno));
+	wake_loop(m);
 }
 
 static enum fate fate_of(struct machine *m)
@@ -193,6 +200,7 @@ static void reset_machine(struct machine *m)
 	p->nr_resets++;
 	pthread_mutex_lock(&p->lock);
 	p->fate = FATE_NONE;
+	p->asleep = false;
 	pthread_mutex_unlock(&p->lock);
 	vcpus_go(m);
 }
@@ -202,13 +210,99 @@ unsigned int machine_resets(const struct machine *m)
 	return m->p->nr_resets;
 }
 
+/* ----------------------------------------------------------------------------- sleep */
+
+void machine_enter_s3(struct machine *m)
+{
+	pthread_mutex_lock(&m->p->lock);
+	m->p->asleep = true;
+	m->p->wake = false;
+	pthread_mutex_unlock(&m->p->lock);
+	vcpus_halt(m);
+}
+
+void machine_leave_s3(struct machine *m)
+{
+	pthread_mutex_lock(&m->p->lock);
+	m->p->wake = true;
+	pthread_mutex_unlock(&m->p->lock);
+	wake_loop(m);
+}
+
+bool machine_is_asleep(struct machine *m)
+{
+	bool asleep;
+
+	pthread_mutex_lock(&m->p->lock);
+	asleep = m->p->asleep;
+	pthread_mutex_unlock(&m->p->lock);
+	return asleep;
+}
+
+static bool is_to_wake(struct machine *m)
+{
+	bool wake;
+
+	pthread_mutex_lock(&m->p->lock);
+	wake = m->p->asleep && m->p->wake;
+	pthread_mutex_unlock(&m->p->lock);
+	return wake;
+}
+
+static void reset_what_had_no_power(struct machine *m)
+{
+	struct device *dev;
+
+	for (dev = m->p->devices; dev; dev = dev->next)
+		if (dev->reset && !dev->after_s3)
+			dev->reset(dev);
+	irq_reset(m);
+	chips_reset(m);
+	vcpus_reset(m);
+	for (dev = m->p->devices; dev; dev = dev->next)
+		if (dev->after_s3)
+			dev->after_s3(dev);
+}
+
+/*
+ * Devices and chips are reset, because in S3 of a PC they are without power and operating systems
+ * count on no more than that: Linux puts back what it has saved of PCI configuration, chips and
+ * clocks, and its drivers set their devices up anew. A device that kept its state would answer a
+ * driver that takes it for new, and have queues in memory that is used for something else by now.
+ * Time goes on: the paravirtual clock is not stopped, and the clock has its battery.
+ */
+static void wake_machine(struct machine *m)
+{
+	struct machine_private *p = m->p;
+
+	vcpus_stop(m);
+	reset_what_had_no_power(m);
+	if (!boot_wake(m, &m->vcpus[0])) {
+		machine_end(m, FATE_ERROR, 0);
+		return;
+	}
+	pthread_mutex_lock(&p->lock);
+	p->asleep = false;
+	pthread_mutex_unlock(&p->lock);
+	vcpus_go(m);
+}
+
 /* --------------------------------------------------------------------------- signals */
 
-/* The first one asks the guest to power off, the next one does not ask */
+/*
+ * The first one asks the guest to power off, the next one does not ask. A guest that sleeps cannot
+ * be asked: it is woken, by the same button, and that does not count.
+ */
 static void take_signal(struct machine *m, int signal)
 {
 	if (signal == SIGCONT) {
 		console_continue(m);
+		return;
+	}
+	if (machine_is_asleep(m) && !is_to_wake(m)) {
+		warn("%s: waking the guest; once more presses the power button",
+		     sigabbrev_np(signal));
+		machine_press_power(m);
 		return;
 	}
 	if (m->p->nr_signals++) {
@@ -334,6 +428,8 @@ int machine_run(struct machine *m)
 			reset_machine(m);
 		else if (fate != FATE_NONE)
 			break;
+		else if (p->running && is_to_wake(m))
+			wake_machine(m);
 	}
 	vcpus_stop(m);
 	return say_fate(m, fate);

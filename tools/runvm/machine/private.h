@@ -79,7 +79,7 @@ struct vcpu_thread {
 void vcpus_create(struct machine *m);
 /* The threads, which wait for vcpus_go() */
 void vcpus_start(struct machine *m);
-/* Let them run guest code. Main thread. */
+/* Let them run guest code, if the machine is not asleep. Main thread. */
 void vcpus_go(struct machine *m);
 /* Ask all to stop; any thread, theirs included */
 void vcpus_halt(struct machine *m);
@@ -154,6 +154,8 @@ struct machine_private {
 	unsigned int nr_parked;
 	bool stop;
 	bool quit;
+	bool asleep;			/* in S3: stop stays true */
+	bool wake;			/* and to be woken by the main thread */
 
 	int wake_fd;			/* eventfd: the main loop shall look at fate */
 	int signal_fd;

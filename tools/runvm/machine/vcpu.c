@@ -168,8 +168,8 @@ void vcpus_go(struct machine *m)
 	unsigned int i;
 
 	pthread_mutex_lock(&p->lock);
-	p->stop = false;
-	for (i = 0; i < m->nr_vcpus; i++)
+	p->stop = p->asleep;
+	for (i = 0; i < m->nr_vcpus && !p->stop; i++)
 		m->vcpus[i].run->immediate_exit = 0;
 	pthread_cond_broadcast(&p->go);
 	pthread_mutex_unlock(&p->lock);
