@@ -57,10 +57,12 @@ SLEEP = "smoke suspend"
 EVERY = "boot:6.1:1 boot:6.1:4 boot:6.12:1 boot:6.12:4 boot:sid:1 boot:sid:4"
 KERNELS_OF_GUESTS = ["6.1", "6.12", "sid"]
 GUESTS = [
-    ("vmx", f"{EVERY} devices:6.1:1 nodes:6.1 two:6.1 fates:6.1", KERNELS_OF_GUESTS, ["--mem", "1024"], 1500),
+    ("vmx", f"{EVERY} devices:6.1:1 nodes:6.1 two:6.1 fates:6.1 suspend:6.1:2:button:alarm",
+     KERNELS_OF_GUESTS, ["--mem", "1024"], 1500),
     ("vmx", "reboots:6.1:20", ["6.1"], [], 2000),
     ("vmx", "balloon:6.1 boot:6.1:2", ["6.1"], ["--smp", "2", "--mem", "1024"], 1500),
-    ("svm", f"{EVERY} boot:6.1:16 devices:6.12:2 two:6.12 fates:6.1 balloon:6.12", KERNELS_OF_GUESTS,
+    ("svm", f"{EVERY} boot:6.1:16 devices:6.12:2 two:6.12 fates:6.1 balloon:6.12 "
+     "suspend:6.1:2:button:alarm:freeze suspend:6.12:1:command", KERNELS_OF_GUESTS,
      ["--smp", "2", "--mem", "2048"], 1200),
     ("vmx", "again:6.1-full vhost:6.1-full mmio:6.1-full:1", ["6.1-full"], ["--mem", "1024"], 1200),
     ("vmx", "installer", ["installer"], ["--mem", "2048"], 600),
