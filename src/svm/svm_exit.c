@@ -465,6 +465,8 @@ static __always_inline enum hvx_fast finish_fast_io(struct svm_vcpu *svm, struct
 
 static __always_inline enum hvx_fast answered(struct svm_vcpu *svm, struct hvx_exit *x, u64 code)
 {
+	if (hvx_exit_traced())
+		return HVX_FAST_NO;
 	switch (code) {
 	case SVM_VMEXIT_CPUID:
 		return finish_fast(svm, XK_CPUID);

@@ -6,7 +6,7 @@
  * when the answer is yes. What happens is still decided here, once for both vendors; the backend
  * only goes past the instruction, which it must leave to the run loop while the guest
  * single-steps, is in an interrupt shadow, or would cross 4 GiB. Registers other than GPRs are
- * not available here.
+ * not available here. While exits are traced (trace.h) a backend must not ask.
  */
 #ifndef HVX_FAST_H
 #define HVX_FAST_H
@@ -16,6 +16,7 @@
 #include "cpu/cpuid.h"
 #include "io/io.h"
 #include "irq/lapic.h"
+#include "trace_exit.h"
 #include "vcpu.h"
 
 #define HVX_HC_ENOSYS	1000	/* Linux guests know it as KVM_ENOSYS */

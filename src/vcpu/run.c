@@ -32,6 +32,7 @@
 #include "io/io.h"
 #include "run.h"
 #include "sync.h"
+#include "trace_exit.h"
 #include "wait.h"
 
 /*
@@ -67,6 +68,8 @@ static __always_inline enum hvx_next enter_once(struct hvx_vcpu *vcpu, struct hv
 	vcpu->exits++;
 	if (unlikely(vcpu->pv.eoi_set))
 		hvx_eoi_collect(vcpu);
+	if (hvx_exit_traced())
+		hvx_trace_exit(vcpu, x);
 	return x->kind == XK_USER ? HVX_NEXT_USER : hvx_handle_exit(vcpu, x);
 }
 
@@ -358,5 +361,7 @@ int hvx_run(struct hvx_vcpu *vcpu)
 		hvx_steal_end(vcpu);
 	WRITE_ONCE(vcpu->runner, NULL);
 	hvx_sync_to_user(vcpu, vcpu->wanted);
+	if (hvx_user_exit_traced())
+		hvx_trace_user_exit(vcpu, next == HVX_NEXT_ERROR ? vcpu->run_error : 0);
 	return unlikely(next == HVX_NEXT_ERROR) ? vcpu->run_error : 0;
 }

@@ -462,7 +462,7 @@ static __always_inline enum hvx_fast finish_fast(struct vmx_vcpu *vmx, struct hv
 	u64 rip, next, rflags;
 	enum hvx_fast fast;
 
-	if (reason >= NR_EXIT_REASONS ||
+	if (hvx_exit_traced() || reason >= NR_EXIT_REASONS ||
 	    !((HVX_FAST_KINDS | BIT(XK_IO)) & BIT(exit_rules[reason].kind)))
 		return HVX_FAST_NO;
 	if (unlikely(vmx->primary & PRI_MONITOR_TRAP_FLAG) ||
