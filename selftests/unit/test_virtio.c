@@ -696,8 +696,62 @@ TEST(disk_full_queues)
 	fake_close();
 }
 
+/* Whether the disk answers to a request in that queue */
+static bool disk_answers(unsigned int queue, int ms)
+{
+	struct virtio_blk_outhdr header = { .type = VIRTIO_BLK_T_IN };
+	struct vring_used_elem e;
+
+	memcpy(fake_ram(HEADER), &header, sizeof(header));
+	driver_add(&d, queue, (struct driver_buffer[]){ { HEADER, 16 }, { BUFFER, -512 },
+		   { STATUS, -1 } }, 3);
+	driver_kick(&d, queue);
+	return driver_wait(&d, queue, &e, ms);
+}
+
+/* The worker sleeps for its queues alone: all that may wake it, and all that must not */
+TEST(disk_holding)
+{
+	struct vring_used_elem e;
+	unsigned int q;
+
+	no_ring = true;
+	set_up();
+	driver_pci(&d, SLOT_DISK, QUEUES, 1000);
+	driver_begin(&d, V1, 2, true);
+	EXPECT(!disk_answers(0, 50), "before DRIVER_OK");
+	driver_ok(&d);
+	EXPECT(driver_wait(&d, 0, &e, SLOW), "what came before DRIVER_OK");
+	for (q = 0; q < 2; q++) {
+		EXPECT(disk_answers(q, SLOW));
+		fake_pause(true);
+		EXPECT(!disk_answers(q, 50), "queue %u while it is paused", q);
+		fake_pause(false);
+		EXPECT(driver_wait(&d, q, &e, SLOW), "queue %u after that", q);
+	}
+	/* Notified for nothing; for the other queue; by a write that hvx does not take for it */
+	driver_kick(&d, 0);
+	EXPECT(disk_answers(1, SLOW));
+	fake_write(d.notify, 4, 0);
+	EXPECT(disk_answers(0, SLOW));
+	fake_reset();
+	EXPECT(!disk_answers(0, 50), "after the machine's reset");
+	driver_pci(&d, SLOT_DISK, QUEUES, 1000);
+	driver_begin(&d, V1, 2, true);
+	driver_ok(&d);
+	/* A chain that is none breaks the device, and nothing else */
+	driver_add(&d, 1, (struct driver_buffer[]){ { RAM - 4, 16 }, { STATUS, -1 } }, 2);
+	driver_kick(&d, 1);
+	EXPECT(fake_messages(999, SLOW), "an interrupt for the configuration");
+	EXPECT(!disk_answers(0, 50), "while it is broken");
+	driver_begin(&d, V1, 2, true);
+	driver_ok(&d);
+	EXPECT(disk_answers(0, SLOW) && disk_answers(1, SLOW));
+	fake_close();
+}
+
 /* Reset with requests under way: nothing changes any more once it is done */
-TEST_TIME(disk_reset, 60)
+static void reset_disk(void)
 {
 	struct virtio_blk_outhdr header = { .type = VIRTIO_BLK_T_IN };
 	unsigned int round, i;
@@ -727,6 +781,17 @@ TEST_TIME(disk_reset, 60)
 			fake_pause(false);
 	}
 	fake_close();
+}
+
+TEST_TIME(disk_reset, 60)
+{
+	reset_disk();
+}
+
+TEST_TIME(disk_reset_without_io_uring, 60)
+{
+	no_ring = true;
+	reset_disk();
 }
 
 /* --------------------------------------------------------------------------- all at once */
@@ -783,7 +848,7 @@ static void check_one(struct slot *s, unsigned int i)
 	s->under_way = false;
 }
 
-TEST_TIME(disk_load, 120)
+static void load_disk(void)
 {
 	struct slot slot[SLOTS] = { 0 };
 	struct vring_used_elem e;
@@ -820,6 +885,17 @@ TEST_TIME(disk_load, 120)
 	for (n = 0; n < DISK_SIZE; n += 4096)
 		REQUIRE(read(fd, fake_console, 4096) == 4096 &&
 			!memcmp(fake_console, model + n, 4096), "at %#x", n);
+}
+
+TEST_TIME(disk_load, 120)
+{
+	load_disk();
+}
+
+TEST_TIME(disk_load_without_io_uring, 120)
+{
+	no_ring = true;
+	load_disk();
 }
 
 /* ------------------------------------------------------------------------------- images */

@@ -213,12 +213,12 @@ void blk_io_init(struct blk *blk)
 	int error;
 
 	machine_allow_syscalls(blk->v.m, syscalls, ARRAY_SIZE(syscalls));
-	if (blk->image.in_memory)
-		return;
-	error = create_ring(&blk->ring);
-	if (error < 0) {
+	error = blk->image.in_memory ? 0 : create_ring(&blk->ring);
+	if (error < 0)
 		warn("disk %s: io_uring: %s: requests are done one after the other, slowly",
 		     blk->image.path, strerror(-error));
+	if (blk->image.in_memory || error < 0) {
+		virtio_only_queues(&blk->v);
 		return;
 	}
 	blk->has_ring = true;

@@ -184,7 +184,7 @@ struct virtio {
 	uint16_t queue_select;
 
 	/* worker.c */
-	int epoll;
+	int epoll;			/* -1 after virtio_only_queues() */
 	pthread_t thread;
 	bool threaded;
 	pthread_mutex_t lock;		/* of all the state here, together with @working */
@@ -206,6 +206,11 @@ struct virtio {
 void virtio_init(struct virtio *v, struct machine *m, const struct virtio_ops *ops,
 		 unsigned int nr_queues, uint16_t queue_size, uint64_t features);
 void virtio_attach(struct virtio *v, bool mmio);
+/*
+ * Between the two: the device watches no file, and gives no kicks away. handle() then is called for
+ * queues that have something, and not for those that are merely notified.
+ */
+void virtio_only_queues(struct virtio *v);
 
 static inline bool virtio_has(const struct virtio *v, unsigned int feature)
 {
