@@ -78,6 +78,7 @@ TEST_TIME(wrong_flags, 90)
 		{ "-n", "user,mac=01:11:22:33:44:55", "multicast" },
 		{ "-n", "tap=tap0,fwd=tcp:1:2", "is none of" },
 		{ "--vsock", "2", "--vsock '2': not a number from 3" },
+		{ "--ctrl-c", "host", "'host' is none of guest, power" },
 		{ "--console", "vga", "'vga' is none of serial, virtio, none" },
 		{ "--share", "/tmp,rw", "'rw' is neither ro nor tag=" },
 		{ "--virtio-transport", "usb", "--virtio-transport 'usb' is neither pci nor mmio" },

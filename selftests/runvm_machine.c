@@ -187,6 +187,21 @@ TEST(terminal_power_button)
 	EXPECT(!is_raw(tty));
 }
 
+/* As SIGINT: the second one does not ask. With the escape key before it is nobody's. */
+TEST(terminal_ctrl_c)
+{
+	launch(&l, LAUNCH_TTY, ARGS(RUN(image_button()), "--ctrl-c", "power"));
+	launch_out(&l, "ready", 5);
+	launch_type(&l, "\x01\x03");
+	launch_type(&l, "\x03");
+	launch_err(&l, "INT: pressing the power button", 5);
+	EXPECT_EQ(launch_end(&l, 5), 0);
+	launch(&l, LAUNCH_TTY, ARGS(RUN(image_deaf()), "--ctrl-c", "power"));
+	launch_out(&l, "ready", 5);
+	launch_type(&l, "\x03\x03");
+	EXPECT_EQ(launch_end(&l, 5), STATUS_QUIT);
+}
+
 TEST(terminal_is_restored_by_signals)
 {
 	static const int signals[] = { SIGSEGV, SIGABRT, SIGQUIT };

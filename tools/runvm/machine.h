@@ -196,6 +196,8 @@ void machine_end(struct machine *m, enum fate how, int status);
 
 /* Press the power button: any thread. One that sleeps wakes. */
 void machine_press_power(struct machine *m);
+/* As if this signal had come: see machine.c. Main thread. */
+void machine_take_signal(struct machine *m, int signal);
 /*
  * S3, in which all but memory and what has an after_s3() is without power (dev/power.c). The guest
  * goes there by itself; what wakes it is the power button, the following, or machine_wake(), which

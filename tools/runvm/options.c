@@ -253,6 +253,13 @@ static void set_console(struct options *o, const char *text)
 	usage_error("--console '%s' is none of serial, virtio, none", text);
 }
 
+static void set_ctrl_c(struct options *o, const char *text)
+{
+	o->ctrl_c_power = !strcmp(text, "power");
+	if (!o->ctrl_c_power && strcmp(text, "guest"))
+		usage_error("--ctrl-c '%s' is none of guest, power", text);
+}
+
 static void set_name(struct options *o, const char *text)
 {
 	o->name = not_empty("name", text);
@@ -317,6 +324,7 @@ static const struct flag flags[] = {
 	{ "share", 0, "DIR[,tag=TAG][,ro]", set_share, "directory of the host for the guest" },
 	{ "virtio-transport", 0, "pci|mmio", set_transport, "bus of all virtio devices (pci)" },
 	{ "console", 0, "serial|virtio|none", set_console, "what the terminal is for (serial)" },
+	{ "ctrl-c", 0, "guest|power", set_ctrl_c, "what Ctrl-C on the terminal goes to (guest)" },
 	{ "name", 0, "NAME", set_name, "name of the guest, for commands to it" },
 	{ "control", 0, "SOCKET", set_control, "socket for commands, instead of that name" },
 	{ "user", 0, "USER", set_user, "whom root becomes before the guest starts (nobody)" },
@@ -536,7 +544,8 @@ void options_print(const struct options *o)
 		puts("balloon = yes");
 	if (o->vsock_cid)
 		printf("vsock = %u\n", o->vsock_cid);
-	printf("console = %s\n", consoles[o->console]);
+	printf("console = %s\nctrl-c = %s\n", consoles[o->console],
+	       o->ctrl_c_power ? "power" : "guest");
 	if (o->control)
 		printf("control = %s\n", o->control);
 	printf("user = %s\nno-reboot = %s\nno-sandbox = %s\nverbose = %s\n", o->user,

@@ -76,6 +76,7 @@ struct options {
 	bool balloon;
 	uint32_t vsock_cid;	/* 0: none */
 	enum console_kind console;
+	bool ctrl_c_power;	/* Ctrl-C on a terminal presses the power button */
 	bool no_reboot;
 	bool no_sandbox;
 	bool dry_run;

@@ -25,6 +25,7 @@
 #define RING_SIZE	(64 * 1024)
 #define STALL_SECONDS	1	/* how long a vCPU waits for room, and the end for the last words */
 #define ESCAPE		('a' & 0x1f)
+#define CTRL_C		('c' & 0x1f)
 
 struct console {
 	struct machine *machine;
@@ -244,6 +245,9 @@ static size_t filter_keys(struct console *c, char *keys, size_t len)
 				keys[n++] = keys[i];
 		} else if (keys[i] == ESCAPE) {
 			c->escaped = true;
+		} else if (keys[i] == CTRL_C && c->machine->options->ctrl_c_power) {
+			/* Not by the terminal: it would signal whoever reads the output, too */
+			machine_take_signal(c->machine, SIGINT);
 		} else {
 			keys[n++] = keys[i];
 		}

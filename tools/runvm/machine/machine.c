@@ -293,7 +293,7 @@ static void wake_machine(struct machine *m)
  * The first one asks the guest to power off, the next one does not ask. A guest that sleeps cannot
  * be asked: it is woken, by the same button, and that does not count.
  */
-static void take_signal(struct machine *m, int signal)
+void machine_take_signal(struct machine *m, int signal)
 {
 	if (signal == SIGCONT) {
 		console_continue(m);
@@ -320,7 +320,7 @@ static void read_signals(void *opaque, uint32_t events)
 	struct signalfd_siginfo info;
 
 	while (read(m->p->signal_fd, &info, sizeof(info)) == sizeof(info))
-		take_signal(m, info.ssi_signo);
+		machine_take_signal(m, info.ssi_signo);
 }
 
 /* All threads inherit the mask */
