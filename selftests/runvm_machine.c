@@ -311,6 +311,7 @@ static void launch_controlled(const char *image)
 
 TEST(control)
 {
+	char before[1024];
 	int a, b;
 
 	launch_controlled(image_button());
@@ -322,9 +323,10 @@ TEST(control)
 	expect_answer(a, "{\"command\":\"pause\"}\n", "{\"ok\":true}");
 	expect_answer(a, "{\"command\":\"pause\"}\n", "{\"ok\":true}");
 	expect_answer(b, "{\"command\":\"status\"}\n", "\"state\":\"paused\"");
+	strcpy(before, ask(b, "{\"command\":\"status\"}\n"));
 	expect_answer(a, "{\"command\":\"power\"}\n", "{\"ok\":true}");
 	usleep(200000);
-	EXPECT(!strstr(l.out.text, "button"));
+	EXPECT(!strcmp(before, ask(b, "{\"command\":\"status\"}\n")));
 	expect_answer(b, "{\"command\":\"resume\"}\n", "{\"ok\":true}");
 	launch_out(&l, "button", 5);
 	EXPECT_EQ(launch_end(&l, 5), 0);
@@ -489,19 +491,22 @@ TEST(sleep_wakes)
 	quit_sleeper(fd);
 }
 
+/* Woken while it is paused it does nothing before it is resumed: no exits */
 TEST(sleep_and_pause)
 {
 	int fd = launch_sleeper(image_sleep());
+	char before[1024];
 
 	expect_answer(fd, "{\"command\":\"pause\"}\n", ok);
 	expect_answer(fd, status_line, "\"paused\"");
 	expect_answer(fd, "{\"command\":\"resume\"}\n", ok);
 	expect_answer(fd, status_line, "\"asleep\"");
 	expect_answer(fd, "{\"command\":\"pause\"}\n", ok);
+	strcpy(before, ask(fd, status_line));
 	expect_answer(fd, "{\"command\":\"wake\"}\n", ok);
 	usleep(200000);
-	EXPECT(!strstr(l.out.text, "W"));
-	expect_answer(fd, status_line, "\"paused\"");
+	EXPECT(!strcmp(before, ask(fd, status_line)));
+	EXPECT(strstr(before, "\"paused\""), "'%s'", before);
 	expect_answer(fd, "{\"command\":\"resume\"}\n", ok);
 	launch_out(&l, "ready\nW\n", 5);
 	expect_answer(fd, status_line, "\"running\"");
