@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,6 +35,8 @@ enum { SLOT_DISK = 1, SLOT_READONLY, SLOT_CONSOLE, SLOT_RNG };
 
 static char disk_path[3][64];
 static bool no_ring;
+static const char *disk_dir = "/var/tmp";
+static _Atomic unsigned int transfers;	/* by system calls */
 static struct driver d;
 
 /* The linker leads blk_io.c here: a host that does not allow io_uring */
@@ -41,6 +44,21 @@ int __real_io_uring_queue_init(unsigned int entries, struct io_uring *ring, unsi
 int __wrap_io_uring_queue_init(unsigned int entries, struct io_uring *ring, unsigned int flags)
 {
 	return no_ring ? -EPERM : __real_io_uring_queue_init(entries, ring, flags);
+}
+
+/* Counted on their way to the image */
+ssize_t __real_preadv(int fd, const struct iovec *iov, int nr, off_t offset);
+ssize_t __wrap_preadv(int fd, const struct iovec *iov, int nr, off_t offset)
+{
+	transfers++;
+	return __real_preadv(fd, iov, nr, offset);
+}
+
+ssize_t __real_pwritev2(int fd, const struct iovec *iov, int nr, off_t offset, int flags);
+ssize_t __wrap_pwritev2(int fd, const struct iovec *iov, int nr, off_t offset, int flags)
+{
+	transfers++;
+	return __real_pwritev2(fd, iov, nr, offset, flags);
 }
 
 static void remove_disks(void)
@@ -58,7 +76,8 @@ static void make_disk(unsigned int i)
 	int fd;
 
 	REQUIRE(bytes);
-	snprintf(disk_path[i], sizeof(disk_path[i]), "/var/tmp/hvx-test-virtio.XXXXXX");
+	snprintf(disk_path[i], sizeof(disk_path[i]), "%s/hvx-test-virtio.XXXXXX",
+		 disk_dir);
 	fd = mkstemp(disk_path[i]);
 	for (n = 0; n < DISK_SIZE; n++)
 		bytes[n] = n / 512 * 7 + n % 512 + i;
@@ -601,9 +620,116 @@ TEST(disk_without_io_uring)
 	fake_close();
 }
 
-TEST(disk_readonly)
+/* ------------------------------------------------------------------- disks in memory */
+
+/* As machine/memory.c does it */
+static void on_bus_error(int signal)
 {
+	mem_lost();
+	abort();
+}
+
+static void set_up_memory(void)
+{
+	struct sigaction action = { .sa_handler = on_bus_error, .sa_flags = SA_NODEFER };
+
+	REQUIRE(!sigaction(SIGBUS, &action, NULL));
+	disk_dir = "/dev/shm";
 	set_up();
+	driver_pci(&d, SLOT_DISK, QUEUES, 1000);
+}
+
+/* Bytes of memory that the image has */
+static uint64_t image_memory(void)
+{
+	struct stat st;
+
+	REQUIRE(!stat(disk_path[0], &st));
+	return st.st_blocks * 512ULL;
+}
+
+TEST(disk_in_memory)
+{
+	set_up_memory();
+	driver_begin(&d, blk_features, 1, true);
+	driver_ok(&d);
+	check_transfers(0);
+	check_refusals();
+	EXPECT_EQ(transfers, 0);
+	check_disk(0);
+	fake_close();
+	remove_disks();
+}
+
+/* What the guest gave back stays away when it is read, and comes when it is written */
+TEST(disk_in_memory_holes)
+{
+	uint64_t before;
+
+	set_up_memory();
+	driver_begin(&d, blk_features, 1, true);
+	driver_ok(&d);
+	EXPECT_EQ(request(VIRTIO_BLK_T_IN, 0, -4096), VIRTIO_BLK_S_OK);
+	EXPECT_EQ(transfers, 0);
+	before = image_memory();
+	EXPECT_EQ(request_range(VIRTIO_BLK_T_DISCARD, 512, 512, 0), VIRTIO_BLK_S_OK);
+	EXPECT_EQ(image_memory(), before - 512 * 512);
+	EXPECT_EQ(request(VIRTIO_BLK_T_IN, 512, -65536), VIRTIO_BLK_S_OK);
+	EXPECT_EQ(*fake_ram(BUFFER), 0);
+	EXPECT_EQ(image_memory(), before - 512 * 512);
+	EXPECT_EQ(transfers, 1);
+	EXPECT_EQ(request(VIRTIO_BLK_T_OUT, 512, 4096), VIRTIO_BLK_S_OK);
+	EXPECT_EQ(image_memory(), before - 511 * 512 + 7 * 512);
+	fake_close();
+	remove_disks();
+}
+
+/* Of a file that has holes from the beginning reading fills none, either */
+TEST(disk_in_memory_sparse)
+{
+	struct blk *blk = calloc(1, sizeof(*blk));
+
+	REQUIRE(blk);
+	disk_dir = "/dev/shm";
+	make_disk(0);
+	REQUIRE(!truncate(disk_path[0], DISK_SIZE / 2) && !truncate(disk_path[0], DISK_SIZE));
+	blk_image_open(&blk->image, &(struct disk_option){ .path = disk_path[0] });
+	blk_map_begin(blk);
+	EXPECT(blk->image.in_memory && !blk->map);
+	close(blk->image.fd);
+	make_disk(1);
+	blk_image_open(&blk->image, &(struct disk_option){ .path = disk_path[1] });
+	blk_map_begin(blk);
+	EXPECT(blk->map);
+	blk_map_end(blk);
+	EXPECT(!blk->map);
+	close(blk->image.fd);
+	free(blk);
+	unlink(disk_path[0]);
+	unlink(disk_path[1]);
+}
+
+/* Somebody makes the file shorter: errors where it ends, and no end of runvm */
+TEST(disk_in_memory_cut)
+{
+	set_up_memory();
+	driver_begin(&d, blk_features, 1, true);
+	driver_ok(&d);
+	EXPECT_EQ(request(VIRTIO_BLK_T_IN, SECTORS - 8, -4096), VIRTIO_BLK_S_OK);
+	EXPECT_EQ(transfers, 0);
+	REQUIRE(!truncate(disk_path[0], DISK_SIZE / 2));
+	EXPECT_EQ(request(VIRTIO_BLK_T_IN, SECTORS - 8, -4096), VIRTIO_BLK_S_IOERR);
+	EXPECT_EQ(transfers, 1);
+	EXPECT_EQ(request(VIRTIO_BLK_T_IN, SECTORS / 2 - 4, -4096), VIRTIO_BLK_S_IOERR);
+	EXPECT_EQ(request(VIRTIO_BLK_T_IN, 3, -1024), VIRTIO_BLK_S_OK);
+	EXPECT_EQ(*fake_ram(BUFFER), original(0, 3 * 512));
+	EXPECT_EQ(request(VIRTIO_BLK_T_IN, SECTORS - 8, -4096), VIRTIO_BLK_S_IOERR);
+	fake_close();
+	remove_disks();
+}
+
+static void check_readonly(void)
+{
 	driver_pci(&d, SLOT_READONLY, QUEUES, 1000);
 	EXPECT(driver_features(&d) & BIT(VIRTIO_BLK_F_RO));
 	EXPECT(!(driver_features(&d) & BIT(VIRTIO_BLK_F_DISCARD)));
@@ -616,6 +742,21 @@ TEST(disk_readonly)
 	EXPECT_EQ(image_byte(1, 1), original(1, 1));
 	EXPECT_EQ(request_range(VIRTIO_BLK_T_DISCARD, 0, 8, 0), VIRTIO_BLK_S_UNSUPP);
 	EXPECT_EQ(request(VIRTIO_BLK_T_FLUSH, 0, 0), VIRTIO_BLK_S_OK);
+}
+
+TEST(disk_readonly)
+{
+	set_up();
+	check_readonly();
+}
+
+TEST(disk_in_memory_readonly)
+{
+	set_up_memory();
+	check_readonly();
+	EXPECT_EQ(transfers, 0);
+	fake_close();
+	remove_disks();
 }
 
 /* Headers, data and status may begin and end anywhere */
@@ -890,6 +1031,14 @@ static void load_disk(void)
 TEST_TIME(disk_load, 120)
 {
 	load_disk();
+}
+
+TEST_TIME(disk_load_in_memory, 120)
+{
+	disk_dir = "/dev/shm";
+	load_disk();
+	EXPECT_EQ(transfers, 0);
+	remove_disks();
 }
 
 TEST_TIME(disk_load_without_io_uring, 120)

@@ -106,6 +106,17 @@ void *mem_at(struct machine *m, uint64_t gpa, uint64_t len);
 int mem_discard(struct machine *m, void *at, uint64_t len);
 
 /*
+ * Memory may go while it is accessed: a page that the host loses, the end of a file that is mapped.
+ * False when that happened in @access; it is left wherever it was then.
+ */
+bool mem_try(void (*access)(void *data), void *data);
+/*
+ * For handlers of SIGBUS that can be interrupted by it (SA_NODEFER): does not return if this thread
+ * is in mem_try().
+ */
+void mem_lost(void);
+
+/*
  * What a device's thread blocks: the main thread's signals, but not those that tell of its own
  * accesses, of which memory that was lost is one. Blocked they would end runvm without a word.
  */

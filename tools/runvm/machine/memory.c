@@ -71,6 +71,7 @@ static void on_bus_error(int signal, siginfo_t *info, void *context)
 	/* Nobody needs the page now: who does later is told then */
 	if (info->si_code == BUS_MCEERR_AO)
 		return;
+	mem_lost();
 	if (!find_gpa(watched, info->si_addr, &gpa)) {
 		sigaction(signal, &before, NULL);
 		raise(signal);
@@ -84,7 +85,9 @@ static void on_bus_error(int signal, siginfo_t *info, void *context)
 
 void mem_watch(struct machine *m)
 {
-	struct sigaction action = { .sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO };
+	struct sigaction action = {
+		.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_NODEFER,
+	};
 
 	watched = m;
 	sigaction(SIGBUS, &action, &before);

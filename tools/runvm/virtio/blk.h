@@ -4,6 +4,7 @@
  *
  *	blk.c		requests of the driver: checked, cut into operations, answered
  *	blk_io.c	operations on the image: by io_uring, or one after the other
+ *	blk_map.c	the same of an image in memory, by copying
  *	blk_image.c	the image: opened, locked, measured
  */
 #ifndef RUNVM_BLK_H
@@ -74,6 +75,8 @@ struct blk {
 	struct blk_request *free;
 	bool stalled;			/* chains wait for a free request */
 
+	uint8_t *map;			/* blk_map.c: the image, or NULL */
+
 	/* blk_io.c */
 	bool has_ring;
 	struct io_uring ring;
@@ -92,6 +95,12 @@ void blk_io_start(struct blk *blk, struct blk_request *req);
 void blk_io_submit(struct blk *blk);
 /* Wait until nothing is under way */
 void blk_io_drain(struct blk *blk);
+
+/* Use the image as memory, if it is memory without holes; no more */
+void blk_map_begin(struct blk *blk);
+void blk_map_end(struct blk *blk);
+/* Read or write all that @req wants; false: it is to be done by system calls */
+bool blk_map_transfer(struct blk *blk, const struct blk_request *req);
 
 /* blk.c: the operation ended with @res, bytes or -errno. True: @req says what is to follow. */
 bool blk_step(struct blk *blk, struct blk_request *req, int64_t res);

@@ -2,8 +2,9 @@
 /*
  * blk_io.c: operations on the image. With io_uring they are all under way at once. Of files in
  * memory each is done by a system call: io_uring would hand it to a thread of the kernel, which
- * takes longer than the copy. So it is for all, and waits for each, where the host's kernel refuses
- * io_uring (an old one, or a container's filter).
+ * takes longer than the copy; most transfers of these need no call, either (blk_map.c). System
+ * calls it is for all, and waits for each, where the host's kernel refuses io_uring (an old one, or
+ * a container's filter).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,10 +31,12 @@ static int64_t discard(const struct blk *blk, const struct blk_request *req)
 	return ioctl(blk->image.fd, BLKDISCARD, range);
 }
 
-static int64_t call(const struct blk *blk, const struct blk_request *req)
+static int64_t call(struct blk *blk, const struct blk_request *req)
 {
 	int fd = blk->image.fd;
 
+	if (req->op <= BLK_WRITE && blk_map_transfer(blk, req))
+		return req->len;
 	switch (req->op) {
 	case BLK_READ:
 		return preadv(fd, req->iov, req->nr_iov, req->offset);
@@ -42,6 +45,8 @@ static int64_t call(const struct blk *blk, const struct blk_request *req)
 	case BLK_FLUSH:
 		return fdatasync(fd);
 	case BLK_ALLOCATE:
+		/* It may make holes */
+		blk_map_end(blk);
 		return fallocate(fd, req->mode, req->offset, req->len);
 	default:
 		return discard(blk, req);
@@ -219,6 +224,7 @@ void blk_io_init(struct blk *blk)
 		     blk->image.path, strerror(-error));
 	if (blk->image.in_memory || error < 0) {
 		virtio_only_queues(&blk->v);
+		blk_map_begin(blk);
 		return;
 	}
 	blk->has_ring = true;
@@ -228,6 +234,7 @@ void blk_io_init(struct blk *blk)
 
 void blk_io_close(struct blk *blk)
 {
+	blk_map_end(blk);
 	if (blk->has_ring)
 		io_uring_queue_exit(&blk->ring);
 }
