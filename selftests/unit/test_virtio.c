@@ -728,6 +728,66 @@ TEST(disk_in_memory_cut)
 	remove_disks();
 }
 
+static void make_old(void)
+{
+	const struct timespec times[2] = { { .tv_sec = 1000000000 }, { .tv_sec = 1000000000 } };
+
+	REQUIRE(!utimensat(AT_FDCWD, disk_path[0], times, 0));
+}
+
+static bool is_old(void)
+{
+	struct stat st;
+
+	REQUIRE(!stat(disk_path[0], &st));
+	return st.st_mtime == 1000000000;
+}
+
+/* Who copies what is newer sees by the file's time that it was written */
+TEST(disk_in_memory_time)
+{
+	set_up_memory();
+	driver_begin(&d, blk_features, 1, true);
+	driver_ok(&d);
+	make_old();
+	EXPECT_EQ(request(VIRTIO_BLK_T_IN, 8, -4096), VIRTIO_BLK_S_OK);
+	EXPECT_EQ(request(VIRTIO_BLK_T_FLUSH, 0, 0), VIRTIO_BLK_S_OK);
+	EXPECT(is_old(), "it was only read");
+	EXPECT_EQ(request(VIRTIO_BLK_T_OUT, 8, 4096), VIRTIO_BLK_S_OK);
+	EXPECT_EQ(request(VIRTIO_BLK_T_FLUSH, 0, 0), VIRTIO_BLK_S_OK);
+	EXPECT(!is_old(), "it was written and flushed");
+	make_old();
+	EXPECT_EQ(request(VIRTIO_BLK_T_FLUSH, 0, 0), VIRTIO_BLK_S_OK);
+	EXPECT(is_old(), "nothing was written since the last flush");
+	EXPECT_EQ(request(VIRTIO_BLK_T_OUT, 8, 4096), VIRTIO_BLK_S_OK);
+	make_old();
+	EXPECT_EQ(transfers, 0);
+	fake_close();
+	EXPECT(!is_old(), "it was written and closed");
+	remove_disks();
+}
+
+/* What was written last is cut off: the flush neither fails nor makes the file longer again */
+TEST(disk_in_memory_cut_before_flush)
+{
+	struct stat st;
+
+	set_up_memory();
+	driver_begin(&d, blk_features, 1, true);
+	driver_ok(&d);
+	EXPECT_EQ(request(VIRTIO_BLK_T_OUT, SECTORS - 8, 4096), VIRTIO_BLK_S_OK);
+	REQUIRE(!truncate(disk_path[0], DISK_SIZE / 2));
+	EXPECT_EQ(request(VIRTIO_BLK_T_FLUSH, 0, 0), VIRTIO_BLK_S_OK);
+	REQUIRE(!stat(disk_path[0], &st));
+	EXPECT_EQ(st.st_size, DISK_SIZE / 2);
+	EXPECT_EQ(transfers, 0);
+	EXPECT_EQ(request(VIRTIO_BLK_T_IN, 3, -1024), VIRTIO_BLK_S_OK);
+	EXPECT_EQ(transfers, 1);
+	EXPECT_EQ(*fake_ram(BUFFER), original(0, 3 * 512));
+	fake_close();
+	remove_disks();
+}
+
 static void check_readonly(void)
 {
 	driver_pci(&d, SLOT_READONLY, QUEUES, 1000);

@@ -75,7 +75,9 @@ struct blk {
 	struct blk_request *free;
 	bool stalled;			/* chains wait for a free request */
 
-	uint8_t *map;			/* blk_map.c: the image, or NULL */
+	/* blk_map.c */
+	uint8_t *map;			/* the image, or NULL */
+	uint8_t *map_written;		/* there, since the last flush; or NULL */
 
 	/* blk_io.c */
 	bool has_ring;
@@ -101,6 +103,8 @@ void blk_map_begin(struct blk *blk);
 void blk_map_end(struct blk *blk);
 /* Read or write all that @req wants; false: it is to be done by system calls */
 bool blk_map_transfer(struct blk *blk, const struct blk_request *req);
+/* Show in the file's time that it was written */
+void blk_map_flush(struct blk *blk);
 
 /* blk.c: the operation ended with @res, bytes or -errno. True: @req says what is to follow. */
 bool blk_step(struct blk *blk, struct blk_request *req, int64_t res);

@@ -43,6 +43,7 @@ static int64_t call(struct blk *blk, const struct blk_request *req)
 	case BLK_WRITE:
 		return pwritev2(fd, req->iov, req->nr_iov, req->offset, write_flags(blk));
 	case BLK_FLUSH:
+		blk_map_flush(blk);
 		return fdatasync(fd);
 	case BLK_ALLOCATE:
 		/* It may make holes */

@@ -6,9 +6,15 @@
  * That is for files without holes: to read a hole in memory fills it, which preadv() does not. The
  * first hole that the guest makes ends it. So does a page that is no more, because somebody made
  * the file shorter or the host lost it: the system call says then what the guest is told.
+ *
+ * The kernel does not see writes to a mapping, and the file's time of modification stays what it
+ * was. A flush sets it, and so does the end of the mapping: for those who copy what is newer.
  */
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "virtio/blk.h"
 
@@ -70,10 +76,43 @@ bool blk_map_transfer(struct blk *blk, const struct blk_request *req)
 	if (!blk->map)
 		return false;
 	m.at = blk->map + req->offset;
+	if (m.write)
+		blk->map_written = m.at;
 	if (mem_try(move, &m))
 		return true;
 	blk_map_end(blk);
 	return false;
+}
+
+/*
+ * Write a byte over itself, one that the guest wrote, so that the file gets its time. If the file
+ * was cut before that byte, the cut has set the time, and kernels that try to write it all the same
+ * make the file longer.
+ */
+static bool set_time(struct blk *blk)
+{
+	const uint8_t *at = blk->map_written;
+	struct stat st;
+	off_t offset;
+
+	blk->map_written = NULL;
+	if (!at)
+		return true;
+	offset = at - blk->map;
+	if (!fstat(blk->image.fd, &st) && st.st_size <= offset)
+		return false;
+	if (pwrite(blk->image.fd, at, 1, offset) == 1)
+		return true;
+	warn("disk %s: its modification time stays old: %s: copy it whatever its time is",
+	     blk->image.path, strerror(errno));
+	return false;
+}
+
+void blk_map_flush(struct blk *blk)
+{
+	/* No error of the guest's: what it wrote is in the file, or was cut off after that */
+	if (!set_time(blk))
+		blk_map_end(blk);
 }
 
 void blk_map_begin(struct blk *blk)
@@ -95,7 +134,9 @@ void blk_map_begin(struct blk *blk)
 
 void blk_map_end(struct blk *blk)
 {
-	if (blk->map)
-		munmap(blk->map, blk->image.sectors << SECTOR_SHIFT);
+	if (!blk->map)
+		return;
+	set_time(blk);
+	munmap(blk->map, blk->image.sectors << SECTOR_SHIFT);
 	blk->map = NULL;
 }
