@@ -527,6 +527,39 @@ TEST(sleep_and_signals)
 	close(fd);
 }
 
+/* Nobody is woken for free for ever: a guest that always goes back to sleep is ended */
+TEST(sleep_and_three_signals)
+{
+	int fd = launch_sleeper(image_sleep());
+
+	kill(l.pid, SIGTERM);
+	launch_out(&l, "ready\nWp\n", 5);
+	send_to_sleep(fd, "z");
+	kill(l.pid, SIGTERM);
+	launch_err(&l, "pressing the power button; once more ends the guest at once", 5);
+	launch_out(&l, "Wp\nWp\n", 5);
+	send_to_sleep(fd, "z");
+	kill(l.pid, SIGTERM);
+	EXPECT_EQ(launch_end(&l, 5), STATUS_QUIT);
+	close(fd);
+}
+
+/* Nor one that was asked while it was awake: to this one the button says that it shall sleep */
+TEST(signal_then_sleep)
+{
+	int fd = launch_sleeper(image_sleep());
+
+	expect_answer(fd, "{\"command\":\"wake\"}\n", ok);
+	launch_out(&l, "ready\nW\n", 5);
+	launch_type(&l, "d");
+	launch_out(&l, "W\nd", 5);
+	kill(l.pid, SIGTERM);
+	EXPECT(is_in(fd, "\"asleep\""));
+	kill(l.pid, SIGTERM);
+	EXPECT_EQ(launch_end(&l, 5), STATUS_QUIT);
+	close(fd);
+}
+
 TEST(sleep_and_reset)
 {
 	int fd = launch_sleeper(image_sleep());

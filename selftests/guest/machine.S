@@ -175,7 +175,8 @@ end reboot
 	/*
 	 * Goes to S3 with nothing enabled, and wakes in real mode, at VECTOR. From then on it says
 	 * each time why ("W", and "p", "s", "r"), and does what it reads: 'z' sleeps, 'e' enables
-	 * the sleep button, 'a' an alarm in each second. Powers off at the power button.
+	 * the sleep button, 'a' an alarm in each second. Powers off at the power button; after 'd'
+	 * it goes to sleep instead.
 	 */
 image sleep
 	find_facs
@@ -247,6 +248,8 @@ stub:	mov	%cs, %ax
 	je	5f
 	cmp	$'a', %al
 	je	6f
+	cmp	$'d', %al
+	je	7f
 	cmp	$'z', %al
 	jne	1b
 2:	sleep_s3
@@ -268,6 +271,13 @@ stub:	mov	%cs, %ax
 	put_cmos 0x03, 0xff
 	put_cmos 0x05, 0xff
 	put_cmos 0x0b, 0x22
+	jmp	2b
+7:	put16	'd'
+8:	mov	$PM1_STS, %dx
+	in	%dx, %ax
+	test	$PWRBTN, %ax
+	jz	8b
+	out	%ax, %dx
 	jmp	2b
 stub_end:
 	.code64

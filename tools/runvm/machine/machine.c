@@ -290,8 +290,19 @@ static void wake_machine(struct machine *m)
 /* --------------------------------------------------------------------------- signals */
 
 /*
- * The first one asks the guest to power off, the next one does not ask. A guest that sleeps cannot
- * be asked: it is woken, by the same button, and that does not count.
+ * A guest that sleeps cannot be asked: it is woken, and that does not count. But only once: one
+ * that goes back to sleep after each wake could not be ended otherwise.
+ */
+static bool is_free_wake(struct machine *m)
+{
+	struct machine_private *p = m->p;
+
+	return machine_is_asleep(m) && !is_to_wake(m) && !p->nr_signals && !p->signal_woke;
+}
+
+/*
+ * The first one asks the guest to power off, the next one does not ask. The button that asks is the
+ * one that wakes.
  */
 void machine_take_signal(struct machine *m, int signal)
 {
@@ -299,7 +310,8 @@ void machine_take_signal(struct machine *m, int signal)
 		console_continue(m);
 		return;
 	}
-	if (machine_is_asleep(m) && !is_to_wake(m)) {
+	if (is_free_wake(m)) {
+		m->p->signal_woke = true;
 		warn("%s: waking the guest; once more presses the power button",
 		     sigabbrev_np(signal));
 		machine_press_power(m);

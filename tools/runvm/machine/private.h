@@ -160,6 +160,7 @@ struct machine_private {
 	int wake_fd;			/* eventfd: the main loop shall look at fate */
 	int signal_fd;
 	unsigned int nr_signals;	/* that asked for the end */
+	bool signal_woke;		/* one before them woke the guest, uncounted */
 	enum fate fate;
 	int status;			/* of FATE_DEBUG_EXIT */
 	bool running;			/* guest code may run: not paused; main thread */
