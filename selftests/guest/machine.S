@@ -227,7 +227,7 @@ stub:	mov	%cs, %ax
 	mov	%ax, %bx
 	out	%ax, %dx		/* written 1 clears */
 	in	%dx, %ax
-	test	%ax, %ax
+	test	$0xffff & ~PWRBTN, %ax	/* the button may be pressed again: below */
 	jnz	4f
 	say_if	WAK, 'W'
 	say_if	PWRBTN, 'p'

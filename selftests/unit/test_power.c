@@ -206,6 +206,123 @@ TEST(wake_command)
 	EXPECT_EQ(get(0), 0);
 }
 
+/* All vCPUs are parked, and may run from now on */
+static void run(void)
+{
+	device->after_s3(device);
+}
+
+/* Cleared, the status is set again for a press that waited; once */
+static void expect_repeated(bool enabled)
+{
+	EXPECT_EQ(get(0) & PWRBTN, PWRBTN);
+	set(0, PWRBTN | WAK);
+	EXPECT_EQ(get(0), PWRBTN);
+	EXPECT_EQ(sci, enabled);
+	set(0, PWRBTN);
+	EXPECT_EQ(get(0), 0);
+	EXPECT(!sci);
+}
+
+/* Pressed again before the guest runs, or before it has cleared the status that woke it */
+TEST(pressed_again)
+{
+	unsigned int enabled, runs;
+
+	for (enabled = 0; enabled < 2; enabled++) {
+		for (runs = 0; runs < 2; runs++) {
+			start();
+			set(2, enabled ? PWRBTN : 0);
+			fall_asleep();
+			machine_press_power(&machine);
+			if (runs)
+				run();
+			set(0, WAK);
+			machine_press_power(&machine);
+			machine_press_power(&machine);
+			if (!runs)
+				run();
+			expect_repeated(enabled);
+			EXPECT_EQ(woken, 1);
+		}
+	}
+}
+
+/* Woken by something else, the guest takes a press for the reason if it comes before it runs */
+TEST(pressed_while_woken)
+{
+	start();
+	fall_asleep();
+	EXPECT(machine_wake(&machine));
+	machine_press_power(&machine);
+	run();
+	expect_repeated(false);
+	fall_asleep();
+	EXPECT(machine_wake(&machine));
+	run();
+	machine_press_power(&machine);
+	set(0, PWRBTN | WAK);
+	EXPECT_EQ(get(0), 0);
+}
+
+/* What finds the guest asleep again wakes it, and is not repeated */
+TEST(pressed_asleep_again)
+{
+	start();
+	fall_asleep();
+	machine_press_power(&machine);
+	run();
+	fall_asleep();
+	machine_press_power(&machine);
+	run();
+	EXPECT_EQ(woken, 2);
+	set(0, PWRBTN | WAK);
+	EXPECT_EQ(get(0), 0);
+}
+
+/* What is repeated while the guest is asleep again wakes it */
+TEST(repeated_asleep)
+{
+	start();
+	fall_asleep();
+	machine_press_power(&machine);
+	machine_press_power(&machine);
+	run();
+	fall_asleep();
+	set(0, PWRBTN | WAK);
+	EXPECT_EQ(woken, 2);
+	EXPECT_EQ(get(0), PWRBTN | WAK);
+	run();
+	set(0, PWRBTN | WAK);
+	EXPECT_EQ(get(0), 0);
+}
+
+/* Not where the guest has never slept, or has cleared the status, or was reset */
+TEST(pressed_once)
+{
+	unsigned int i;
+
+	start();
+	for (i = 0; i < 3; i++) {
+		machine_press_power(&machine);
+		machine_press_power(&machine);
+		set(0, PWRBTN);
+		EXPECT_EQ(get(0), 0);
+		fall_asleep();
+		machine_press_power(&machine);
+		if (!i)
+			run();
+		if (i == 1)
+			machine_press_power(&machine);
+		if (i)
+			device->reset(device);
+		if (i == 2)
+			machine_press_power(&machine);
+		set(0, PWRBTN | WAK);
+		EXPECT_EQ(get(0), 0);
+	}
+}
+
 /* A reset has a guest that slept run: nothing is left to wake it for */
 TEST(reset)
 {

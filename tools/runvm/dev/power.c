@@ -40,6 +40,9 @@ struct power {
 	uint16_t pm1_cnt;
 	uint8_t reset_control;
 	bool asleep;			/* in S3, and nothing has come yet that wakes it */
+	bool waking;			/* woken, and no vCPU runs yet */
+	bool power_woke;		/* PWRBTN_STS is set since it was woken: the reason */
+	bool pressed_again;		/* and is to be set again once it has been cleared */
 };
 
 static uint16_t get16(const uint8_t *p)
@@ -67,6 +70,8 @@ static void update_sci(struct power *pw)
 static void wake(struct power *pw)
 {
 	pw->asleep = false;
+	pw->waking = true;
+	pw->power_woke = get16(pw->pm1_evt) & PM1_PWRBTN;
 	put16(pw->pm1_evt, get16(pw->pm1_evt) | PM1_WAK);
 	machine_leave_s3(pw->machine);
 }
@@ -83,6 +88,32 @@ static void event(struct power *pw, uint16_t status)
 	put16(pw->pm1_evt, get16(pw->pm1_evt) | status);
 	wake_if_enabled(pw);
 	update_sci(pw);
+}
+
+/*
+ * This button wakes whether it is enabled or not ("PM1 Status Registers", PWRBTN_STS). The status
+ * that a guest finds when it wakes is the reason of that to it and nothing else, so that a press
+ * that comes before it has cleared it would be lost: it is repeated.
+ */
+static void press_power(struct power *pw)
+{
+	if (!pw->asleep && (pw->waking || pw->power_woke))
+		pw->pressed_again = true;
+	event(pw, PM1_PWRBTN);
+	if (pw->asleep)
+		wake(pw);
+}
+
+static void repeat_press(struct power *pw)
+{
+	bool again = pw->pressed_again;
+
+	if (get16(pw->pm1_evt) & PM1_PWRBTN)
+		return;
+	pw->power_woke = false;
+	pw->pressed_again = false;
+	if (again)
+		press_power(pw);
 }
 
 /* Registers may be accessed a byte at a time. Status bits are cleared by writing 1. */
@@ -105,8 +136,10 @@ static void pm1_evt(void *opaque, uint64_t offset, unsigned int len, bool write,
 	pthread_mutex_lock(&pw->lock);
 	for (i = 0; i < len && offset + i < sizeof(pw->pm1_evt); i++)
 		pm1_evt_byte(pw, offset + i, write, bytes + i);
-	if (write)
+	if (write) {
+		repeat_press(pw);
 		update_sci(pw);
+	}
 	pthread_mutex_unlock(&pw->lock);
 }
 
@@ -180,15 +213,12 @@ static void reset_port(void *opaque, uint64_t offset, unsigned int len, bool wri
 	pthread_mutex_unlock(&pw->lock);
 }
 
-/* This button wakes whether it is enabled or not ("PM1 Status Registers", PWRBTN_STS) */
 void machine_press_power(struct machine *m)
 {
 	struct power *pw = m->power;
 
 	pthread_mutex_lock(&pw->lock);
-	event(pw, PM1_PWRBTN);
-	if (pw->asleep)
-		wake(pw);
+	press_power(pw);
 	pthread_mutex_unlock(&pw->lock);
 }
 
@@ -234,6 +264,7 @@ static void after_s3(struct device *dev)
 	struct power *pw = power_of(dev);
 
 	pthread_mutex_lock(&pw->lock);
+	pw->waking = false;
 	update_sci(pw);
 	pthread_mutex_unlock(&pw->lock);
 }
@@ -247,6 +278,9 @@ static void reset(struct device *dev)
 	pw->pm1_cnt = 0;
 	pw->reset_control = 0;
 	pw->asleep = false;
+	pw->waking = false;
+	pw->power_woke = false;
+	pw->pressed_again = false;
 	update_sci(pw);
 	pthread_mutex_unlock(&pw->lock);
 }
