@@ -349,3 +349,18 @@ TEST(after_s3)
 	EXPECT_EQ(get(0), PWRBTN | WAK);
 	EXPECT_EQ(get(2), PWRBTN);
 }
+
+/* Another vCPU asks for sleep while the machine is being woken: it is awake all the same */
+TEST(after_s3_is_awake)
+{
+	start();
+	fall_asleep();
+	machine_press_sleep(&machine);
+	EXPECT(machine_wake(&machine));
+	fall_asleep();
+	run();
+	EXPECT(!machine_wake(&machine));
+	machine_press_power(&machine);
+	EXPECT_EQ(woken, 1);
+	EXPECT_EQ(get(0), PWRBTN | SLPBTN | WAK);
+}

@@ -258,12 +258,16 @@ static struct power *power_of(struct device *dev)
 	return (struct power *)((char *)dev - offsetof(struct power, device));
 }
 
-/* The I/O APIC has forgotten the level of the line */
+/*
+ * The I/O APIC has forgotten the level of the line. A vCPU may have asked for sleep once more while
+ * the others were stopped to wake the machine: all are parked now, and it does wake.
+ */
 static void after_s3(struct device *dev)
 {
 	struct power *pw = power_of(dev);
 
 	pthread_mutex_lock(&pw->lock);
+	pw->asleep = false;
 	pw->waking = false;
 	update_sci(pw);
 	pthread_mutex_unlock(&pw->lock);
