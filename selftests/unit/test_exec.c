@@ -97,8 +97,7 @@ static void init_features(void)
 
 static void init(void)
 {
-	static u8 stack[65536];
-	stack_t alt = { .ss_sp = stack, .ss_size = sizeof(stack) };
+	stack_t alt = { .ss_size = 65536 };
 	struct sigaction sa = { .sa_flags = SA_SIGINFO | SA_ONSTACK };
 	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP };
 
@@ -107,6 +106,10 @@ static void init(void)
 	REQUIRE(mmap((void *)(unsigned long)CODE, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == code);
 	init_features();
+	/* Above 4 GiB: were ESP to lie in it by chance, the kernel would take it for in use */
+	alt.ss_sp = mmap(NULL, alt.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			 0);
+	REQUIRE((u64)alt.ss_sp >> 32 && alt.ss_sp != MAP_FAILED);
 	sigaltstack(&alt, NULL);
 	sa.sa_sigaction = on_fault;
 	for (unsigned int i = 0; i < ARRAY_SIZE(signals); i++)
