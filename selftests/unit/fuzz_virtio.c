@@ -7,6 +7,7 @@
  *
  * Random bytes alone would not get far: some operations are what drivers do.
  */
+#include <errno.h>
 #include <linux/pci_regs.h>
 #include <linux/virtio_balloon.h>
 #include <linux/virtio_blk.h>
@@ -46,30 +47,56 @@ static uint32_t take(unsigned int bytes)
 	return value;
 }
 
-static char *make_disk(void)
+/* The linker leads the disks here: some file systems cannot make holes */
+static bool cannot_make_holes;
+int __real_fallocate(int fd, int mode, off_t offset, off_t len);
+int __wrap_fallocate(int fd, int mode, off_t offset, off_t len)
 {
+	if (!cannot_make_holes)
+		return __real_fallocate(fd, mode, offset, len);
+	errno = EOPNOTSUPP;
+	return -1;
+}
+
+static char *make_disk(bool sparse)
+{
+	static const char zeroes[DISK_SIZE];
 	static char paths[3][64];
 	static unsigned int nr;
 	int fd = memfd_create("disk", 0);
 
 	if (fd < 0 || ftruncate(fd, DISK_SIZE))
 		abort();
+	if (!sparse && pwrite(fd, zeroes, DISK_SIZE, 0) != DISK_SIZE)
+		abort();
 	snprintf(paths[nr], sizeof(paths[0]), "/proc/self/fd/%d", fd);
 	return paths[nr++];
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
+/*
+ * The second is not mapped at all, the first until the guest discards something of it, and the last
+ * for ever.
+ */
+static void create_disks(void)
 {
 	unsigned int i;
 
-	fake_options.disk[0] = (struct disk_option){ .path = make_disk() };
-	fake_options.disk[1] = (struct disk_option){ .path = make_disk(), .readonly = true };
-	fake_options.disk[2] = (struct disk_option){ .path = make_disk(), .mmio = true };
+	fake_options.disk[0] = (struct disk_option){ .path = make_disk(false) };
+	fake_options.disk[1] = (struct disk_option){ .path = make_disk(true), .readonly = true };
+	fake_options.disk[2] = (struct disk_option){ .path = make_disk(false), .mmio = true };
 	fake_options.nr_disks = 3;
+	for (i = 0; i < fake_options.nr_disks; i++) {
+		cannot_make_holes = i == 2;
+		blk_create(&fake, &fake_options.disk[i], i);
+	}
+	cannot_make_holes = false;
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
 	fake_init(RAM);
 	pci_create(&fake);
-	for (i = 0; i < fake_options.nr_disks; i++)
-		blk_create(&fake, &fake_options.disk[i], i);
+	create_disks();
 	virtio_console_create(&fake);
 	rng_create(&fake);
 	balloon_create(&fake);
@@ -179,7 +206,7 @@ static void write_descriptor(void)
 }
 
 /* A header, data and status, as of a disk's request */
-static void write_request(void)
+static uint16_t write_request(void)
 {
 	struct virtio_blk_outhdr header = { .type = take(1) % 16, .sector = take(1) % 80 };
 	uint32_t len = take(1) % 4 ? take(1) % 16 * 512 : take(2);
@@ -192,6 +219,7 @@ static void write_request(void)
 
 	put(0x4000, &header, sizeof(header));
 	put(DESC + head * 16, desc, sizeof(desc));
+	return head;
 }
 
 /* What the control socket asks for meanwhile */
@@ -236,6 +264,14 @@ static void send_frames(void)
 	put(DESC + head * 16, &desc, sizeof(desc));
 	offer_one(head, 1);
 	fake_write(bar(SLOT_BALLOON, 0) + NOTIFY + take(1) % 5 * 4, 2, 0);
+}
+
+/* To whichever of the disks knows the queue */
+static void send_request(unsigned int slot)
+{
+	offer_one(write_request(), 1);
+	fake_write(bar(slot, 0) + NOTIFY, 2, 0);
+	fake_write(mmio(slot) + VIRTIO_MMIO_QUEUE_NOTIFY, 4, 0);
 }
 
 /* Time for a worker, mostly none */
@@ -295,7 +331,7 @@ static void operation(void)
 		break;
 	case 10:
 		if (take(1) & 1)
-			write_request();
+			send_request(slot);
 		else
 			send_frames();
 		break;
