@@ -38,7 +38,7 @@ TRACE_EVENT_FN(hvx_exit,
 		__entry->detail = detail;
 		__entry->detail2 = detail2;
 		__entry->vcpu = vcpu;
-		strscpy(__entry->kind, kind, HVX_TRACE_NAME);
+		strscpy_pad(__entry->kind, kind, HVX_TRACE_NAME);
 	),
 
 	TP_printk("vcpu %u %s rip 0x%llx detail 0x%llx 0x%llx", __entry->vcpu, __entry->kind,
@@ -60,7 +60,7 @@ TRACE_EVENT_FN(hvx_user_exit,
 	TP_fast_assign(
 		__entry->vcpu = vcpu;
 		__entry->error = error;
-		strscpy(__entry->reason, reason, HVX_TRACE_NAME);
+		strscpy_pad(__entry->reason, reason, HVX_TRACE_NAME);
 	),
 
 	TP_printk("vcpu %u %s error %d", __entry->vcpu, __entry->reason, __entry->error),
