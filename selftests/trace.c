@@ -51,7 +51,7 @@ static void tracing(void)
 	REQUIRE(!access(EXIT "enable", F_OK), "hvx has no trace events");
 	svm = hvx_vendor() == HVX_VENDOR_SVM;
 	clean();
-	atexit(clean);
+	tap_at_end(clean);
 }
 
 static void count_by(const char *event, const char *keys)

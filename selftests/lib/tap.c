@@ -85,11 +85,30 @@ bool tap_failed(const char *file, int line, const char *what, const char *fmt, .
 	return false;
 }
 
+static void (*at_end)(void);
+
+void tap_at_end(void (*fn)(void))
+{
+	at_end = fn;
+}
+
+/* Not by exit(): what main() may have registered is main()'s */
+static void __attribute__((noreturn)) end(int status)
+{
+	void (*fn)(void) = at_end;
+
+	/* It may end the test itself */
+	at_end = NULL;
+	if (fn)
+		fn();
+	fflush(stdout);
+	_exit(status);
+}
+
 void tap_abort(void)
 {
 	__atomic_fetch_add(&result->failures, 1, __ATOMIC_RELAXED);
-	fflush(stdout);
-	_exit(TAP_FAIL);
+	end(TAP_FAIL);
 }
 
 void tap_skip(const char *fmt, ...)
@@ -99,8 +118,7 @@ void tap_skip(const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(result->skip, sizeof(result->skip), fmt, ap);
 	va_end(ap);
-	fflush(stdout);
-	_exit(result->failures ? TAP_FAIL : TAP_SKIP);
+	end(result->failures ? TAP_FAIL : TAP_SKIP);
 }
 
 /* Say where, then let the signal have its usual effect when the instruction is tried again. */
@@ -135,8 +153,7 @@ static void child(struct tap_test *test)
 	report_crashes();
 	alarm(seconds);
 	test->fn();
-	fflush(stdout);
-	_exit(result->failures ? TAP_FAIL : TAP_PASS);
+	end(result->failures ? TAP_FAIL : TAP_PASS);
 }
 
 static int run(struct tap_test *test, unsigned int nr)

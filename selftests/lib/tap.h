@@ -33,6 +33,8 @@ bool tap_failed(const char *file, int line, const char *what, const char *fmt, .
 	__attribute__((format(printf, 4, 5)));
 __attribute__((noreturn)) void tap_abort(void);
 void tap_skip(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+/* What is to be put right when this test ends, unless it crashes or takes too long; one function */
+void tap_at_end(void (*fn)(void));
 /* Failures of this test so far, to stop a loop of many alike. */
 unsigned int tap_failures(void);
 /* Factor for every duration, for slow hosts. */

@@ -78,6 +78,7 @@ static void make_disk(unsigned int i)
 	REQUIRE(bytes);
 	snprintf(disk_path[i], sizeof(disk_path[i]), "%s/hvx-test-virtio.XXXXXX",
 		 disk_dir);
+	tap_at_end(remove_disks);
 	fd = mkstemp(disk_path[i]);
 	for (n = 0; n < DISK_SIZE; n++)
 		bytes[n] = n / 512 * 7 + n % 512 + i;
@@ -92,7 +93,6 @@ static void set_up(void)
 
 	for (i = 0; i < 3; i++)
 		make_disk(i);
-	atexit(remove_disks);
 	fake_options.disk[0] = (struct disk_option){ .path = disk_path[0] };
 	fake_options.disk[1] = (struct disk_option){ .path = disk_path[1], .readonly = true };
 	fake_options.disk[2] = (struct disk_option){ .path = disk_path[2], .mmio = true };
@@ -658,7 +658,6 @@ TEST(disk_in_memory)
 	EXPECT_EQ(transfers, 0);
 	check_disk(0);
 	fake_close();
-	remove_disks();
 }
 
 /* What the guest gave back stays away when it is read, and comes when it is written */
@@ -681,7 +680,6 @@ TEST(disk_in_memory_holes)
 	EXPECT_EQ(request(VIRTIO_BLK_T_OUT, 512, 4096), VIRTIO_BLK_S_OK);
 	EXPECT_EQ(image_memory(), before - 511 * 512 + 7 * 512);
 	fake_close();
-	remove_disks();
 }
 
 /* Of a file that has holes from the beginning reading fills none, either */
@@ -725,7 +723,6 @@ TEST(disk_in_memory_cut)
 	EXPECT_EQ(*fake_ram(BUFFER), original(0, 3 * 512));
 	EXPECT_EQ(request(VIRTIO_BLK_T_IN, SECTORS - 8, -4096), VIRTIO_BLK_S_IOERR);
 	fake_close();
-	remove_disks();
 }
 
 static void make_old(void)
@@ -764,7 +761,6 @@ TEST(disk_in_memory_time)
 	EXPECT_EQ(transfers, 0);
 	fake_close();
 	EXPECT(!is_old(), "it was written and closed");
-	remove_disks();
 }
 
 /* What was written last is cut off: the flush neither fails nor makes the file longer again */
@@ -785,7 +781,6 @@ TEST(disk_in_memory_cut_before_flush)
 	EXPECT_EQ(transfers, 1);
 	EXPECT_EQ(*fake_ram(BUFFER), original(0, 3 * 512));
 	fake_close();
-	remove_disks();
 }
 
 static void check_readonly(void)
@@ -816,7 +811,6 @@ TEST(disk_in_memory_readonly)
 	check_readonly();
 	EXPECT_EQ(transfers, 0);
 	fake_close();
-	remove_disks();
 }
 
 /* Headers, data and status may begin and end anywhere */
@@ -1098,7 +1092,6 @@ TEST_TIME(disk_load_in_memory, 120)
 	disk_dir = "/dev/shm";
 	load_disk();
 	EXPECT_EQ(transfers, 0);
-	remove_disks();
 }
 
 TEST_TIME(disk_load_without_io_uring, 120)
@@ -1160,5 +1153,4 @@ TEST(images)
 	close(image.fd);
 	REQUIRE(!truncate(disk_path[2], 511));
 	expect_refusal((struct disk_option){ .path = disk_path[2] }, "it is empty");
-	remove_disks();
 }
