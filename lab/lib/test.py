@@ -64,7 +64,7 @@ GUESTS = [
     ("svm", f"{EVERY} boot:6.1:16 devices:6.12:2 two:6.12 fates:6.1 balloon:6.12 "
      "suspend:6.1:2:button:alarm:freeze suspend:6.12:1:command", KERNELS_OF_GUESTS,
      ["--smp", "2", "--mem", "2048"], 1200),
-    ("vmx", "again:6.1-full vhost:6.1-full mmio:6.1-full:1 share:6.1-full", ["6.1-full"], ["--mem", "1024"], 1200),
+    ("vmx", "again:6.1-full vhost:6.1-full mmio:6.1-full:1", ["6.1-full"], ["--mem", "1024"], 1200),
     ("vmx", "installer", ["installer"], ["--mem", "2048"], 600),
     ("svm", "debian installer", ["debian", "installer"], ["--smp", "2", "--mem", "2048"], 1200),
     ("svm", "reboots:6.12:20", ["6.12"], ["--smp", "2"], 1200),
